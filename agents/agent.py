@@ -1,0 +1,204 @@
+"""The agent: three encoders, two critics, the goals that bridge them, and how it is saved."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from agents.critics import Critic
+from agents.storage import CheckpointError, read_json, read_tensors, write_json, write_tensors
+from agents.world import CandidateActions, WorldSpec
+from configs.schema import AgentConfig, ConfigError, EncoderConfig, PolicyConfig
+from encoders import (
+    FourierFeatures,
+    GoalEncoder,
+    LabelEncoder,
+    LabelHead,
+    SentenceEncoder,
+    StateActionEncoder,
+    TextEncoder,
+    TextHead,
+)
+
+if TYPE_CHECKING:
+    from agents.policies import Policy
+
+FORMAT = 1
+TEXT_HEAD_DEPTH = 2
+
+
+class Agent(nn.Module):
+    """State-action, goal and language encoders with a critic for each contrastive pair.
+
+    world: the spaces it acts in. config, policy_config: see `configs.schema`. text: the frozen text encoder.
+    text_dim: length of its features. candidates: the actions that policies weigh unless told otherwise.
+    bridge_goals: [M, G] draws from the goals' marginal p(g), which policies sum over unless given others.
+    """
+
+    bridge_goals: Tensor
+    candidate_actions: Tensor
+    execution: Tensor
+
+    def __init__(
+        self,
+        world: WorldSpec,
+        config: AgentConfig,
+        policy_config: PolicyConfig,
+        text: TextEncoder,
+        text_dim: int,
+        candidates: CandidateActions,
+        bridge_goals: NDArray[np.float32],
+    ) -> None:
+        super().__init__()
+        self.world, self.config, self.policy_config, self.text, self.text_dim = world, config, policy_config, text, text_dim
+        observed = FourierFeatures(world.observation_low, world.observation_high, config.frequencies)
+        goals = FourierFeatures(world.goal_low, world.goal_high, config.frequencies)
+        size = (config.width, config.depth, config.embedding_dim)
+        self.state_action_encoder = StateActionEncoder(observed, world.action_dim, *size)
+        self.goal_encoder = GoalEncoder(goals, *size)
+        self.language_head: nn.Module
+        if isinstance(text, LabelEncoder):
+            self.language_head = LabelHead(len(text.labels), config.embedding_dim)
+        else:
+            self.language_head = TextHead(text_dim, config.width, TEXT_HEAD_DEPTH, config.embedding_dim)
+        self.critic_ab = Critic(config.critic, embedding_dim=config.embedding_dim)
+        self.critic_bc = Critic(config.critic, embedding_dim=config.embedding_dim)
+        self.register_buffer("candidate_actions", torch.as_tensor(candidates.actions))
+        self.register_buffer("execution", torch.as_tensor(candidates.execution, dtype=torch.float32))
+        self.register_buffer("bridge_goals", torch.as_tensor(bridge_goals))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights lie."""
+        return self.bridge_goals.device
+
+    def encode_state_actions(self, states: Tensor, actions: Tensor) -> Tensor:
+        """phi_A: states [..., S], actions [..., D] to [..., d]."""
+        output: Tensor = self.state_action_encoder(states, actions)
+        return output
+
+    def encode_goals(self, goals: Tensor) -> Tensor:
+        """phi_B: goals [..., G] to [..., d]; both pairs share it."""
+        output: Tensor = self.goal_encoder(goals)
+        return output
+
+    def encode_language(self, features: Tensor) -> Tensor:
+        """phi_C from frozen text features: [..., T] to [..., d]."""
+        output: Tensor = self.language_head(features)
+        return output
+
+    def encode_instructions(self, instructions: Sequence[str]) -> Tensor:
+        """phi_C: K strings to [K, d]. Raises InstructionError for what cannot be read."""
+        features = torch.as_tensor(self.text.encode(instructions), device=self.device)  # [K, T]
+        return self.encode_language(features)
+
+    def policy(
+        self,
+        name: str | None = None,
+        goals: NDArray[np.float32] | None = None,
+        candidates: CandidateActions | None = None,
+        average_noise: bool | None = None,
+        seed: int = 0,
+    ) -> Policy:
+        """A way to act: "logsumexp", "direct", "max" or "sample"; without a name, the one the agent was trained for.
+
+        goals: [M, G] bridge goals instead of those stored. candidates: actions instead of those stored.
+        average_noise: see `PolicyConfig`. seed: of the "sample" policy's goals.
+        """
+        from agents.policies import Policy  # policies need agents, not the other way round
+
+        return Policy(self, name or self.policy_config.name, goals, candidates, average_noise, seed)
+
+    def description(self) -> dict[str, Any]:
+        """What `from_pretrained` needs beside the weights; JSON-able."""
+        text: dict[str, Any] = {"fingerprint": self.text.fingerprint, "dim": self.text_dim}
+        if isinstance(self.text, LabelEncoder):
+            text |= {"kind": "label", "labels": list(self.text.labels)}
+        else:
+            text |= {"kind": "sentence", "text_model": getattr(self.text, "text_model", "")}
+        return {
+            "format": FORMAT,
+            "world": asdict(self.world),
+            "agent": asdict(self.config),
+            "policy": asdict(self.policy_config),
+            "text": text,
+            "candidate_actions": len(self.candidate_actions),
+        }
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Writes agent.json and agent.safetensors into `folder`, each atomically."""
+        folder = Path(folder)
+        write_json(folder / "agent.json", self.description())
+        write_tensors(folder / "agent.safetensors", self.state_dict())
+
+    @classmethod
+    def from_pretrained(cls, name_or_folder: str | Path, device: str | torch.device = "cpu") -> Agent:
+        """The agent saved in a folder (a run_dir is one), or on the Hugging Face hub under "owner/name".
+
+        Raises CheckpointError where files are missing, damaged, of another format or hold NaN.
+        """
+        folder = _folder_of(name_or_folder)
+        description = read_json(folder / "agent.json")
+        tensors, _ = read_tensors(folder / "agent.safetensors")
+        try:
+            agent = _build(description, tensors, folder)
+            agent.load_state_dict(tensors)
+        except (KeyError, TypeError, RuntimeError, ConfigError) as error:
+            reason = str(error).splitlines()[0]
+            raise CheckpointError(
+                f"{folder}: agent.json and agent.safetensors do not fit together or this version ({reason}); train anew"
+            ) from error
+        return agent.to(device).eval()
+
+
+def _folder_of(name_or_folder: str | Path) -> Path:
+    folder = Path(name_or_folder)
+    if folder.is_dir() or str(name_or_folder).count("/") != 1 or str(name_or_folder).startswith((".", "/", "runs/")):
+        return folder
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(str(name_or_folder), allow_patterns=["agent.json", "*.safetensors"]))
+    except Exception as error:  # the hub client raises a dozen kinds; each means the same to the user
+        raise CheckpointError(
+            f"{name_or_folder}: is no folder here and could not be fetched from the hub ({type(error).__name__})"
+        ) from error
+
+
+def _build(description: dict[str, Any], tensors: dict[str, Tensor], folder: Path) -> Agent:
+    if description["format"] != FORMAT:
+        raise CheckpointError(f"{folder}: agent.json has format {description['format']}, this version reads {FORMAT}")
+    world: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in description["world"].items()}
+    settings = description["agent"] | {"frequencies": tuple(description["agent"]["frequencies"])}
+    candidates = CandidateActions(
+        tensors["candidate_actions"].numpy(), tensors["execution"].double().numpy()
+    )
+    return Agent(
+        WorldSpec(**world),
+        AgentConfig(**settings),
+        PolicyConfig(**description["policy"]),
+        _text_encoder(description["text"], folder),
+        description["text"]["dim"],
+        candidates,
+        tensors["bridge_goals"].numpy(),
+    )
+
+
+def _text_encoder(text: dict[str, Any], folder: Path) -> TextEncoder:
+    if text["kind"] == "label":
+        return LabelEncoder(text["labels"])
+    return SentenceEncoder(text["text_model"], folder / "text_cache.safetensors", text["fingerprint"])
+
+
+def text_encoder(config: EncoderConfig, cache_path: Path, labels: Sequence[str]) -> TextEncoder:
+    """The frozen text encoder that `config` asks for; `labels` are the canonical commands of the ablation."""
+    if config.kind == "label":
+        return LabelEncoder(labels)
+    return SentenceEncoder(config.text_model, cache_path)

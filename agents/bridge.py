@@ -1,0 +1,264 @@
+"""Estimators that bridge two critics: what an instruction says about an action, through goals.
+
+Lemmas of "The 'Law' of the Unconscious Contrastive Learner" (Che & Eysenbach, ICLR 2025).
+Notation: a state-actions A [N, d], c instructions C [K, d'], bridge goals B as [M, d] for the critic A-B and [M, d'] for
+the critic B-C (two towers, or one given twice); f_AB(a, g) and f_BC(g, c) are the critics' logits, in nats.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from agents.critics import Critic
+from agents.log_matmul_exp import LogFactors, LogMatmulExpInfo, chunks, log_matmul_exp, log_sum_of_factors
+
+__all__ = [
+    "BridgeDiagnostics",
+    "bridge_diagnostics",
+    "bridge_max_scores",
+    "bridge_scores",
+    "bridge_scores_per_row",
+    "direct_scores",
+    "goal_posterior",
+    "log_matmul_exp",
+]
+
+_GRADIENT_CHUNK_ELEMENTS = 1 << 24  # logits of one recomputed chunk when gradients are wanted: 64 MB in float32
+_ROW_BLOCK_ELEMENTS = 1 << 17  # logits of one block of the per-row form: 0.5 MB in float32, within L2
+_SMALLEST_EXPONENT = {torch.float32: -87.0, torch.float64: -700.0}  # exp is many times slower below
+
+
+def direct_scores(a: Tensor, c: Tensor, critic: Critic) -> Tensor:
+    """Compares state-actions with instructions as if trained together: a [N, d], c [K, d] -> [N, K].
+
+    Right, up to a constant of c and the temperature, only where the marginal of B's representation is uniform on the
+    sphere (``cosine``, Lemma 2) or an isotropic Gaussian (``neg_squared_l2``, Lemma 3), and one tower made B for both
+    critics. Otherwise it is a baseline.
+    """
+    return critic(a, c)  # type: ignore[no-any-return]
+
+
+def bridge_scores(
+    a: Tensor,
+    c: Tensor,
+    bridge_ab: Tensor,
+    bridge_bc: Tensor,
+    critic_ab: Critic,
+    critic_bc: Critic,
+    log_weights: Tensor | None = None,
+) -> Tensor:
+    """Lemma 1, LogSumExp: a [N, d], c [K, d'], bridge_ab [M, d], bridge_bc [M, d'] -> [N, K].
+
+    score[n, k] = logsumexp_m( f_AB(a_n, g_m) + f_BC(g_m, c_k) + log_weights_m ) - log M, an estimate of
+    log p(c_k | a_n) / p(c_k) if the goals are draws from p(g). ``log_weights`` [M] are log importance weights
+    log p(g_m) - log q(g_m) of goals drawn from q; they are not normalised here. None: all 0. Argument order is
+    critic_ab(a, bridge_ab) and critic_bc(bridge_bc, c), each with its own trained temperature.
+
+    Streams over M, without [N, M] or [N, M, K]; with gradient, chunks are recomputed in the backward pass.
+    Raises ValueError if a shape does not fit or M = 0.
+    """
+    _check_bridge(a, c, bridge_ab, bridge_bc, log_weights)
+    terms = len(bridge_ab)
+    inputs = (a, c, bridge_ab, bridge_bc, log_weights, *critic_ab.parameters(), *critic_bc.parameters())
+    if not torch.is_grad_enabled() or not any(x is not None and x.requires_grad for x in inputs):
+        factors = _BridgeFactors(a, c, bridge_ab, bridge_bc, critic_ab, critic_bc, log_weights)
+        return log_sum_of_factors(factors)[0] - math.log(terms)
+
+    def chunk_scores(start: int, stop: int) -> Tensor:
+        log_right = critic_bc(bridge_bc[start:stop], c)  # [m, K]
+        if log_weights is not None:
+            log_right = log_right + log_weights[start:stop].unsqueeze(-1)
+        return log_matmul_exp(critic_ab(a, bridge_ab[start:stop]), log_right)
+
+    length = max(1, _GRADIENT_CHUNK_ELEMENTS // (len(a) + len(c)))
+    if length >= terms:
+        return chunk_scores(0, terms) - math.log(terms)
+    parts = [
+        checkpoint(chunk_scores, start, min(start + length, terms), use_reentrant=False)
+        for start in range(0, terms, length)
+    ]
+    return torch.logsumexp(torch.stack(parts), dim=0) - math.log(terms)
+
+
+@torch.no_grad()
+def bridge_max_scores(
+    a: Tensor,
+    c: Tensor,
+    bridge_ab: Tensor,
+    bridge_bc: Tensor,
+    critic_ab: Critic,
+    critic_bc: Critic,
+    log_weights: Tensor | None = None,
+) -> Tensor:
+    """The single best bridge goal instead of their sum: max_m of the summands of ``bridge_scores``, [N, K].
+
+    No gradient; a [N, d], c [K, d'], bridge_ab [M, d], bridge_bc [M, d'], log_weights [M]. Raises ValueError likewise.
+    """
+    _check_bridge(a, c, bridge_ab, bridge_bc, log_weights)
+    factors = _BridgeFactors(a, c, bridge_ab, bridge_bc, critic_ab, critic_bc, log_weights)
+    best = torch.full((len(a), len(c)), -math.inf, dtype=factors.dtype, device=a.device)
+    for start, stop in chunks(factors.terms, factors.rows + factors.columns):
+        left, right = factors.chunk(start, stop)  # [N, m], [m, K]
+        sums = torch.empty_like(left)
+        for k in range(factors.columns):
+            torch.add(left, right[:, k], out=sums)
+            best[:, k] = torch.maximum(best[:, k], sums.amax(1))
+    return best
+
+
+def bridge_scores_per_row(a: Tensor, log_bc: Tensor, bridge_ab: Tensor, critic_ab: Critic) -> Tensor:
+    """LogSumExp where every row has an instruction of its own: a [B, A, d], log_bc [B, M] -> [B, A].
+
+    score[b, i] = logsumexp_m( f_AB(a_bi, g_m) + log_bc[b, m] ): what a policy needs, with B episodes and A candidate
+    actions. ``log_bc`` is f_BC(g_m, c_b) or the log of ``goal_posterior``: they differ by a constant of b, and so does a
+    further - log M. ``bridge_ab`` is [M, d], shared, or [B, M, d], one set an episode. -inf in ``log_bc`` drops a goal.
+
+    Raises ValueError if a shape does not fit or M = 0.
+    """
+    _check_per_row(a, log_bc, bridge_ab)
+    left = critic_ab.left_vectors(a)  # [B, A, d']
+    right = critic_ab.right_vectors(bridge_ab).transpose(-1, -2)  # [d', M] or [B, d', M]
+    if torch.is_grad_enabled() and (left.requires_grad or right.requires_grad or log_bc.requires_grad):
+        logits = critic_ab.logits_from_products(left @ right)  # [B, A, M]
+        return torch.logsumexp(logits + log_bc.unsqueeze(1), dim=-1)
+    batch, actions = a.shape[:2]
+    terms = log_bc.shape[1]
+    result = torch.empty(batch, actions, dtype=left.dtype, device=a.device)
+    floor = _SMALLEST_EXPONENT[left.dtype]
+    length = max(1, _ROW_BLOCK_ELEMENTS // max(1, actions * terms))
+    for start in range(0, batch, length):
+        rows = slice(start, start + length)
+        logits = left[rows] @ (right if right.ndim == 2 else right[rows])  # [b, A, M]
+        logits = critic_ab.logits_from_products(logits).add_(log_bc[rows].unsqueeze(1))
+        top = logits.amax(-1, keepdim=True)
+        pivot = torch.where(top.isfinite(), top, 0.0)
+        total = logits.sub_(pivot).clamp_(min=floor).exp_().sum(-1, keepdim=True)
+        result[rows] = torch.where(top == -math.inf, top, total.log() + pivot).squeeze(-1)
+    return result
+
+
+def goal_posterior(log_bc: Tensor, log_weights: Tensor | None = None) -> Tensor:
+    """p(g_m | c) over the bridge goals: log_bc [..., M] of f_BC(g_m, c), log_weights [M] -> [..., M], sums to 1.
+
+    Raises ValueError if M = 0 or ``log_weights`` is not [M].
+    """
+    if log_bc.ndim < 1 or log_bc.shape[-1] == 0:
+        raise ValueError(f"log_bc has shape {tuple(log_bc.shape)}; needs [..., M] with M of at least 1")
+    if log_weights is None:
+        return log_bc.softmax(-1)
+    _check_weights(log_weights, log_bc.shape[-1])
+    return (log_bc + log_weights).softmax(-1)
+
+
+@dataclass(frozen=True)
+class BridgeDiagnostics:
+    """How far Lemma 1's estimate can be trusted, per pair [N, K].
+
+    effective_sample_size: (sum w)^2 / sum w^2 of the summands w, in [1, M]; near 1, one goal decides.
+    standard_error: of the score, in nats (delta method, goals as independent draws); infinite at M = 1. It misses what no
+        goal drawn has shown: do not trust it where the effective sample size is below about 10.
+    arithmetic: shares of pairs that needed float64 and the term-by-term sum.
+    """
+
+    effective_sample_size: Tensor
+    standard_error: Tensor
+    arithmetic: LogMatmulExpInfo
+
+
+@torch.no_grad()
+def bridge_diagnostics(
+    a: Tensor,
+    c: Tensor,
+    bridge_ab: Tensor,
+    bridge_bc: Tensor,
+    critic_ab: Critic,
+    critic_bc: Critic,
+    log_weights: Tensor | None = None,
+) -> BridgeDiagnostics:
+    """Diagnostics of ``bridge_scores`` with the same arguments, streamed as it is. Raises ValueError likewise."""
+    _check_bridge(a, c, bridge_ab, bridge_bc, log_weights)
+    embeddings = (a, c, bridge_ab, bridge_bc, critic_ab, critic_bc, log_weights)
+    log_sum, _, arithmetic = log_sum_of_factors(_BridgeFactors(*embeddings))
+    log_square_sum = log_sum_of_factors(_BridgeFactors(*embeddings, power=2.0))[0]
+    terms = len(bridge_ab)
+    size = (2 * log_sum.double() - log_square_sum.double()).exp().clamp(1.0, terms)
+    # Var(mean w) / mean(w)^2 = (M sum w^2 / (sum w)^2 - 1) / (M - 1).
+    error = ((terms / size - 1) / (terms - 1)).sqrt() if terms > 1 else torch.full_like(size, math.inf)
+    return BridgeDiagnostics(size.to(log_sum.dtype), error.to(log_sum.dtype), arithmetic)
+
+
+class _BridgeFactors:
+    """The factors exp(f_AB) and exp(f_BC), made from embeddings chunk by chunk; without gradient."""
+
+    def __init__(
+        self,
+        a: Tensor,
+        c: Tensor,
+        bridge_ab: Tensor,
+        bridge_bc: Tensor,
+        critic_ab: Critic,
+        critic_bc: Critic,
+        log_weights: Tensor | None,
+        power: float = 1.0,
+    ) -> None:
+        """``power`` multiplies all logits."""
+        dtype = torch.promote_types(torch.promote_types(a.dtype, c.dtype), torch.float32)
+        self.a, self.c, self.bridge_ab, self.bridge_bc = (x.detach().to(dtype) for x in (a, c, bridge_ab, bridge_bc))
+        self.critic_ab, self.critic_bc, self.power = critic_ab, critic_bc, power
+        self.log_weights = None if log_weights is None else log_weights.detach().to(dtype)
+        self.rows, self.columns, self.terms = len(a), len(c), len(bridge_ab)
+        self.dtype, self.device = dtype, a.device
+        with torch.no_grad():
+            self.left = critic_ab.left_vectors(self.a)  # [N, d']
+            self.right = critic_bc.right_vectors(self.c).T  # [d', K]
+
+    def chunk(self, start: int, stop: int) -> tuple[Tensor, Tensor]:
+        part = slice(start, stop)
+        goals_ab = self.critic_ab.right_vectors(self.bridge_ab[part].to(self.dtype))
+        goals_bc = self.critic_bc.left_vectors(self.bridge_bc[part].to(self.dtype))
+        log_left = self.critic_ab.logits_from_products(self.left @ goals_ab.T)  # [N, m]
+        log_right = self.critic_bc.logits_from_products(goals_bc @ self.right)  # [m, K]
+        if self.log_weights is not None:
+            log_right = log_right + self.log_weights[part].unsqueeze(-1)
+        return (log_left, log_right) if self.power == 1.0 else (log_left * self.power, log_right * self.power)
+
+    def select(self, rows: Tensor, columns: Tensor) -> LogFactors:
+        selection = object.__new__(_BridgeFactors)
+        selection.__dict__.update(self.__dict__)
+        selection.dtype = torch.float64
+        selection.rows, selection.columns = len(rows), len(columns)
+        selection.left, selection.right = self.left[rows].double(), self.right[:, columns].double()
+        return selection
+
+
+def _check_bridge(a: Tensor, c: Tensor, bridge_ab: Tensor, bridge_bc: Tensor, log_weights: Tensor | None) -> None:
+    for name, value in (("a", a), ("c", c), ("bridge_ab", bridge_ab), ("bridge_bc", bridge_bc)):
+        if value.ndim != 2:
+            raise ValueError(f"{name} has shape {tuple(value.shape)}; needs [count, d]")
+        if not value.is_floating_point():
+            raise ValueError(f"{name} has dtype {value.dtype}; needs a floating one")
+    if len(bridge_ab) == 0 or len(bridge_ab) != len(bridge_bc):
+        raise ValueError(f"bridge_ab has {len(bridge_ab)} goals, bridge_bc {len(bridge_bc)}; needs as many, at least 1")
+    for name, value, other, partner in (("bridge_ab", bridge_ab, "a", a), ("bridge_bc", bridge_bc, "c", c)):
+        if value.shape[1] != partner.shape[1]:
+            raise ValueError(f"{name} has dimension {value.shape[1]}; needs {other}'s, {partner.shape[1]}")
+    if log_weights is not None:
+        _check_weights(log_weights, len(bridge_ab))
+
+
+def _check_weights(log_weights: Tensor, terms: int) -> None:
+    if log_weights.shape != (terms,):
+        raise ValueError(f"log_weights has shape {tuple(log_weights.shape)}; needs [M] = ({terms},)")
+
+
+def _check_per_row(a: Tensor, log_bc: Tensor, bridge_ab: Tensor) -> None:
+    if a.ndim != 3:
+        raise ValueError(f"a has shape {tuple(a.shape)}; needs [B, A, d]")
+    if log_bc.ndim != 2 or len(log_bc) != len(a) or log_bc.shape[1] == 0:
+        raise ValueError(f"log_bc has shape {tuple(log_bc.shape)}; needs [B, M] with B = {len(a)}, M of at least 1")
+    shapes = ((log_bc.shape[1], a.shape[2]), (len(a), log_bc.shape[1], a.shape[2]))
+    if tuple(bridge_ab.shape) not in shapes:
+        raise ValueError(f"bridge_ab has shape {tuple(bridge_ab.shape)}; needs [M, d] = {shapes[0]} or {shapes[1]}")

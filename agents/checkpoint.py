@@ -1,0 +1,34 @@
+"""Where a run can go on from: one file, written atomically, that holds all of the training state."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from agents.learner import Learner
+from agents.storage import CheckpointError, read_tensors, write_tensors
+
+CHECKPOINT = "checkpoint.safetensors"
+
+
+def save_checkpoint(folder: Path, learner: Learner, run: dict[str, str]) -> None:
+    """Writes checkpoint.safetensors, then the averaged agent beside it, each atomically.
+
+    run: what identifies the run (environment and seed), for `load_checkpoint` to compare.
+    """
+    write_tensors(folder / CHECKPOINT, learner.state_tensors(), {"step": learner.step, "run": run})
+    learner.averaged.save_pretrained(folder)
+
+
+def load_checkpoint(folder: Path, learner: Learner, run: dict[str, str]) -> None:
+    """Restores the learner; CheckpointError where the file is missing, damaged, holds NaN or is of another run."""
+    path = folder / CHECKPOINT
+    tensors, metadata = read_tensors(path)
+    for name, value in run.items():
+        found = metadata.get("run", {}).get(name)
+        if found != value:
+            raise CheckpointError(f"{path}: was made with {name} {found}, not {value}; use another run_dir")
+    try:
+        learner.load_state_tensors(tensors, metadata["step"])
+    except (KeyError, RuntimeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise CheckpointError(f"{path}: does not fit the run's networks ({reason}); train anew") from error

@@ -1,0 +1,135 @@
+"""One gradient step on both contrastive pairs: what `train.py` repeats."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+from agents.agent import Agent
+from agents.losses import action_contrast, info_nce
+from configs.schema import TrainConfig
+
+
+class Learner:
+    """Optimises an agent's encoders and critics; `averaged` is the exponential moving average that acts.
+
+    config reads: learning_rate, warmup, steps, weight_decay, gradient_clip, ema, action_negatives, action_weight,
+    caption_weight, logsumexp_penalty, mask_duplicates.
+    text_features: [distinct captions, T] frozen features. action_pool: [P, D] draws from the action space, from which
+    the other actions of `action_contrast` come.
+    """
+
+    def __init__(
+        self, agent: Agent, config: TrainConfig, text_features: NDArray[np.float32], action_pool: NDArray[np.float32]
+    ) -> None:
+        self.agent, self.config, self.step = agent, config, 0
+        self._texts = torch.as_tensor(text_features, device=agent.device)  # [captions, T]
+        self._action_pool = torch.as_tensor(action_pool, device=agent.device)  # [P, D]
+        matrices = [p for p in agent.parameters() if p.ndim > 1]
+        others = [p for p in agent.parameters() if p.ndim <= 1]  # biases and temperatures are not decayed
+        self.optimizer = torch.optim.AdamW(
+            [{"params": matrices, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}],
+            lr=config.learning_rate,
+            fused=True,
+        )
+        self.averaged = copy.deepcopy(agent, memo={id(agent.text): agent.text})  # the frozen text encoder is shared
+        self.averaged.requires_grad_(False).eval()
+        self._move_average = get_ema_multi_avg_fn(config.ema)  # type: ignore[no-untyped-call]
+
+    def learning_rate(self) -> float:
+        """Linear warm-up to the peak, then half a cosine to zero at the last step."""
+        progress, warmup = self.step / self.config.steps, self.config.warmup
+        if progress < warmup:
+            return self.config.learning_rate * (self.step + 1) / (warmup * self.config.steps + 1)
+        return self.config.learning_rate * 0.5 * (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup)))
+
+    def loss(
+        self,
+        states: Tensor,
+        actions: Tensor,
+        goals: Tensor,
+        other_actions: Tensor,
+        caption_goals: Tensor,
+        captions: Tensor,
+        duplicates: Tensor,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Weighted sum of the three losses, and what to log.
+
+        states [B, S], actions [B, D], goals [B, G]: a transition and a goal reached later. other_actions [B, K, D].
+        caption_goals [B, G], captions [B] indices of texts, duplicates [B, B]: see `data.captions.CaptionBatch`.
+        """
+        agent, config = self.agent, self.config
+        weighed = torch.cat([actions.unsqueeze(1), other_actions], dim=1)  # [B, 1 + K, D]
+        a = agent.encode_state_actions(states.unsqueeze(1), weighed)  # [B, 1 + K, d]
+        b, b_caption = agent.encode_goals(torch.cat([goals, caption_goals])).chunk(2)  # [B, d] each
+        c = agent.encode_language(self._texts[captions])  # [B, d]
+        goal_loss, goal_info = info_nce(agent.critic_ab(a[:, 0], b), None, config.logsumexp_penalty)
+        text_loss, text_info = info_nce(
+            agent.critic_bc(b_caption, c), duplicates if config.mask_duplicates else None, config.logsumexp_penalty
+        )
+        loss = goal_loss + config.caption_weight * text_loss
+        info = {f"goal/{k}": v for k, v in goal_info.items()} | {f"language/{k}": v for k, v in text_info.items()}
+        if other_actions.shape[1]:
+            against = agent.critic_ab.paired(a, b.unsqueeze(1))  # [B, 1 + K]
+            action_loss, action_info = action_contrast(against[:, 0], against[:, 1:])
+            loss = loss + config.action_weight * action_loss
+            info |= {"action/loss": action_loss.detach()} | {f"action/{k}": v for k, v in action_info.items()}
+        info |= {"goal/loss": goal_loss.detach(), "language/loss": text_loss.detach(), "loss": loss.detach()}
+        return loss, info
+
+    def update(self, futures: Any, captions: Any, rng: np.random.Generator) -> dict[str, Tensor]:
+        """One gradient step on a `FutureBatch` and a `CaptionBatch`; rng draws the other actions. Returns what to log."""
+        device = self.agent.device
+        picked = rng.integers(len(self._action_pool), size=(len(futures.states), self.config.action_negatives))
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate()
+        loss, info = self.loss(
+            torch.as_tensor(futures.states, device=device),
+            torch.as_tensor(futures.actions, device=device),
+            torch.as_tensor(futures.goals, device=device),
+            self._action_pool[torch.as_tensor(picked, device=device)],
+            torch.as_tensor(captions.goals, device=device),
+            torch.as_tensor(captions.texts, device=device),
+            torch.as_tensor(captions.duplicates, device=device),
+        )
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        info["gradient_norm"] = nn.utils.clip_grad_norm_(self.agent.parameters(), self.config.gradient_clip)
+        self.optimizer.step()
+        with torch.no_grad():
+            self._move_average(list(self.averaged.parameters()), list(self.agent.parameters()), self.step)
+        self.step += 1
+        return info
+
+    def state_tensors(self) -> dict[str, Tensor]:
+        """All that a resumed run needs, as tensors: weights, their average, the optimiser's moments, counters."""
+        tensors = {f"agent.{k}": v for k, v in self.agent.state_dict().items()}
+        tensors |= {f"average.{k}": v for k, v in self.averaged.state_dict().items()}
+        for index, state in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{index}.{k}": v for k, v in state.items()}
+        return tensors
+
+    def load_state_tensors(self, tensors: Mapping[str, Tensor], step: int) -> None:
+        """Restores what `state_tensors` gave after `step` steps; KeyError or RuntimeError where it does not fit."""
+        groups: dict[str, dict[str, Tensor]] = {"agent": {}, "average": {}, "optimizer": {}}
+        for name, tensor in tensors.items():
+            group, _, rest = name.partition(".")
+            groups[group][rest] = tensor
+        self.agent.load_state_dict(groups["agent"])
+        self.averaged.load_state_dict(groups["average"])
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in groups["optimizer"].items():
+            index, key = name.split(".", 1)
+            moments.setdefault(int(index), {})[key] = tensor
+        optimizer = self.optimizer.state_dict()
+        optimizer["state"] = moments
+        self.optimizer.load_state_dict(optimizer)
+        self.step = step

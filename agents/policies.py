@@ -1,0 +1,142 @@
+"""Policies: how scores of actions come from an instruction, and the choice among them.
+
+Every estimator scores A candidate actions of B states, each with its own instruction, from the same three encoders:
+
+    logsumexp  log E_g exp(f_AB(s, a, g) + f_BC(g, instruction))     Lemma 1 (Che & Eysenbach, ICLR 2025)
+    max        the best single goal instead of the expectation
+    sample     one goal drawn from p(g | instruction) when the instruction is first met, then f_AB(s, a, g)
+    direct     f_AB's own similarity of phi_A(s, a) and phi_C(instruction); no goals (Lemmas 2, 3)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from agents.agent import Agent
+from agents.bridge import bridge_scores_per_row, goal_posterior
+from agents.world import CandidateActions
+from configs.schema import POLICIES, ConfigError
+
+
+class Policy:
+    """Chooses, for each state, the candidate action with the highest score.
+
+    agent, name, goals, candidates, average_noise, seed: see `Agent.policy`. The goals' and instructions'
+    representations are computed once and kept. "sample" remembers one goal an episode: tell `act` which is which.
+    """
+
+    def __init__(
+        self,
+        agent: Agent,
+        name: str,
+        goals: NDArray[np.float32] | None = None,
+        candidates: CandidateActions | None = None,
+        average_noise: bool | None = None,
+        seed: int = 0,
+    ) -> None:
+        if name not in POLICIES:
+            raise ConfigError(f"policy.name={name}: must be one of {', '.join(POLICIES)}")
+        self.agent, self.name = agent, name
+        self.goals = agent.bridge_goals if goals is None else torch.as_tensor(goals, device=agent.device)  # [M, G]
+        if self.goals.ndim != 2 or len(self.goals) == 0 or self.goals.shape[1] != len(agent.world.goal_low):
+            raise ConfigError(f"goals: has shape {tuple(self.goals.shape)}, needs [M, {len(agent.world.goal_low)}]")
+        self.actions, execution = agent.candidate_actions, agent.execution  # [A, D], [A, A]
+        if candidates is not None:
+            self.actions = torch.as_tensor(candidates.actions, device=agent.device)
+            execution = torch.as_tensor(candidates.execution, dtype=torch.float32, device=agent.device)
+        average = agent.policy_config.average_noise if average_noise is None else average_noise
+        self.log_execution = execution.log() if average else None
+        self._rng = np.random.default_rng(seed)
+        self._rows: dict[str, int] = {}
+        self._sampled: dict[int, tuple[str, int]] = {}
+        self._language = torch.empty(0, agent.config.embedding_dim, device=agent.device)  # [K, d]
+        self._goal_logits = torch.empty(0, len(self.goals), device=agent.device)  # [K, M]
+        with torch.no_grad():
+            self._bridge = agent.encode_goals(self.goals)  # [M, d]
+
+    @torch.no_grad()
+    def _know(self, instructions: Sequence[str]) -> Tensor:
+        """Row of each instruction [B] in the kept representations, which grow by those not met before."""
+        new = [text for text in dict.fromkeys(instructions) if text not in self._rows]
+        if new:
+            language = self.agent.encode_instructions(new)  # [k, d]
+            goal_logits = self.agent.critic_bc(self._bridge, language).T  # [k, M]
+            self._language = torch.cat([self._language, language])
+            self._goal_logits = torch.cat([self._goal_logits, goal_logits])
+            self._rows.update({text: len(self._rows) + i for i, text in enumerate(new)})
+        return torch.tensor([self._rows[text] for text in instructions], device=self.agent.device)
+
+    def goal_posterior(self, instructions: Sequence[str]) -> NDArray[np.float32]:
+        """p(g_m | instruction) over the bridge goals, [B, M]; each row sums to one: what the agent thinks was meant."""
+        posterior: NDArray[np.float32] = goal_posterior(self._goal_logits[self._know(instructions)]).cpu().numpy()
+        return posterior
+
+    @torch.no_grad()
+    def scores(
+        self, observation: NDArray[np.floating], instructions: Sequence[str], episodes: Sequence[int] | None = None
+    ) -> Tensor:
+        """Log-scores [B, A] of the candidate actions; comparable within a row, not between rows.
+
+        observation: [B, S]. instructions: B strings. episodes: B keys that tell episodes apart for "sample"
+        (0 ... B - 1 if left out).
+        """
+        states = torch.as_tensor(np.asarray(observation, dtype=np.float32), device=self.agent.device)  # [B, S]
+        if states.ndim != 2 or len(states) != len(instructions):
+            raise ConfigError(
+                f"observation: has shape {tuple(states.shape)}, needs [B, S] with B = {len(instructions)} instructions"
+            )
+        rows = self._know(instructions)  # [B]
+        encoded = self.agent.encode_state_actions(states.unsqueeze(1), self.actions.unsqueeze(0))  # [B, A, d]
+        keys = range(len(instructions)) if episodes is None else episodes
+        scores = _ESTIMATORS[self.name](self, encoded, rows, instructions, keys)  # [B, A]
+        if self.log_execution is not None:
+            scores = torch.logsumexp(scores.unsqueeze(1) + self.log_execution, dim=2)  # [B, A chosen, A executed] summed
+        return scores
+
+    def act(
+        self, observation: NDArray[np.floating], instructions: Sequence[str], episodes: Sequence[int] | None = None
+    ) -> NDArray[np.float32]:
+        """Actions [B, D]; arguments as `scores`."""
+        best = self.scores(observation, instructions, episodes).argmax(dim=1)  # [B]
+        actions: NDArray[np.float32] = self.actions[best].cpu().numpy()
+        return actions
+
+    def _logsumexp(self, encoded: Tensor, rows: Tensor, _texts: Sequence[str], _keys: Sequence[int]) -> Tensor:
+        return bridge_scores_per_row(encoded, self._goal_logits[rows], self._bridge, self.agent.critic_ab)
+
+    def _max(self, encoded: Tensor, rows: Tensor, _texts: Sequence[str], _keys: Sequence[int]) -> Tensor:
+        scores = []
+        for one, row in zip(encoded, rows, strict=True):
+            logits = self.agent.critic_ab(one, self._bridge) + self._goal_logits[row]  # [A, M]
+            scores.append(logits.amax(dim=1))
+        return torch.stack(scores)
+
+    def _direct(self, encoded: Tensor, rows: Tensor, _texts: Sequence[str], _keys: Sequence[int]) -> Tensor:
+        return self.agent.critic_ab.paired(encoded, self._language[rows].unsqueeze(1))
+
+    def _sample(self, encoded: Tensor, rows: Tensor, texts: Sequence[str], keys: Sequence[int]) -> Tensor:
+        goals = [self._goal_of(key, text, int(row)) for key, text, row in zip(keys, texts, rows, strict=True)]  # B
+        return self.agent.critic_ab.paired(encoded, self._bridge[goals].unsqueeze(1))
+
+    def _goal_of(self, key: int, text: str, row: int) -> int:
+        """The bridge goal drawn for this episode; drawn anew where the instruction is not the one it was drawn for."""
+        known = self._sampled.get(key)
+        if known is None or known[0] != text:
+            posterior = goal_posterior(self._goal_logits[row].double()).cpu().numpy()  # [M]
+            known = (text, int(self._rng.choice(len(posterior), p=posterior / posterior.sum())))
+            self._sampled[key] = known
+        return known[1]
+
+
+_Estimator = Callable[[Policy, Tensor, Tensor, Sequence[str], Sequence[int]], Tensor]
+_ESTIMATORS: dict[str, _Estimator] = {
+    "logsumexp": Policy._logsumexp,
+    "max": Policy._max,
+    "direct": Policy._direct,
+    "sample": Policy._sample,
+}

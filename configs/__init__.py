@@ -1,0 +1,1 @@
+"""Settings: Hydra's YAML files, and the frozen dataclasses that they become."""

@@ -1,0 +1,139 @@
+"""From the command line to frozen dataclasses, by way of Hydra; one clear line where something is amiss."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import sys
+import types
+import typing
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import MISSING, fields, is_dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import hydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from configs.schema import ConfigError
+
+FOLDER = Path(__file__).parent
+T = TypeVar("T")
+
+
+def build(kind: type[T], values: Mapping[str, Any], prefix: str = "") -> T:
+    """The dataclass `kind` from nested plain values; ConfigError names an unknown, missing or ill-typed setting."""
+    hints = typing.get_type_hints(kind)
+    known = {f.name: f for f in fields(kind)}  # type: ignore[arg-type]
+    for name in values:
+        if name not in known:
+            raise ConfigError(f"{prefix}{name}={values[name]}: no such setting{_nearest(name, known, prefix)}")
+    arguments = {}
+    for name, setting in known.items():
+        if name in values:
+            arguments[name] = _convert(hints[name], values[name], prefix + name)
+        elif setting.default is MISSING and setting.default_factory is MISSING:
+            raise ConfigError(f"{prefix}{name}: is missing; give {prefix}{name}=...")
+    return kind(**arguments)
+
+
+def _convert(hint: Any, value: Any, name: str) -> Any:
+    if is_dataclass(hint):
+        return build(typing.cast(type[Any], hint), value, name + ".")
+    if typing.get_origin(hint) in (types.UnionType, typing.Union):
+        options = [option for option in typing.get_args(hint) if option is not type(None)]
+        return None if value is None else _convert(options[0], value, name)
+    if typing.get_origin(hint) is tuple:
+        if not isinstance(value, Sequence) or isinstance(value, str):
+            raise ConfigError(f"{name}={value}: must be a list, such as [1, 2]")
+        return tuple(_convert(typing.get_args(hint)[0], item, f"{name}[{i}]") for i, item in enumerate(value))
+    needed = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}[hint]
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if hint is str and isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)  # a folder or an instruction may look like a number
+    if hint is str and value is None:
+        return ""
+    if not isinstance(value, hint) or (hint is not bool and isinstance(value, bool)):
+        raise ConfigError(f"{name}={value}: must be {needed}")
+    return value
+
+
+def _nearest(name: str, choices: Iterable[str], prefix: str = "") -> str:
+    close = difflib.get_close_matches(name, list(choices), n=1, cutoff=0.4)
+    return f"; did you mean {prefix}{close[0]}?" if close else ""
+
+
+def _keys(values: Mapping[str, Any], prefix: str = "") -> list[str]:
+    found: list[str] = []
+    for key, value in values.items():
+        found.append(f"{prefix}{key}")
+        if isinstance(value, Mapping):
+            found += _keys(value, f"{prefix}{key}.")
+    return found
+
+
+def _explain(error: Exception, overrides: Sequence[str], config_name: str) -> str:
+    """One line for a Hydra error: the override at fault and the nearest that would do."""
+    text = str(error)
+    choice = re.search(r"Could not find '([\w/.-]+?)/([^'/]+)'", text)
+    if choice:
+        group, name = choice.groups()
+        known = sorted(path.stem for path in (FOLDER / group).glob("*.yaml"))
+        return f"{group}={name}: no such choice{_nearest(name, known)} (there are {', '.join(known)})"
+    key = re.search(r"Could not (?:override|delete from config\. The value of|append to config.*?) ?'([^']+)'", text)
+    if key is None:
+        key = re.search(r"Key '([^']+)' is not in struct", text)
+    if key:
+        name = key.group(1)
+        given = next((o for o in overrides if o.startswith(name)), name)
+        plain = OmegaConf.to_container(hydra.compose(config_name), resolve=False)
+        known = _keys(typing.cast(dict[str, Any], plain))
+        return f"{given}: no such setting{_nearest(name, known)}"
+    given = next((o for o in overrides if "=" not in o), "")
+    if given:
+        return f"{given}: must be written setting=value, such as seed=1"
+    first = text.splitlines()[0] if text else type(error).__name__
+    return f"{' '.join(overrides)}: {first}"
+
+
+def check_overrides(config_name: str, overrides: Sequence[str]) -> DictConfig:
+    """Composes the config, or raises ConfigError with one line that names the override at fault."""
+    with hydra.initialize_config_dir(str(FOLDER), version_base="1.3"):
+        try:
+            OverridesParser.create().parse_overrides(list(overrides))
+            return hydra.compose(config_name, list(overrides))
+        except (HydraException, OmegaConfBaseException) as error:
+            raise ConfigError(_explain(error, overrides, config_name)) from error
+
+
+def command_line(
+    config_name: str, kind: type[T], run: Callable[[T], None], expected: tuple[type[Exception], ...]
+) -> None:
+    """Runs `run` with the settings of the command line.
+
+    Bad settings, and the `expected` exceptions of `run`, end the process with one line on stderr and exit code 2.
+    """
+    arguments = sys.argv[1:]
+
+    def fail(error: Exception) -> typing.NoReturn:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        raise SystemExit(2)
+
+    def with_settings(config: DictConfig) -> None:
+        try:
+            run(build(kind, typing.cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))))
+        except expected as error:
+            fail(error)
+        except OmegaConfBaseException as error:
+            fail(ConfigError(str(error).splitlines()[0]))
+
+    if not any(argument.startswith("-") for argument in arguments):
+        try:
+            check_overrides(config_name, arguments)
+        except ConfigError as error:
+            fail(error)
+    hydra.main(version_base="1.3", config_path=str(FOLDER), config_name=config_name)(with_settings)()

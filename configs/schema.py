@@ -1,0 +1,260 @@
+"""Every setting of a run as frozen dataclasses, checked where they are built.
+
+Hydra composes the YAML files of this folder; `configs.load` turns the result into `RunConfig` once, at the top of a
+script. Nothing below a script sees OmegaConf. A value that cannot be used raises `ConfigError` with one line that
+names the setting, the value and what would do.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+CRITICS = ("neg_squared_l2", "neg_l2", "dot", "cosine")
+ENCODERS = ("sentence", "label")
+DATA_KINDS = ("expert", "random")
+POLICIES = ("logsumexp", "direct", "max", "sample")
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+class ConfigError(ValueError):
+    """A setting that cannot be used; its message is one line for the person at the terminal."""
+
+
+def _require(holds: bool, name: str, value: object, needed: str) -> None:
+    if not holds:
+        raise ConfigError(f"{name}={value}: {needed}")
+
+
+def _at_least(minimum: float, **values: float) -> None:
+    for name, value in values.items():
+        _require(math.isfinite(value) and value >= minimum, name.replace("__", "."), value, f"must be at least {minimum}")
+
+
+def _positive(**values: float) -> None:
+    for name, value in values.items():
+        _require(math.isfinite(value) and value > 0, name.replace("__", "."), value, "must be above 0")
+
+
+def _one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
+    _require(value in choices, name, value, f"must be one of {', '.join(choices)}")
+
+
+@dataclass(frozen=True)
+class EnvConfig:
+    """The world.
+
+    id: Gymnasium id. layout: a named layout, a text file ('#' wall, '.' free), or empty for the id's own.
+    action_noise_degrees: standard deviation of the Gaussian noise on the executed direction, in degrees.
+    max_episode_steps: steps after which an episode is truncated.
+    """
+
+    id: str
+    layout: str = ""
+    action_noise_degrees: float = 20.0
+    max_episode_steps: int = 100
+
+    def __post_init__(self) -> None:
+        _require(bool(self.id), "env.id", repr(self.id), "must be a Gymnasium id such as goalbridge/ForkMaze-v0")
+        _at_least(0, env__action_noise_degrees=self.action_noise_degrees)
+        _at_least(1, env__max_episode_steps=self.max_episode_steps)
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Where trajectories and captions come from.
+
+    kind: "expert" (noisy shortest paths between random cells) or "random" (random walks).
+    trajectories: how many. noise_degrees: the expert's angle noise. walk_length: steps of a random walk.
+    labelled_goals: how many goals are captioned, one caption each.
+    """
+
+    kind: str = "expert"
+    trajectories: int = 20_000
+    noise_degrees: float = 10.0
+    walk_length: int = 64
+    labelled_goals: int = 100_000
+
+    def __post_init__(self) -> None:
+        _one_of("data.kind", self.kind, DATA_KINDS)
+        _at_least(1, data__trajectories=self.trajectories, data__walk_length=self.walk_length)
+        _at_least(1, data__labelled_goals=self.labelled_goals)
+        _at_least(0, data__noise_degrees=self.noise_degrees)
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """The language encoder.
+
+    kind: "sentence" (a frozen sentence-transformers model and a trained head) or "label" (a plain embedding of the
+    canonical command; an ablation that cannot read new phrasings).
+    text_model: name or folder of the sentence-transformers model; the packaged all-MiniLM-L6-v2 by default.
+    cache_dir: folder that keeps each distinct text's embedding; run_dir if empty. Share one between runs of a sweep.
+    """
+
+    kind: str = "sentence"
+    text_model: str = "all-MiniLM-L6-v2"
+    cache_dir: str = ""
+
+    def __post_init__(self) -> None:
+        _one_of("encoder.kind", self.kind, ENCODERS)
+        _require(bool(self.text_model), "encoder.text_model", repr(self.text_model), "must be a model's name or folder")
+
+
+@dataclass(frozen=True)
+class AgentConfig:
+    """The networks: both critics share one goal encoder.
+
+    critic: similarity of two representations, times a learned inverse temperature per pair.
+    embedding_dim: size of every representation. width, depth: hidden units and hidden layers of each tower.
+    frequencies: Fourier features sin, cos(2 pi k x) of coordinates scaled to [-1, 1].
+    bridge_goals: M, the goals stored with the agent that LogSumExp sums over.
+    """
+
+    critic: str = "neg_squared_l2"
+    embedding_dim: int = 64
+    width: int = 256
+    depth: int = 3
+    frequencies: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0, 8.0)
+    bridge_goals: int = 5000
+
+    def __post_init__(self) -> None:
+        _one_of("agent.critic", self.critic, CRITICS)
+        _at_least(1, agent__embedding_dim=self.embedding_dim, agent__width=self.width, agent__depth=self.depth)
+        _at_least(1, agent__bridge_goals=self.bridge_goals)
+        _positive(**{f"agent__frequencies__{i}": k for i, k in enumerate(self.frequencies)})
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Optimisation, logging and checkpoints.
+
+    steps, batch_size: gradient steps, and pairs of each kind in one. learning_rate: the peak, after `warmup` (share of
+    the steps) and before a cosine to zero. weight_decay: AdamW's. gradient_clip: largest gradient norm.
+    discount: a future goal lies Geometric(1 - discount) steps ahead. ema: decay of the averaged weights that act.
+    action_negatives: random actions contrasted with the true one at each (state, goal); action_weight: their loss's
+    weight. caption_weight: weight of the goal-language loss. logsumexp_penalty: weight of the squared log-partition.
+    mask_duplicates: leave captions that are true of another goal of the batch out of that goal's negatives.
+    log_every, evaluate_every, checkpoint_every: steps between scalars, rollouts and checkpoints (0: never / only at
+    the end). evaluation_episodes: episodes of each evaluation during training.
+    """
+
+    steps: int = 1000
+    batch_size: int = 256
+    learning_rate: float = 5e-3
+    warmup: float = 0.1
+    weight_decay: float = 1e-4
+    gradient_clip: float = 1.0
+    discount: float = 0.95
+    ema: float = 0.99
+    action_negatives: int = 4
+    action_weight: float = 3.0
+    caption_weight: float = 1.0
+    logsumexp_penalty: float = 0.0
+    mask_duplicates: bool = True
+    log_every: int = 20
+    evaluate_every: int = 250
+    evaluation_episodes: int = 100
+    checkpoint_every: int = 250
+
+    def __post_init__(self) -> None:
+        _at_least(1, train__steps=self.steps, train__log_every=self.log_every)
+        _at_least(2, train__batch_size=self.batch_size)
+        _positive(train__learning_rate=self.learning_rate, train__gradient_clip=self.gradient_clip)
+        _at_least(
+            0,
+            train__action_negatives=self.action_negatives,
+            train__action_weight=self.action_weight,
+            train__caption_weight=self.caption_weight,
+            train__logsumexp_penalty=self.logsumexp_penalty,
+            train__weight_decay=self.weight_decay,
+            train__evaluate_every=self.evaluate_every,
+            train__checkpoint_every=self.checkpoint_every,
+        )
+        _at_least(1, train__evaluation_episodes=self.evaluation_episodes)
+        for name, value in (("discount", self.discount), ("ema", self.ema), ("warmup", self.warmup)):
+            _require(0 <= value < 1, f"train.{name}", value, "must be at least 0 and below 1")
+        _require(self.discount > 0, "train.discount", self.discount, "must be above 0")
+
+
+@dataclass(frozen=True)
+class PolicyConfig:
+    """How the agent acts.
+
+    name: the estimator. candidate_actions: how many actions it weighs (directions, in the mazes).
+    average_noise: weigh an action by what the actuator makes of it, averaging exp(score) over the known noise.
+    """
+
+    name: str = "logsumexp"
+    candidate_actions: int = 32
+    average_noise: bool = True
+
+    def __post_init__(self) -> None:
+        _one_of("policy.name", self.name, POLICIES)
+        _at_least(2, policy__candidate_actions=self.candidate_actions)
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """All of a run.
+
+    run_dir: the folder under which all that is written lies. seed: decides data, weights, batches and evaluation.
+    resume: go on from run_dir's last checkpoint. device: auto (the first of cuda, mps, cpu that is there) or a name.
+    """
+
+    env: EnvConfig
+    run_dir: str
+    seed: int = 0
+    resume: bool = False
+    device: str = "auto"
+    data: DataConfig = field(default_factory=DataConfig)
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    agent: AgentConfig = field(default_factory=AgentConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    policy: PolicyConfig = field(default_factory=PolicyConfig)
+
+    def __post_init__(self) -> None:
+        _require(bool(self.run_dir), "run_dir", repr(self.run_dir), "must be a folder, such as runs/fork")
+        _require(0 <= self.seed < 2**32, "seed", self.seed, "must be at least 0 and below 2**32")
+        _require(self.device.split(":")[0] in DEVICES, "device", self.device, f"must be one of {', '.join(DEVICES)}")
+
+
+ESTIMATORS = (*POLICIES, "expert", "limit", "random")
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """An evaluation of the agent in run_dir.
+
+    episodes: how many, each estimator on the same starts, commands and noise. seed: of those; training never uses it.
+    instruction: follow these words instead of drawn commands. phrasings: wordings of the drawn commands, "held_out"
+    (never trained on) or "train". estimators: the policies to compare, and "expert" (shortest paths), "limit" (knows
+    maze, command and noise) and "random". candidate_actions, average_noise, bridge_goals: how the agent acts, where
+    other than it was trained for. rollouts: episodes drawn as GIFs.
+    """
+
+    run_dir: str
+    episodes: int = 1000
+    seed: int = 1_000_000
+    instruction: str = ""
+    phrasings: str = "held_out"
+    estimators: tuple[str, ...] = ("logsumexp", "direct", "limit", "random")
+    candidate_actions: int | None = None
+    average_noise: bool | None = None
+    bridge_goals: int | None = None
+    rollouts: int = 3
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        _require(bool(self.run_dir), "run_dir", repr(self.run_dir), "must be a folder that train.py wrote")
+        _at_least(1, episodes=self.episodes)
+        _at_least(0, rollouts=self.rollouts, seed=self.seed)
+        _one_of("phrasings", self.phrasings, ("held_out", "train"))
+        _require(len(self.estimators) > 0, "estimators", list(self.estimators), "needs at least one name")
+        for name in self.estimators:
+            _one_of("estimators", name, ESTIMATORS)
+        if self.candidate_actions is not None:
+            _at_least(2, candidate_actions=self.candidate_actions)
+        if self.bridge_goals is not None:
+            _at_least(1, bridge_goals=self.bridge_goals)
+        _require(self.device.split(":")[0] in DEVICES, "device", self.device, f"must be one of {', '.join(DEVICES)}")

@@ -1,0 +1,6 @@
+"""Trajectories and captioned goals: collecting, storing, sampling."""
+
+from data.captions import CaptionBatch, CaptionPairs
+from data.trajectories import DatasetError, FutureBatch, TrajectoryBuffer
+
+__all__ = ["CaptionBatch", "CaptionPairs", "DatasetError", "FutureBatch", "TrajectoryBuffer"]

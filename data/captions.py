@@ -1,0 +1,56 @@
+"""Captioned goals: the (goal, text) pairs from which the agent learns language. No action is ever among them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.trajectories import DatasetError
+
+
+@dataclass(frozen=True)
+class CaptionBatch:
+    """Positives of the goal/language pair: goals [B, G], their captions' indices [B].
+
+    duplicates: [B, B] bool, entry (i, j) true where caption j is true of goal i as well (the diagonal included).
+    """
+
+    goals: NDArray[np.float32]
+    texts: NDArray[np.int64]
+    duplicates: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class CaptionPairs:
+    """N captioned goals.
+
+    goals: [N, G]. texts: the distinct captions. text: [N], index of each goal's caption in `texts`.
+    label: [N], what the caption says, apart from its wording. true_labels: [N, T], all that is true of the goal
+    (-1 pads); label[n] is among true_labels[n]. Raises DatasetError where sizes disagree.
+    """
+
+    goals: NDArray[np.float32]
+    texts: Sequence[str]
+    text: NDArray[np.int64]
+    label: NDArray[np.int64]
+    true_labels: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        count = len(self.goals)
+        if count == 0:
+            raise DatasetError("captions: needs at least one captioned goal")
+        for name in ("text", "label", "true_labels"):
+            if len(getattr(self, name)) != count:
+                raise DatasetError(f"captions: {len(getattr(self, name))} entries of {name} for {count} goals")
+        if not (self.true_labels == self.label[:, None]).any(axis=1).all():
+            raise DatasetError("captions: a caption is not among what is true of its goal")
+
+    def sample(self, rng: np.random.Generator, batch_size: int) -> CaptionBatch:
+        """Captioned goals drawn uniformly with replacement. Same rng state, same batch."""
+        pair = rng.integers(len(self.goals), size=batch_size)  # [B]
+        # [B goal, B caption, T]: caption j's label against each thing true of goal i
+        duplicates = (self.true_labels[pair][:, None, :] == self.label[pair][None, :, None]).any(axis=-1)
+        return CaptionBatch(self.goals[pair], self.text[pair], duplicates)

@@ -1,0 +1,104 @@
+"""Trajectories as flat arrays and lengths, and their geometric futures."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+FIELDS = ("observations", "goals", "actions", "lengths")
+
+
+class DatasetError(ValueError):
+    """Trajectories that cannot be used; its message is one line that names the field."""
+
+
+@dataclass(frozen=True)
+class FutureBatch:
+    """Positives of the state-action/goal pair: states [B, S], actions [B, D], goals reached later [B, G]."""
+
+    states: NDArray[np.float32]
+    actions: NDArray[np.float32]
+    goals: NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class TrajectoryBuffer:
+    """N trajectories in flat arrays; trajectory n has lengths[n] actions and one more observation than that.
+
+    observations: [sum(lengths + 1), S]. goals: [sum(lengths + 1), G], the goal that each observation achieves.
+    actions: [sum(lengths), D]. lengths: [N], each at least 1. The arrays may be memory-mapped.
+    Raises DatasetError where sizes disagree, a trajectory is empty or a value is not finite.
+    """
+
+    observations: NDArray[np.float32]
+    goals: NDArray[np.float32]
+    actions: NDArray[np.float32]
+    lengths: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        if self.lengths.ndim != 1 or self.lengths.size == 0 or self.lengths.min() < 1:
+            raise DatasetError("lengths: needs at least one trajectory, each of at least one action")
+        transitions, states = int(self.lengths.sum()), int(self.lengths.sum()) + self.lengths.size
+        for name, rows in (("observations", states), ("goals", states), ("actions", transitions)):
+            array = getattr(self, name)
+            if array.ndim != 2 or len(array) != rows:
+                raise DatasetError(f"{name}: has shape {array.shape}, but lengths ask for {rows} rows of vectors")
+            if not np.isfinite(array).all():
+                raise DatasetError(f"{name}: row {int(np.argwhere(~np.isfinite(array))[0, 0])} is not finite")
+
+    @property
+    def transitions(self) -> int:
+        """Number of (state, action) pairs."""
+        return len(self.actions)
+
+    @cached_property
+    def _first_action(self) -> NDArray[np.int64]:
+        return np.concatenate([[0], np.cumsum(self.lengths)[:-1]])  # [N]
+
+    @cached_property
+    def _trajectory(self) -> NDArray[np.int32]:
+        return np.repeat(np.arange(self.lengths.size, dtype=np.int32), self.lengths)  # [transitions]
+
+    def sample_futures(self, rng: np.random.Generator, batch_size: int, discount: float) -> FutureBatch:
+        """Transitions drawn uniformly, each with a goal Geometric(1 - discount) steps ahead in its trajectory.
+
+        The offset is at least 1 and its distribution is cut at the trajectory's end and renormalised (inverse
+        transform), so that every draw is a true future. Same rng state, same batch.
+        """
+        transition = rng.integers(self.transitions, size=batch_size)  # [B]
+        trajectory = self._trajectory[transition]  # [B]
+        step = transition - self._first_action[trajectory]  # [B]
+        remaining = self.lengths[trajectory] - step  # [B], at least 1
+        uniform = rng.random(batch_size)  # [B]
+        offset = np.ceil(np.log1p(-uniform * (1 - discount**remaining)) / np.log(discount))  # [B]
+        offset = np.clip(offset, 1, remaining).astype(np.int64)
+        state = transition + trajectory  # each earlier trajectory holds one more observation than actions
+        return FutureBatch(self.observations[state], self.actions[transition], self.goals[state + offset])
+
+    def save(self, folder: Path) -> None:
+        """Writes one .npy an array into `folder`, which appears whole or not at all."""
+        partial = folder.with_name(f".{folder.name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        for name in FIELDS:
+            np.save(partial / f"{name}.npy", getattr(self, name))
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(partial, folder)
+
+    @classmethod
+    def open(cls, folder: Path) -> TrajectoryBuffer:
+        """The trajectories saved in `folder`, memory-mapped read-only. Raises DatasetError where they cannot be read."""
+        arrays: dict[str, Any] = {}
+        for name in FIELDS:
+            try:
+                arrays[name] = np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+            except (OSError, ValueError) as error:
+                raise DatasetError(f"{folder / name}.npy: cannot be read ({error})") from error
+        return cls(**arrays)

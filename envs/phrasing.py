@@ -1,0 +1,84 @@
+"""Every wording of a command in the point mazes, and the one place where training and held-out wordings part."""
+
+from __future__ import annotations
+
+from typing import Final, Literal, get_args
+
+Split = Literal["train", "held_out", "label"]
+SPLITS: Final[tuple[str, ...]] = get_args(Split)
+
+TRAIN_TEMPLATES: Final[tuple[str, ...]] = (
+    "go to {place}",
+    "head for {place}",
+    "make your way to {place}",
+    "walk to {place}",
+    "get to {place}",
+    "proceed to {place}",
+    "travel to {place}",
+    "reach {place}",
+    "run to {place} now",
+    "please go to {place}",
+    "could you head over to {place}",
+    "come to {place}, please",
+)
+HELD_OUT_TEMPLATES: Final[tuple[str, ...]] = (
+    "navigate to {place}",
+    "please move over to {place}",
+    "find your way to {place}",
+    "take me to {place}",
+    "your target is {place}",
+    "I want you in {place}",
+)
+# Ordinals ("the third row") are left out: counting starts at 0, so nobody could tell which row they mean.
+TRAIN_PLACES: Final[tuple[str, ...]] = ("{axis} {number}", "{axis} number {number}", "the {axis} numbered {number}")
+HELD_OUT_PLACES: Final[tuple[str, ...]] = ("{axis} {number}", "{axis} number {number}")
+
+# fmt: off
+_ONES: Final = (
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
+    "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
+)
+_TENS: Final = ("", "", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
+# fmt: on
+
+
+def number_words(number: int) -> str:
+    """English words for 0 to 9999, as "twenty-one" or "one hundred five"; ValueError outside."""
+    if not 0 <= number <= 9999:
+        raise ValueError(f"number: {number} has no words here; 0 to 9999 would do")
+    if number < 20:
+        return _ONES[number]
+    if number < 100:
+        tens, ones = divmod(number, 10)
+        return _TENS[tens] + (f"-{_ONES[ones]}" if ones else "")
+    size, unit = (1000, "thousand") if number >= 1000 else (100, "hundred")
+    head, rest = divmod(number, size)
+    return f"{_ONES[head]} {unit}" + (f" {number_words(rest)}" if rest else "")
+
+
+def phrase(axis: str, number: int, split: Split) -> tuple[str, ...]:
+    """All wordings of "go to `axis` `number`" in a split, distinct, in a fixed order.
+
+    Args:
+        axis: "row" or "column".
+        number: the row or column, counted from 0.
+        split: "train", "held_out", or "label" for the bare "row 3".
+
+    Raises:
+        ValueError: unknown split.
+    """
+    if split == "label":
+        return (f"{axis} {number}",)
+    if split == "train":
+        templates, places = TRAIN_TEMPLATES, TRAIN_PLACES
+    elif split == "held_out":
+        templates, places = HELD_OUT_TEMPLATES, HELD_OUT_PLACES
+    else:
+        raise ValueError(f"phrasings: {split!r} is no split; one of {', '.join(SPLITS)} would do")
+    numbers = (str(number), number_words(number))
+    return tuple(
+        template.format(place=place.format(axis=axis, number=form))
+        for template in templates
+        for place in places
+        for form in numbers
+    )

@@ -1,0 +1,190 @@
+"""Pictures of a maze: walls, the commanded region, the path so far, and what the agent believes."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from itertools import pairwise
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from envs.layouts import Layout
+
+Colour = tuple[int, int, int]
+
+# Okabe and Ito's colours that all kinds of colour vision tell apart, on a neutral ground.
+WALL_COLOUR: Final[Colour] = (58, 64, 77)
+FREE_COLOUR: Final[Colour] = (249, 248, 244)
+GRID_COLOUR: Final[Colour] = (228, 226, 219)
+REGION_COLOUR: Final[Colour] = (0, 158, 115)
+PATH_COLOUR: Final[Colour] = (0, 114, 178)
+AGENT_COLOUR: Final[Colour] = (213, 94, 0)
+HEAT_COLOUR: Final[Colour] = (140, 40, 120)
+
+_SUPERSAMPLING: Final = 2
+_REGION_TINT: Final = 0.32
+_HEAT_TINT: Final = 0.85
+_OLDEST_TINT: Final = 0.18  # how much of the path's colour its first step keeps
+_BLOCK: Final = 16  # frames are padded to multiples of this, which video encoders ask for
+_TITLE_LINES: Final = 2
+
+
+def draw(
+    layout: Layout,
+    position: NDArray[np.floating],
+    path: NDArray[np.floating],
+    region: NDArray[np.bool_],
+    size_px: int = 480,
+    heat: NDArray[np.floating] | None = None,
+    title: str | None = None,
+) -> NDArray[np.uint8]:
+    """Draw one moment of an episode.
+
+    Args:
+        layout: the maze.
+        position: [2] (row, column) of the agent, a dot.
+        path: [T, 2] positions so far, a line that grows stronger towards the present; T may be 0.
+        region: bool [H, W] cells that satisfy the command, outlined and, without heat, shaded.
+        size_px: pixels along the maze's longer side, about; the frame is a little larger.
+        heat: [H', W'] of 0 or more, such as a posterior over goals, spread evenly over the maze; shades free cells in
+            proportion to its maximum.
+        title: a caption above the maze, in two lines at most; frames with captions of any length are of one size.
+
+    Returns:
+        uint8 [h, w, 3], h and w multiples of 16, equal for all frames of one layout, `size_px` and having a title.
+
+    Raises:
+        ValueError: `size_px` leaves less than a pixel for a cell.
+    """
+    cell = size_px // max(layout.walls.shape)  # pixels in the finished frame
+    if cell < 1:
+        raise ValueError(f"size_px: {size_px} is too small for this maze; {max(layout.walls.shape)} or more would do")
+    fine = cell * _SUPERSAMPLING  # pixels along a cell's side while drawing
+    ground = Image.fromarray(_ground(layout, region, heat))
+    maze = ground.resize((layout.width * fine, layout.height * fine), Image.Resampling.NEAREST)
+    pen = ImageDraw.Draw(maze)
+    _draw_grid(pen, layout, fine)
+    _draw_outline(pen, region, fine)
+    _draw_path(pen, path, fine)
+    _draw_agent(pen, position, fine)
+    return _frame(maze.reduce(_SUPERSAMPLING), size_px, title)
+
+
+def _ground(layout: Layout, region: NDArray[np.bool_], heat: NDArray[np.floating] | None) -> NDArray[np.uint8]:
+    """Uint8 [n H, n W, 3]: walls, free cells and their shading, n x n pixels a cell (n = 1 without heat)."""
+    shape = layout.walls.shape
+    if heat is None:
+        share, colour = np.where(region, _REGION_TINT, 0.0), REGION_COLOUR
+        walls = layout.walls
+    else:
+        fine = max(1, -(-heat.shape[0] // shape[0]), -(-heat.shape[1] // shape[1]))  # pixels along a cell's side
+        row = np.arange(shape[0] * fine) * heat.shape[0] // (shape[0] * fine)
+        column = np.arange(shape[1] * fine) * heat.shape[1] // (shape[1] * fine)
+        share, colour = _HEAT_TINT * heat[np.ix_(row, column)] / max(float(heat.max()), 1e-300), HEAT_COLOUR
+        walls = layout.walls.repeat(fine, axis=0).repeat(fine, axis=1)
+    free = np.array(FREE_COLOUR) + share[..., None] * (np.array(colour) - np.array(FREE_COLOUR))
+    return np.where(walls[..., None], np.array(WALL_COLOUR), free).astype(np.uint8)
+
+
+def _draw_grid(pen: ImageDraw.ImageDraw, layout: Layout, cell: int) -> None:
+    """Faint lines between neighbouring free cells, so that rows and columns can be counted."""
+    free = ~layout.walls
+    for row, column in np.argwhere(free[:, :-1] & free[:, 1:]).tolist():
+        pen.line((cell * (column + 1), cell * row, cell * (column + 1), cell * (row + 1) - 1), fill=GRID_COLOUR)
+    for row, column in np.argwhere(free[:-1] & free[1:]).tolist():
+        pen.line((cell * column, cell * (row + 1), cell * (column + 1) - 1, cell * (row + 1)), fill=GRID_COLOUR)
+
+
+def _draw_outline(pen: ImageDraw.ImageDraw, region: NDArray[np.bool_], cell: int) -> None:
+    """Outline the region: a line along each face between a cell in it and one that is not."""
+    padded = np.pad(region, 1)
+    width = max(2, cell // 12)
+    for axis in (0, 1):
+        faces = np.argwhere(np.diff(padded.astype(np.int8), axis=axis))
+        for row, column in faces.tolist():
+            inward = 1 if (padded[row + 1, column] if axis == 0 else padded[row, column + 1]) else -1
+            # Padded coordinates are one ahead of the grid's along the face and level with it across.
+            if axis == 0:
+                y, x = row * cell, (column - 1) * cell
+                pen.rectangle(_box(x, y, x + cell - 1, y + inward * width), fill=REGION_COLOUR)
+            else:
+                y, x = (row - 1) * cell, column * cell
+                pen.rectangle(_box(x, y, x + inward * width, y + cell - 1), fill=REGION_COLOUR)
+
+
+def _draw_path(pen: ImageDraw.ImageDraw, path: NDArray[np.floating], cell: int) -> None:
+    """Draw the path, pale at its start and full at its end, and a ring where it began."""
+    if not len(path):
+        return
+    points = [(float(column) * cell, float(row) * cell) for row, column in path]
+    width = max(2, cell // 9)
+    for index, (begin, end) in enumerate(pairwise(points)):
+        share = (index + 1) / (len(points) - 1)
+        colour = _blend(FREE_COLOUR, PATH_COLOUR, _OLDEST_TINT + (1.0 - _OLDEST_TINT) * share)
+        pen.line([begin, end], fill=colour, width=width)
+        _draw_disc(pen, end, width / 2 - 1.0, colour)  # rounds the bend without showing beside the line
+    _draw_disc(pen, points[0], cell / 7, PATH_COLOUR)
+    _draw_disc(pen, points[0], cell / 14, FREE_COLOUR)
+
+
+def _draw_agent(pen: ImageDraw.ImageDraw, position: NDArray[np.floating], cell: int) -> None:
+    """Draw the agent as a dot with a white rim, never smaller than can be seen."""
+    centre = (float(position[1]) * cell, float(position[0]) * cell)
+    radius = max(0.3 * cell, 3.0 * _SUPERSAMPLING)
+    _draw_disc(pen, centre, radius, (255, 255, 255))
+    _draw_disc(pen, centre, 0.78 * radius, AGENT_COLOUR)
+
+
+def _draw_disc(pen: ImageDraw.ImageDraw, centre: tuple[float, float], radius: float, colour: Colour) -> None:
+    x, y = centre
+    pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=colour)
+
+
+def _frame(maze: Image.Image, size_px: int, title: str | None) -> NDArray[np.uint8]:
+    """Put the maze into a rim of wall, below its caption, and pad both ways to full blocks."""
+    rim = max(2, size_px // 60)
+    strip = 0 if title is None else max(24, size_px // 7)
+    width, height = (-(-side // _BLOCK) * _BLOCK for side in (maze.width + 2 * rim, maze.height + 2 * rim + strip))
+    frame = Image.new("RGB", (width, height), WALL_COLOUR)
+    frame.paste(maze, ((width - maze.width) // 2, strip + (height - strip - maze.height) // 2))
+    if title is not None:
+        pen = ImageDraw.Draw(frame)
+        pen.rectangle((0, 0, width, strip - 1), fill=(255, 255, 255))
+        text, font = _fit(title, width - 2 * rim, strip - 4)
+        pen.multiline_text((width / 2, strip / 2), text, fill=WALL_COLOUR, font=font, anchor="mm", align="center")
+    return np.asarray(frame)
+
+
+@lru_cache(maxsize=256)
+def _fit(title: str, width: int, height: int) -> tuple[str, ImageFont.ImageFont | ImageFont.FreeTypeFont]:
+    """The title in at most two lines, in the largest font of 8 pixels or more that fits; cut short if none does."""
+    for size in range(max(8, int(height / 2.6)), 7, -1):
+        font = ImageFont.load_default(size)
+        lines = _wrap(title, font, width)
+        if len(lines) <= _TITLE_LINES:
+            return "\n".join(lines), font
+    return "\n".join([*lines[: _TITLE_LINES - 1], lines[_TITLE_LINES - 1] + " ..."]), font
+
+
+def _wrap(title: str, font: ImageFont.ImageFont | ImageFont.FreeTypeFont, width: int) -> list[str]:
+    """Break a title into lines of at most `width` pixels, between words."""
+    lines = [""]
+    for word in title.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if font.getlength(longer) <= width or not lines[-1]:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return lines
+
+
+def _box(x: int, y: int, other_x: int, other_y: int) -> tuple[int, int, int, int]:
+    """The corners in the order that Pillow asks for."""
+    return min(x, other_x), min(y, other_y), max(x, other_x), max(y, other_y)
+
+
+def _blend(low: Colour, high: Colour, share: float) -> Colour:
+    red, green, blue = (round(a + share * (b - a)) for a, b in zip(low, high, strict=True))
+    return red, green, blue

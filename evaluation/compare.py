@@ -1,0 +1,97 @@
+"""Estimators and rivals on the same episodes, as means with intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.table import Table
+
+from agents import Agent
+from configs.schema import POLICIES, EnvConfig, EvaluateConfig
+from envs.commands import Command
+from evaluation.metrics import METRICS, Estimate, episode_metrics, interval
+from evaluation.rivals import Chance, Expert, Limit
+from evaluation.rollouts import Actor, Episodes, play
+from evaluation.worlds import VectorWorld, candidates, make_world, surface
+
+Metrics = dict[str, NDArray[np.float64]]
+
+
+def actor_for(
+    name: str, agent: Agent, config: EvaluateConfig, env: EnvConfig, world: VectorWorld, commands: Sequence[Command]
+) -> Actor:
+    """The estimator or rival of that name, weighing the actions that `config` asks for."""
+    count = config.candidate_actions or agent.policy_config.candidate_actions
+    weighed = candidates(world, count)
+    if name in POLICIES:
+        goals = agent.bridge_goals.cpu().numpy()[: config.bridge_goals]
+        return agent.policy(name, goals, weighed, config.average_noise, config.seed)
+    if name == "limit":
+        return Limit(surface(world).layout, commands, env.action_noise_degrees, count)
+    if name == "expert":
+        return Expert(surface(world).layout, commands)
+    return Chance(weighed.actions, config.seed)
+
+
+def compare(
+    agent: Agent, config: EvaluateConfig, env: EnvConfig, phrasings: str
+) -> tuple[dict[str, Episodes], dict[str, Metrics]]:
+    """Each estimator's episodes and their metrics [E]: the same starts, commands and noise for all."""
+    world = make_world(env, config.episodes, phrasings)
+    world.reset(seed=config.seed)
+    commands = world.unwrapped.current_commands  # type: ignore[attr-defined]
+    episodes, metrics = {}, {}
+    for name in config.estimators:
+        actor = actor_for(name, agent, config, env, world, commands)
+        episodes[name] = play(world, actor, config.seed)
+        metrics[name] = episode_metrics(surface(world).layout, episodes[name])
+    return episodes, metrics
+
+
+def summary(
+    metrics: Mapping[str, Metrics], episodes: Mapping[str, Episodes], env_id: str, seed: int
+) -> dict[str, Any]:
+    """What evaluation.json holds: estimators, categories of commands, and paired differences from the first estimator."""
+    names = list(metrics)
+    first = metrics[names[0]]
+    categories = np.array([command.category for command in episodes[names[0]].commands])
+    return {
+        "env": env_id,
+        "episodes": len(categories),
+        "seed": seed,
+        "estimators": {name: _estimates(metrics[name]) for name in names},
+        "categories": {
+            str(category): {
+                name: _estimates({k: v[categories == category] for k, v in metrics[name].items()}) for name in names
+            }
+            for category in np.unique(categories)
+        },
+        "paired_difference_from_" + names[0]: {
+            name: _estimates({k: metrics[name][k] - first[k] for k in METRICS}) for name in names[1:]
+        },
+    }
+
+
+def _estimates(metrics: Metrics) -> dict[str, dict[str, float]]:
+    return {name: asdict(interval(values)) for name, values in metrics.items()}
+
+
+def table(report: Mapping[str, Any]) -> Table:
+    """The estimators of evaluation.json as a table, each figure with its 95 % interval."""
+    title = f"{report['env']}, {report['episodes']} episodes, the same starts, commands and noise for all"
+    grid = Table(title=title)
+    grid.add_column("estimator")
+    for metric in METRICS:
+        grid.add_column(metric, justify="right")
+    for name, estimates in report["estimators"].items():
+        grid.add_row(name, *(_cell(Estimate(**estimates[metric]), metric) for metric in METRICS))
+    return grid
+
+
+def _cell(estimate: Estimate, metric: str) -> str:
+    digits = 1 if metric == "steps" else 3
+    return f"{estimate.mean:.{digits}f} [{estimate.low:.{digits}f}, {estimate.high:.{digits}f}]"

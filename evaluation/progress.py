@@ -1,0 +1,54 @@
+"""The progress bar of training: the figures that matter, steps per second, time left."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
+from torch import Tensor
+
+SHOWN = {"loss": "loss", "goal/accuracy": "goals", "action/accuracy": "actions", "language/accuracy": "language"}
+
+
+class _Rate(ProgressColumn):
+    """Steps per second."""
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:.0f} steps/s" if task.speed else "")
+
+
+class TrainingProgress:
+    """A bar with loss, categorical accuracies, steps/s, time left and the last evaluation."""
+
+    def __init__(self, steps: int, done: int) -> None:
+        columns = ("{task.description}", "{task.fields[figures]}", "{task.fields[evaluation]}")
+        self._bar = Progress(
+            TextColumn(columns[0]),
+            BarColumn(bar_width=20),
+            MofNCompleteColumn(),
+            _Rate(),
+            TimeRemainingColumn(),
+            *(TextColumn(column) for column in columns[1:]),
+        )
+        self._task = self._bar.add_task("training", total=steps, completed=done, figures="", evaluation="")
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def show(self, step: int, info: dict[str, Tensor]) -> None:
+        """Moves the bar to `step` and shows the figures of `info`."""
+        figures = "  ".join(f"{name} {float(info[key]):.2f}" for key, name in SHOWN.items() if key in info)
+        self._bar.update(self._task, completed=step, figures=figures)
+
+    def show_evaluation(self, metrics: dict[str, float]) -> None:
+        """Shows the success and SPL of the last evaluation."""
+        text = f"success {metrics['success']:.2f}  SPL {metrics['spl']:.2f}"
+        self._bar.update(self._task, evaluation=text)

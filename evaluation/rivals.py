@@ -1,0 +1,66 @@
+"""Who the agent is held against that is not an estimator of its own: the limit, the expert, chance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from envs.commands import Command
+from envs.expert import ShortestPaths, expert_directions
+from envs.layouts import Layout
+from envs.limit import LimitPolicy
+from evaluation.metrics import distinct_regions
+
+
+class _Told:
+    """An actor that is told each episode's command, which no trained policy is."""
+
+    def __init__(self, layout: Layout, commands: Sequence[Command]) -> None:
+        self.layout = layout
+        self.regions, self.which = distinct_regions(commands)  # [K, H, W], [E]
+
+    def _which(self, observation: NDArray[np.floating], episodes: Sequence[int] | None) -> NDArray[np.int64]:
+        return self.which[np.arange(len(observation)) if episodes is None else np.asarray(episodes)]
+
+
+class Limit(_Told):
+    """Value iteration that knows maze, command and noise: what no policy with these actions can pass on average."""
+
+    def __init__(self, layout: Layout, commands: Sequence[Command], noise_degrees: float, directions: int) -> None:
+        super().__init__(layout, commands)
+        self._policy = LimitPolicy(layout, noise_degrees, directions)
+
+    def act(
+        self, observation: NDArray[np.floating], instructions: Sequence[str], episodes: Sequence[int] | None = None
+    ) -> NDArray[np.float32]:
+        """Directions [B, 2] with the least expected steps to the commanded region."""
+        return self._policy.act(observation, self.regions, self._which(observation, episodes))
+
+
+class Expert(_Told):
+    """Heads for the next cell of a shortest path to the nearest commanded cell."""
+
+    def __init__(self, layout: Layout, commands: Sequence[Command]) -> None:
+        super().__init__(layout, commands)
+        self._paths = ShortestPaths(layout)
+
+    def act(
+        self, observation: NDArray[np.floating], instructions: Sequence[str], episodes: Sequence[int] | None = None
+    ) -> NDArray[np.float32]:
+        """Directions [B, 2]."""
+        return expert_directions(self._paths, observation, self.regions, self._which(observation, episodes)).astype(np.float32)
+
+
+class Chance:
+    """Picks one of the candidate actions [A, D] at random."""
+
+    def __init__(self, actions: NDArray[np.float32], seed: int) -> None:
+        self.actions, self._rng = actions, np.random.default_rng(seed)
+
+    def act(
+        self, observation: NDArray[np.floating], instructions: Sequence[str], episodes: Sequence[int] | None = None
+    ) -> NDArray[np.float32]:
+        """Actions [B, D], uniform over the candidates."""
+        return self.actions[self._rng.integers(len(self.actions), size=len(observation))]

@@ -1,0 +1,47 @@
+"""Rollouts that one can watch: frames, GIFs, and GIFs in TensorBoard."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import imageio.v3 as imageio
+import numpy as np
+from numpy.typing import NDArray
+from tensorboard.compat.proto.summary_pb2 import Summary
+from torch.utils.tensorboard import SummaryWriter
+
+from envs.layouts import Layout
+from envs.rendering import draw
+from evaluation.rollouts import Episodes
+
+FRAMES_PER_SECOND = 10
+LAST_FRAME_HOLDS = 10
+
+
+def rollout_frames(
+    layout: Layout, episodes: Episodes, episode: int, heat: NDArray[np.floating] | None = None
+) -> list[NDArray[np.uint8]]:
+    """A frame [h, w, 3] for each step of one episode: walls, commanded region, path, agent, command as caption."""
+    path, command = episodes.path(episode).astype(np.float64), episodes.commands[episode]
+    return [
+        draw(layout, path[step], path[: step + 1], command.region, heat=heat, title=command.text)
+        for step in range(len(path))
+    ]
+
+
+def gif(frames: Sequence[NDArray[np.uint8]]) -> bytes:
+    """An endless animation of the frames; the last one stays a second."""
+    buffer = io.BytesIO()
+    held = [*frames, *[frames[-1]] * LAST_FRAME_HOLDS]
+    imageio.imwrite(buffer, np.stack(held), extension=".gif", duration=1000 // FRAMES_PER_SECOND, loop=0)
+    return buffer.getvalue()
+
+
+def add_animation(writer: SummaryWriter, tag: str, animation: bytes, step: int) -> None:
+    """Shows a GIF in TensorBoard's image tab. (`SummaryWriter.add_video` needs a moviepy older than 2.)"""
+    height, width = imageio.improps(animation, extension=".gif").shape[1:3]
+    image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=animation)
+    file_writer: Any = writer._get_file_writer()  # type: ignore[no-untyped-call]
+    file_writer.add_summary(Summary(value=[Summary.Value(tag=tag, image=image)]), step)

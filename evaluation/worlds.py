@@ -1,0 +1,92 @@
+"""Worlds as settings name them, and what a learner is told of one."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, cast
+
+import gymnasium
+import numpy as np
+import torch
+from gymnasium.vector import AutoresetMode
+
+import envs  # noqa: F401  (registers the ids)
+from agents.storage import CheckpointError
+from agents.world import CandidateActions, WorldSpec
+from configs.schema import ConfigError, EnvConfig
+from envs.point_maze import MazeSurface
+
+VectorWorld = gymnasium.vector.VectorEnv[Any, Any, Any]
+
+
+def resolve_device(name: str) -> torch.device:
+    """The device that a setting names; "auto" is the first of cuda, mps and cpu that is there."""
+    if name != "auto":
+        return torch.device(name)
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def _settings(config: EnvConfig) -> dict[str, Any]:
+    settings: dict[str, Any] = {"action_noise_degrees": config.action_noise_degrees}
+    if config.layout:
+        settings["layout"] = config.layout
+    elif config.id == "goalbridge/PointMaze-v0":
+        raise ConfigError("env.layout: is empty; give a text file ('#' wall, '.' free), as in env.layout=my_maze.txt")
+    return settings
+
+
+def make_world(config: EnvConfig, episodes: int, phrasings: str = "train") -> VectorWorld:
+    """A batch of `episodes` environments; one that has ended begins anew in the next step."""
+    if config.id not in gymnasium.registry:
+        raise ConfigError(f"env.id={config.id}: is not registered; check the name")
+    return gymnasium.make_vec(
+        config.id,
+        num_envs=episodes,
+        phrasings=phrasings,
+        max_episode_steps=config.max_episode_steps,
+        autoreset_mode=AutoresetMode.NEXT_STEP,
+        **_settings(config),
+    )
+
+
+def surface(world: VectorWorld) -> MazeSurface:
+    """What a world offers learners beside Gymnasium's interface: captions, candidate goals and actions."""
+    return cast(MazeSurface, world.unwrapped)
+
+
+def fingerprint(world: VectorWorld) -> str:
+    """Tells two layouts apart; the same for the same layout."""
+    return hashlib.sha256(surface(world).layout.to_text().encode()).hexdigest()[:16]
+
+
+def world_spec(world: VectorWorld, env_id: str) -> WorldSpec:
+    """What the learner is told of a world: the bounds of its spaces."""
+    spaces = cast(gymnasium.spaces.Dict, world.single_observation_space)
+    observation = cast(gymnasium.spaces.Box, spaces["observation"])
+    goal = cast(gymnasium.spaces.Box, spaces["achieved_goal"])
+    action = cast(gymnasium.spaces.Box, world.single_action_space)
+    return WorldSpec(
+        env_id,
+        fingerprint(world),
+        tuple(observation.low.tolist()),
+        tuple(observation.high.tolist()),
+        tuple(goal.low.tolist()),
+        tuple(goal.high.tolist()),
+        int(np.prod(action.shape)),
+    )
+
+
+def candidates(world: VectorWorld, count: int) -> CandidateActions:
+    """`count` actions worth weighing, and what the world's actuator makes of each."""
+    maze = surface(world)
+    return CandidateActions(maze.candidate_actions(count), maze.execution_kernel(count))
+
+
+def require_same_world(spec: WorldSpec, world: VectorWorld, env_id: str, folder: str) -> None:
+    """CheckpointError where an agent was trained in another world than this."""
+    if spec.env_id != env_id:
+        raise CheckpointError(f"{folder}: the agent was trained in {spec.env_id}, not {env_id}; train one there")
+    if spec.fingerprint != fingerprint(world):
+        raise CheckpointError(f"{folder}: the agent was trained on another layout of {env_id}; give it that layout")
