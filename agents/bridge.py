@@ -1,8 +1,8 @@
 """Estimators that bridge two critics: what an instruction says about an action, through goals.
 
 Lemmas of "The 'Law' of the Unconscious Contrastive Learner" (Che & Eysenbach, ICLR 2025).
-Notation: a state-actions A [N, d], c instructions C [K, d'], bridge goals B as [M, d] for the critic A-B and [M, d'] for
-the critic B-C (two towers, or one given twice); f_AB(a, g) and f_BC(g, c) are the critics' logits, in nats.
+Notation: a state-actions A [N, d], c instructions C [K, d'], bridge goals B as [M, d] for the critic A-B and [M, d']
+for the critic B-C (two towers, or one given twice); f_AB(a, g) and f_BC(g, c) are the critics' logits, in nats.
 """
 
 import math
@@ -13,7 +13,8 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from agents.critics import Critic
-from agents.log_matmul_exp import LogFactors, LogMatmulExpInfo, chunks, log_matmul_exp, log_sum_of_factors
+from agents.log_factors import LogFactors, LogMatmulExpInfo, chunks, log_sum_exp_, log_sum_of_factors
+from agents.log_matmul_exp import log_matmul_exp
 
 __all__ = [
     "BridgeDiagnostics",
@@ -27,8 +28,7 @@ __all__ = [
 ]
 
 _GRADIENT_CHUNK_ELEMENTS = 1 << 24  # logits of one recomputed chunk when gradients are wanted: 64 MB in float32
-_ROW_BLOCK_ELEMENTS = 1 << 17  # logits of one block of the per-row form: 0.5 MB in float32, within L2
-_SMALLEST_EXPONENT = {torch.float32: -87.0, torch.float64: -700.0}  # exp is many times slower below
+_ROW_BLOCK_ELEMENTS = 1 << 18  # logits of one block of the per-row form: 1 MB in float32, about a core's L2
 
 
 def direct_scores(a: Tensor, c: Tensor, critic: Critic) -> Tensor:
@@ -109,34 +109,42 @@ def bridge_max_scores(
     return best
 
 
-def bridge_scores_per_row(a: Tensor, log_bc: Tensor, bridge_ab: Tensor, critic_ab: Critic) -> Tensor:
+def bridge_scores_per_row(
+    a: Tensor, log_bc: Tensor, bridge_ab: Tensor, critic_ab: Critic, *, best_goal: bool = False
+) -> Tensor:
     """LogSumExp where every row has an instruction of its own: a [B, A, d], log_bc [B, M] -> [B, A].
 
-    score[b, i] = logsumexp_m( f_AB(a_bi, g_m) + log_bc[b, m] ): what a policy needs, with B episodes and A candidate
-    actions. ``log_bc`` is f_BC(g_m, c_b) or the log of ``goal_posterior``: they differ by a constant of b, and so does a
-    further - log M. ``bridge_ab`` is [M, d], shared, or [B, M, d], one set an episode. -inf in ``log_bc`` drops a goal.
+    score[b, i] = logsumexp_m( f_AB(a_bi, g_m) + log_bc[b, m] ), what a policy needs, with B episodes and A candidate
+    actions; max_m instead if ``best_goal``. ``log_bc`` is f_BC(g_m, c_b) or the log of ``goal_posterior``: they differ
+    by a constant of b, and so does a further - log M. -inf in ``log_bc`` drops a goal. ``bridge_ab`` is [M, d], shared,
+    or [B, M, d], one set an episode.
 
+    Differentiable; without gradient it streams over B in cache-sized blocks.
     Raises ValueError if a shape does not fit or M = 0.
     """
     _check_per_row(a, log_bc, bridge_ab)
-    left = critic_ab.left_vectors(a)  # [B, A, d']
-    right = critic_ab.right_vectors(bridge_ab).transpose(-1, -2)  # [d', M] or [B, d', M]
+    dtype = torch.promote_types(torch.promote_types(a.dtype, log_bc.dtype), torch.float32)
+    left = critic_ab.left_vectors(a.to(dtype))  # [B, A, d']
+    right = critic_ab.right_vectors(bridge_ab.to(dtype)).transpose(-1, -2)  # [d', M] or [B, d', M]
     if torch.is_grad_enabled() and (left.requires_grad or right.requires_grad or log_bc.requires_grad):
-        logits = critic_ab.logits_from_products(left @ right)  # [B, A, M]
-        return torch.logsumexp(logits + log_bc.unsqueeze(1), dim=-1)
-    batch, actions = a.shape[:2]
-    terms = log_bc.shape[1]
-    result = torch.empty(batch, actions, dtype=left.dtype, device=a.device)
-    floor = _SMALLEST_EXPONENT[left.dtype]
+        logits = critic_ab.logits_from_products(left @ right) + log_bc.unsqueeze(1)  # [B, A, M]
+        return logits.amax(-1) if best_goal else torch.logsumexp(logits, dim=-1)
+    (batch, actions, _), terms = a.shape, log_bc.shape[1]
+    if right.ndim == 2:
+        right = right.contiguous()
+    result = torch.empty(batch, actions, dtype=dtype, device=a.device)
     length = max(1, _ROW_BLOCK_ELEMENTS // max(1, actions * terms))
+    buffer = torch.empty(min(length, batch), actions, terms, dtype=dtype, device=a.device)
     for start in range(0, batch, length):
         rows = slice(start, start + length)
-        logits = left[rows] @ (right if right.ndim == 2 else right[rows])  # [b, A, M]
+        block = left[rows]  # [b, A, d']
+        logits = buffer[: len(block)]  # [b, A, M]
+        if right.ndim == 2:
+            torch.mm(block.flatten(0, 1), right, out=logits.flatten(0, 1))
+        else:
+            torch.bmm(block, right[rows], out=logits)
         logits = critic_ab.logits_from_products(logits).add_(log_bc[rows].unsqueeze(1))
-        top = logits.amax(-1, keepdim=True)
-        pivot = torch.where(top.isfinite(), top, 0.0)
-        total = logits.sub_(pivot).clamp_(min=floor).exp_().sum(-1, keepdim=True)
-        result[rows] = torch.where(top == -math.inf, top, total.log() + pivot).squeeze(-1)
+        result[rows] = logits.amax(-1) if best_goal else log_sum_exp_(logits)
     return result
 
 
@@ -158,8 +166,8 @@ class BridgeDiagnostics:
     """How far Lemma 1's estimate can be trusted, per pair [N, K].
 
     effective_sample_size: (sum w)^2 / sum w^2 of the summands w, in [1, M]; near 1, one goal decides.
-    standard_error: of the score, in nats (delta method, goals as independent draws); infinite at M = 1. It misses what no
-        goal drawn has shown: do not trust it where the effective sample size is below about 10.
+    standard_error: of the score, in nats (delta method, goals as independent draws); infinite at M = 1. It misses
+        what no goal drawn has shown: do not trust it where the effective sample size is below about 10.
     arithmetic: shares of pairs that needed float64 and the term-by-term sum.
     """
 

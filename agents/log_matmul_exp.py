@@ -1,132 +1,34 @@
-"""log(exp(L) @ exp(R)) for any spread of magnitudes, in bounded memory: the numerics under Lemma 1.
+"""log(exp(L) @ exp(R)) for any spread of magnitudes, and its gradient, in bounded memory: Lemma 1 on dense factors.
 
-Notation: N rows, M terms (bridge goals), K columns; pair = one (row, column) of the result.
-
-The sum runs over M in cache-sized chunks as a plain matrix product of exp(L - p) and exp(R - q), where the pivots p [N]
-and q [K] are the largest entries seen so far. A pair whose best term is far from both pivots underflows, so every pair
-carries a certificate: the sum must exceed what underflow can have taken or added by a factor 1 / _TOLERANCE. Pairs
-that fail are redone in float64 (range ~10 times as wide), and what fails there is summed term by term.
+Notation: N rows, M terms (bridge goals), K columns; pair = one (row, column) of the result. How the sum is made safe
+against underflow stands in ``agents.log_factors``.
 """
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
 
-_TOLERANCE = 1e-5  # relative error of a certified sum that underflow may cause, so absolute error of its log
-_SLACK = 4.0  # pivots may trail the true maxima by this much, so that they seldom move
-_CHUNK_ELEMENTS = 1 << 17  # of one chunk's exponentials: with its source it stays in a core's L2 cache
-_SHORTEST_CHUNK = 128
-_LONGEST_CHUNK = 383  # below the depth at which BLAS splits a product, so that one anchor (see _Range) serves all of it
-_PAIR_ELEMENTS = 1 << 18  # [pairs, terms] block of the term-by-term sum
-_LOWEST_PIVOT = -1e30  # finite stand-in for the maximum of a row of -inf
+from agents.log_factors import (
+    RANGES,
+    DenseFactors,
+    LogMatmulExpInfo,
+    chunks,
+    compacted,
+    log_sum_of_factors,
+    pair_blocks,
+    shifted_pivot,
+)
 
-
-@dataclass(frozen=True)
-class _Range:
-    """What exp may be given in one dtype: below ``floor`` its result is denormal (and slow), above ``ceiling`` infinite.
-
-    ``anchor`` is the exponent of either factor of a term that is negligible, yet far from denormal: sums of far terms
-    that start on it are no denormals, with which a matrix product is ~60 times slower.
-    """
-
-    floor: float
-    ceiling: float
-    anchor: float
-    # For gradients: shift of the exponents, and how far below p + q a result may lie.
-    gradient_shift: float
-    gradient_depth: float
-
-    def shift(self, terms: int) -> float:
-        """Largest shift s such that ``terms`` products of exp(s + slack) squared stay finite."""
-        return (self.ceiling - math.log(terms) - 1.0) / 2 - _SLACK
-
-    def log_smallest_certified(self, terms: int) -> float:
-        """Log of the smallest shifted sum that is certified.
-
-        Raising an exponent to the floor changes a term by at most exp(floor) * exp(shift + slack), on either side.
-        """
-        return self.floor + self.shift(terms) + _SLACK + math.log(2 * terms) - math.log(_TOLERANCE)
-
-
-_RANGES = {
-    torch.float32: _Range(floor=-87.0, ceiling=88.0, anchor=-37.0, gradient_shift=25.0, gradient_depth=90.0),
-    torch.float64: _Range(floor=-700.0, ceiling=709.0, anchor=-300.0, gradient_shift=200.0, gradient_depth=850.0),
-}
-
-
-class LogFactors(Protocol):
-    """The two factors L [N, M] and R [M, K] of a sum, handed out in chunks of M, so neither need exist as a whole."""
-
-    rows: int
-    terms: int
-    columns: int
-    dtype: torch.dtype
-    device: torch.device
-
-    def chunk(self, start: int, stop: int) -> tuple[Tensor, Tensor]:
-        """L[:, start:stop] [N, m] and R[start:stop] [m, K], valid until the next call."""
-        ...
-
-    def select(self, rows: Tensor, columns: Tensor) -> "LogFactors":
-        """The same factors in float64, of the given rows and columns (index tensors) only."""
-        ...
-
-
-class DenseFactors:
-    """Factors that exist as tensors, log_left [N, M] and log_right [M, K]."""
-
-    def __init__(self, log_left: Tensor, log_right: Tensor) -> None:
-        self.log_left, self.log_right = log_left, log_right
-        self.rows, self.terms = log_left.shape
-        self.columns = log_right.shape[1]
-        self.dtype, self.device = log_left.dtype, log_left.device
-
-    def chunk(self, start: int, stop: int) -> tuple[Tensor, Tensor]:
-        return self.log_left[:, start:stop], self.log_right[start:stop]
-
-    def select(self, rows: Tensor, columns: Tensor) -> LogFactors:
-        return _DenseSelection(self.log_left, self.log_right, rows, columns)
-
-
-class _DenseSelection:
-    """Some rows and columns of dense factors, gathered and widened chunk by chunk."""
-
-    dtype = torch.float64
-
-    def __init__(self, log_left: Tensor, log_right: Tensor, rows: Tensor, columns: Tensor) -> None:
-        self.log_left, self.log_right, self.row_index, self.column_index = log_left, log_right, rows, columns
-        self.rows, self.terms, self.columns = len(rows), log_left.shape[1], len(columns)
-        self.device = log_left.device
-
-    def chunk(self, start: int, stop: int) -> tuple[Tensor, Tensor]:
-        left = self.log_left[:, start:stop].index_select(0, self.row_index)
-        right = self.log_right[start:stop].index_select(1, self.column_index)
-        return left.double(), right.double()
-
-    def select(self, rows: Tensor, columns: Tensor) -> LogFactors:
-        return _DenseSelection(self.log_left, self.log_right, self.row_index[rows], self.column_index[columns])
-
-
-@dataclass(frozen=True)
-class LogMatmulExpInfo:
-    """Which arithmetic the pairs needed, as shares in [0, 1] of all N * K pairs.
-
-    float64_share: redone in float64 (all of them, if the input is float64); exact_share: of which term by term.
-    """
-
-    float64_share: float
-    exact_share: float
+__all__ = ["LogMatmulExpInfo", "log_matmul_exp", "log_matmul_exp_info"]
 
 
 def log_matmul_exp(log_left: Tensor, log_right: Tensor) -> Tensor:
     """log(exp(L) @ exp(R)): log_left [N, M], log_right [M, K] -> [N, K], without ever building [N, M, K].
 
-    Equal to a float64 logsumexp within 1e-4 * max(1, |result|) for any spread of magnitudes. -inf entries are terms that
-    are absent: a result without terms is -inf, and gradients are 0 there. NaN propagates to the pairs whose row or
+    Equal to a float64 logsumexp within 1e-4 * max(1, |result|) for any spread of magnitudes. -inf entries are absent
+    terms: a result without terms is -inf, and gradients are 0 there. NaN propagates to the pairs whose row or
     column holds it; +inf gives +inf, or NaN where it meets -inf. float16 and bfloat16 are computed in float32 and give
     float32, mixed dtypes the wider one. Differentiable once, in bounded memory too.
 
@@ -145,32 +47,6 @@ def log_matmul_exp_info(log_left: Tensor, log_right: Tensor) -> tuple[Tensor, Lo
     return result, info
 
 
-def log_sum_of_factors(factors: LogFactors) -> tuple[Tensor, tuple[Tensor, Tensor], LogMatmulExpInfo]:
-    """log(exp(L) @ exp(R)) of streamed factors: result [N, K], maxima of L's rows and R's
-    columns ([N, 1], [1, K]), and the arithmetic needed.
-
-    Call without gradient.
-    """
-    result, tops, uncertain = _streamed(factors)
-    count = max(1, result.numel())
-    double_share = 1.0 if factors.dtype == torch.float64 else float(uncertain.sum()) / count
-    exact_count = 0
-    if uncertain.any():
-        pairs = uncertain.nonzero()  # [P, 2]
-        if factors.dtype != torch.float64:
-            rows, row_of = pairs[:, 0].unique(return_inverse=True)
-            columns, column_of = pairs[:, 1].unique(return_inverse=True)
-            selection = factors.select(rows, columns)
-            wide, _, wide_uncertain = _streamed(selection)
-            result[pairs[:, 0], pairs[:, 1]] = wide[row_of, column_of]
-            pairs = pairs[wide_uncertain[row_of, column_of]]
-        exact_count = len(pairs)
-        if exact_count:
-            result[pairs[:, 0], pairs[:, 1]] = _term_by_term(factors, pairs)
-    info = LogMatmulExpInfo(float64_share=double_share, exact_share=exact_count / count)
-    return result.to(factors.dtype), tops, info
-
-
 def _prepared(log_left: Tensor, log_right: Tensor) -> tuple[Tensor, Tensor]:
     """Both factors in the dtype of the computation, float32 or float64; raises ValueError for bad input."""
     for name, value, shape in (("log_left", log_left, "[N, M]"), ("log_right", log_right, "[M, K]")):
@@ -186,104 +62,6 @@ def _prepared(log_left: Tensor, log_right: Tensor) -> tuple[Tensor, Tensor]:
     return log_left.to(dtype), log_right.to(dtype)
 
 
-def chunks(terms: int, width: int) -> Iterator[tuple[int, int]]:
-    """(start, stop) over ``terms``, so that chunks of ``width`` x m elements stay in cache."""
-    length = min(_LONGEST_CHUNK, max(_SHORTEST_CHUNK, _CHUNK_ELEMENTS // max(1, width)))
-    for start in range(0, terms, length):
-        yield start, min(start + length, terms)
-
-
-def _streamed(factors: LogFactors) -> tuple[Tensor, tuple[Tensor, Tensor], Tensor]:
-    """The sum by matrix products: result [N, K] in float64, maxima ([N, 1], [1, K]), pairs not certified [N, K]."""
-    limits = _RANGES[factors.dtype]
-    shift = limits.shift(factors.terms)
-    options: dict[str, Any] = {"dtype": factors.dtype, "device": factors.device}
-    row_top = torch.full((factors.rows, 1), -math.inf, **options)
-    column_top = torch.full((1, factors.columns), -math.inf, **options)
-    row_pivot, column_pivot = torch.full_like(row_top, _LOWEST_PIVOT), torch.full_like(column_top, _LOWEST_PIVOT)
-    total = torch.zeros(factors.rows, factors.columns, **options)
-    exponents = torch.empty(0, **options)
-    for start, stop in chunks(factors.terms if total.numel() else 0, factors.rows + factors.columns):
-        left, right = factors.chunk(start, stop)  # [N, m], [m, K]
-        length = stop - start + 1
-        if exponents.numel() != length * (factors.rows + factors.columns):  # first and last chunk only
-            # One buffer for both sides, so that one call treats both; each product is led by an anchor term.
-            exponents = torch.empty(length * (factors.rows + factors.columns), **options)
-            left_side = exponents[: length * factors.rows].view(factors.rows, length)  # [N, 1 + m]
-            right_side = exponents[length * factors.rows :].view(length, factors.columns)  # [1 + m, K]
-        row_pivot, top = _subtract_pivot(left, row_pivot, shift, total, 1, left_side[:, 1:])
-        row_top = torch.maximum(row_top, top)
-        column_pivot, top = _subtract_pivot(right, column_pivot, shift, total, 0, right_side[1:])
-        column_top = torch.maximum(column_top, top)
-        left_side[:, 0] = limits.anchor
-        right_side[0] = limits.anchor
-        # Exponents below the floor are raised to it rather than dropped: exp is many times slower below.
-        exponents.clamp_(min=limits.floor).exp_()
-        total.addmm_(left_side, right_side)
-    # In float64: large pivots of opposite sign cancel.
-    result = total.double().log().add_(row_pivot.double() + column_pivot.double())
-    # NaN and infinite sums compare false: the term-by-term sum decides what they are.
-    uncertain = ~((total >= math.exp(limits.log_smallest_certified(factors.terms))) & (total < math.inf))
-    # A row or column without any term needs no second look, unless it meets one that is no number.
-    nothing = ((row_top == -math.inf) & (column_top < math.inf)) | ((column_top == -math.inf) & (row_top < math.inf))
-    return result.masked_fill_(nothing, -math.inf), (row_top, column_top), uncertain & ~nothing
-
-
-def _shifted(top: Tensor, shift: float) -> Tensor:
-    """Pivot that moves the maximum ``top`` to ``shift``; to 0 where adding the shift would be lost in rounding."""
-    return torch.where(top.abs() < 1 / torch.finfo(top.dtype).eps, top - shift, top)
-
-
-def _subtract_pivot(
-    values: Tensor, pivot: Tensor, shift: float, total: Tensor, axis: int, out: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Writes values - pivot to ``out``; the pivot, raised where outgrown (and ``total`` rescaled), and maxima."""
-    torch.sub(values, pivot, out=out)
-    top = out.amax(axis, keepdim=True)
-    outgrown = top > shift + _SLACK
-    if bool(outgrown.any()):
-        top = values.amax(axis, keepdim=True)
-        # A pivot of +inf would turn all other differences into -inf; those pairs are summed term by term.
-        raised = torch.where(outgrown & top.isfinite(), _shifted(top, shift), pivot)
-        # In two halves, so that the factor itself does not underflow before the sum does.
-        half = ((pivot - raised) / 2).exp_()
-        total.mul_(half).mul_(half)
-        torch.sub(values, raised, out=out)
-        return raised, top
-    return pivot, top + pivot
-
-
-def _pair_blocks(pairs: Tensor, terms: int) -> Iterator[tuple[Tensor, Tensor, slice]]:
-    """(rows [P], columns [P], their slice of ``pairs``) in blocks of bounded P x ``terms``."""
-    length = max(1, _PAIR_ELEMENTS // terms)
-    for start in range(0, len(pairs), length):
-        block = slice(start, start + length)
-        yield pairs[block, 0], pairs[block, 1], block
-
-
-def _term_by_term(factors: LogFactors, pairs: Tensor) -> Tensor:
-    """The log sum of given pairs [P, 2] without products of exponentials, in float64: [P]."""
-    rows, row_of = pairs[:, 0].unique(return_inverse=True)
-    columns, column_of = pairs[:, 1].unique(return_inverse=True)
-    selection, local = factors.select(rows, columns), torch.stack((row_of, column_of), 1)
-    result = torch.full((len(pairs),), -math.inf, dtype=torch.float64, device=pairs.device)
-    for start, stop in chunks(factors.terms, len(rows) + len(columns)):
-        left, right = selection.chunk(start, stop)
-        right = right.T.contiguous()  # [K, m]
-        for row, column, block in _pair_blocks(local, stop - start):
-            terms = left[row].add_(right[column])  # [P, m]
-            result[block] = torch.logaddexp(result[block], _log_sum(terms))
-    return result
-
-
-def _log_sum(terms: Tensor) -> Tensor:
-    """logsumexp over the last axis in place, float64 [P, m] -> [P], without the slow exponentials of underflow."""
-    top = terms.amax(-1, keepdim=True)
-    pivot = torch.where(top.isfinite(), top, 0.0)
-    total = terms.sub_(pivot).clamp_(min=_RANGES[torch.float64].floor).exp_().sum(-1)
-    return torch.where(top == -math.inf, top, total.log().unsqueeze(-1) + pivot).squeeze(-1)
-
-
 class _LogMatmulExp(torch.autograd.Function):
     """Gradient: dL[n, m] = sum_k g[n, k] exp(L[n, m] + R[m, k] - O[n, k]), a matrix product as well."""
 
@@ -294,7 +72,7 @@ class _LogMatmulExp(torch.autograd.Function):
         return result
 
     @staticmethod
-    @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
+    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
         log_left, log_right, result, row_top, column_top = ctx.saved_tensors
         grad_left, grad_right = torch.zeros_like(log_left), torch.zeros_like(log_right)
@@ -304,16 +82,15 @@ class _LogMatmulExp(torch.autograd.Function):
         deep = _add_gradient(log_left, log_right, result, weight, tops, grad_left, grad_right)
         if deep.any():
             pairs = deep.nonzero()
-            rows, row_of = pairs[:, 0].unique(return_inverse=True)
-            columns, column_of = pairs[:, 1].unique(return_inverse=True)
+            rows, columns, local = compacted(pairs)
             # Only the deep pairs, in float64; the others have had their share.
             part = torch.where(deep, weight, 0.0)[rows][:, columns].double()
-            left, right, out = log_left[rows].double(), log_right[:, columns].double(), result[rows][:, columns].double()
+            left, right = log_left[rows].double(), log_right[:, columns].double()
+            out = result[rows][:, columns].double()
             left_part, right_part = torch.zeros_like(left), torch.zeros_like(right)
             wide_tops = (row_top[rows].double(), column_top[:, columns].double())
             deeper = _add_gradient(left, right, out, part, wide_tops, left_part, right_part)
-            deepest = deeper[row_of, column_of]
-            local = torch.stack((row_of[deepest], column_of[deepest]), 1)
+            local = local[deeper[local.unbind(1)]]
             _add_gradient_term_by_term(left, right, out, part, local, left_part, right_part)
             grad_left.index_add_(0, rows, left_part.to(grad_left.dtype))
             grad_right.index_add_(1, columns, right_part.to(grad_right.dtype))
@@ -330,9 +107,12 @@ def _add_gradient(
     grad_right: Tensor,
 ) -> Tensor:
     """Adds the gradients [N, M] and [M, K] of sum(weight * result); returns which pairs [N, K] lie too deep for it."""
-    limits = _RANGES[log_left.dtype]
+    limits = RANGES[log_left.dtype]
     row_top, column_top = (torch.where(top.isfinite(), top, 0.0) for top in tops)
-    row_pivot, column_pivot = _shifted(row_top, limits.gradient_shift), _shifted(column_top, limits.gradient_shift)
+    row_pivot, column_pivot = (
+        shifted_pivot(row_top, limits.gradient_shift),
+        shifted_pivot(column_top, limits.gradient_shift),
+    )
     depth = row_top.double() + column_top.double() - result.double()  # [N, K]
     deep = (depth > limits.gradient_depth) & (weight != 0)
     # Normalised, so that neither tiny nor huge gradients leave the range.
@@ -364,8 +144,8 @@ def _add_gradient_term_by_term(
     """Adds the gradients of given pairs [P, 2] to [N, M] and [M, K]."""
     for start, stop in chunks(log_left.shape[1], sum(weight.shape)):
         right = log_right[start:stop].T.contiguous()  # [K, m]
-        for row, column, _ in _pair_blocks(pairs, stop - start):
+        for row, column, _ in pair_blocks(pairs, stop - start):
             terms = log_left[row, start:stop].add_(right[column]).sub_(result[row, column].unsqueeze(-1))  # [P, m]
-            terms.clamp_(min=_RANGES[torch.float64].floor).exp_().mul_(weight[row, column].unsqueeze(-1))
+            terms.clamp_(min=RANGES[torch.float64].floor).exp_().mul_(weight[row, column].unsqueeze(-1))
             grad_left[:, start:stop].index_add_(0, row, terms)
             grad_right[start:stop].index_add_(1, column, terms.T)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from envs.layouts import Layout
-from envs.phrasing import Split, phrase
+from envs.phrasing import SPLITS, Split, phrase
 from envs.spaces import INSTRUCTION_SPACE
 
 
@@ -190,11 +190,10 @@ class MazeCommands:
     @cached_property
     def _label_of_text(self) -> dict[str, int]:
         """Every wording of both splits and every label, in lower case, to its label's id."""
-        splits: tuple[Split, ...] = ("train", "held_out", "label")
         return {
             text.lower(): label_id
             for label_id in range(len(self.labels))
-            for split in splits
+            for split in SPLITS
             for text in self.phrasings(label_id, split)
         }
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.point_maze import MazeWorld, Start
+from envs.point_maze import MazeWorld, Start, read_numbers
 
 
 def read_start(world: MazeWorld, options: Mapping[str, Any]) -> Start:
@@ -39,7 +39,7 @@ def read_starts(world: MazeWorld, options: Mapping[str, Any], rows: NDArray[np.i
     check_names(options, ("position", "instruction", "instructions"))
     positions, instructions = options.get("position"), options.get("instructions")
     if positions is not None:
-        positions = np.asarray(positions, dtype=np.float64)
+        positions = read_numbers("position", positions)
         if positions.shape not in ((2,), (size, 2)):
             raise ValueError(f"position: has shape {positions.shape}; (2,) or ({size}, 2) would do")
         positions = np.broadcast_to(positions, (size, 2))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, Literal, get_args
 
 Split = Literal["train", "held_out", "label"]
-SPLITS: Final[tuple[str, ...]] = get_args(Split)
+SPLITS: Final[tuple[Split, ...]] = get_args(Split)
 
 TRAIN_TEMPLATES: Final[tuple[str, ...]] = (
     "go to {place}",

@@ -30,6 +30,14 @@ class Start:
     command: Command | None = None
 
 
+def read_numbers(name: str, value: Any) -> NDArray[np.float64]:
+    """The value of an option as float64; ValueError unless it is a number or an even array of them."""
+    try:
+        return np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name}: {value!r} is not made of numbers; (row, column) would do") from None
+
+
 class MazeWorld:
     """A maze, its commands and its noise: everything that stays the same from episode to episode.
 
@@ -70,7 +78,7 @@ class MazeWorld:
 
     def check_position(self, position: ArrayLike) -> NDArray[np.float64]:
         """A free position [2], kept off its cell's faces; ValueError if it is in a wall or outside."""
-        point = np.asarray(position, dtype=np.float64)
+        point = read_numbers("position", position)
         height, width = self.layout.walls.shape
         if point.shape != (2,) or not np.isfinite(point).all():
             raise ValueError(f"position: {point.tolist()} is no position; two finite numbers (row, column) would do")

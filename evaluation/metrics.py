@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from envs.commands import Command
-from envs.expert import ShortestPaths
 from envs.geodesic import geodesic_shortest, grid_shortest
 from envs.layouts import Layout
 from envs.motion import STEP_SIZE
@@ -67,7 +66,7 @@ def episode_metrics(layout: Layout, episodes: Episodes) -> dict[str, NDArray[np.
     regions, which = distinct_regions(episodes.commands)  # [K, H, W], [E]
     path = episodes.steps * STEP_SIZE  # [E]
     any_angle = geodesic_shortest(layout, episodes.starts, regions, which)  # [E]
-    by_cells = grid_shortest(ShortestPaths(layout), episodes.starts, regions, which)  # [E]
+    by_cells = grid_shortest(layout, episodes.starts, regions, which)  # [E]
     return {
         "success": episodes.success.astype(np.float64),
         "spl": spl(episodes.success, any_angle, path),

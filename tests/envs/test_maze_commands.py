@@ -7,7 +7,7 @@ import pytest
 
 from envs.commands import Command, CommandError, MazeCommands, distinct_regions
 from envs.layouts import LAYOUTS, Layout
-from envs.phrasing import HELD_OUT_TEMPLATES, TRAIN_TEMPLATES, number_words
+from envs.phrasing import HELD_OUT_TEMPLATES, SPLITS, TRAIN_TEMPLATES, number_words
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def test_true_labels_are_the_commands_that_hold(fork: MazeCommands) -> None:
 
 def test_splits_share_no_text_and_no_template(fork: MazeCommands) -> None:
     assert not set(TRAIN_TEMPLATES) & set(HELD_OUT_TEMPLATES)
-    train, held_out, label = (fork.all_texts(split) for split in ("train", "held_out", "label"))  # type: ignore[arg-type]
+    train, held_out, label = (fork.all_texts(split) for split in SPLITS)
     assert len(train) == len(set(train)) == 30 * 72
     assert len(held_out) == len(set(held_out)) == 30 * 24
     assert not {text.lower() for text in train} & {text.lower() for text in held_out}
@@ -58,9 +58,9 @@ def test_promised_wordings_are_for_training(fork: MazeCommands) -> None:
 
 
 def test_every_wording_parses_to_its_command(fork: MazeCommands) -> None:
-    for split in ("train", "held_out", "label"):
+    for split in SPLITS:
         for label_id in (0, 14, 29):
-            for text in fork.phrasings(label_id, split):  # type: ignore[arg-type]
+            for text in fork.phrasings(label_id, split):
                 command = fork.parse(text)
                 assert command is not None
                 assert (command.label, command.text) == (fork.labels[label_id], text)

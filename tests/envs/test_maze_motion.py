@@ -22,7 +22,9 @@ def free_positions(layout: Layout, count: int, rng: np.random.Generator) -> NDAr
     return into_cell(corner + rng.random((count, 2)), corner)
 
 
-def march(layout: Layout, position: NDArray[np.float64], direction: NDArray[np.float64], steps: int) -> NDArray[np.float64]:
+def march(
+    layout: Layout, position: NDArray[np.float64], direction: NDArray[np.float64], steps: int
+) -> NDArray[np.float64]:
     """The last free point of many small steps along each unit direction."""
     reached, going = position.copy(), np.ones(len(position), dtype=bool)
     for index in range(1, steps + 1):
@@ -48,14 +50,16 @@ def test_the_cast_agrees_with_a_fine_march() -> None:
 @settings(max_examples=150, deadline=None)
 @given(
     seed=st.integers(0, 2**32 - 1),
-    offsets=st.lists(st.tuples(*[st.sampled_from([0.0, 1e-9, WALL_MARGIN, 0.25, 0.5, 0.75, 1.0])] * 2), min_size=8, max_size=8),
+    offsets=st.lists(
+        st.tuples(*[st.sampled_from([0.0, 1e-9, WALL_MARGIN, 0.25, 0.5, 0.75, 1.0])] * 2), min_size=8, max_size=8
+    ),
     angles=st.lists(st.one_of(st.floats(0, 7), st.integers(0, 7).map(lambda k: k * np.pi / 4)), min_size=8, max_size=8),
 )
 def test_positions_stay_in_the_cells_that_float32_says(
     seed: int, offsets: list[tuple[float, float]], angles: list[float]
 ) -> None:
     rng = np.random.default_rng(seed)
-    layout = random_layout(rng, *rng.integers(1, 12, size=2), walls=rng.random())
+    layout = random_layout(rng, int(rng.integers(1, 12)), int(rng.integers(1, 12)), rng.random())
     corner = layout.free_cells[rng.integers(len(layout.free_cells), size=8)]
     position = into_cell(corner + np.array(offsets), corner)
     for angle in angles:

@@ -1,0 +1,47 @@
+# Everything a user runs by hand; each target installs first, into .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+DEMO := runs/demo
+
+.PHONY: install demo test test-all lint bench measure results clean
+
+install: .venv/.installed
+
+.venv/.installed: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --editable '.[dev]'
+	touch $@
+
+# Safe to run twice: a finished run is not trained again.
+demo: install
+	$(BIN)/python train.py env=fork_maze run_dir=$(DEMO) resume=true
+	$(BIN)/python evaluate.py run_dir=$(DEMO) 'estimators=[logsumexp,direct,limit]'
+	@echo
+	@echo "Losses, success and rollouts: $(BIN)/tensorboard --logdir runs   (then open the address that it prints)"
+	@echo "A rollout as a file:          $(DEMO)/rollouts/logsumexp_0.gif   (any browser shows it)"
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy .
+	$(BIN)/lint-imports
+
+# OMP_NUM_THREADS: pytest runs one process a core, and each would otherwise take all of them.
+test: lint
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n auto --maxprocesses 4
+
+test-all: lint
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4
+
+bench: install
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks
+
+# The measurements behind RESULTS.md, about 40 minutes on one core; `make results` writes it from results/*.json.
+measure: install
+	$(BIN)/python -m evaluation.protocol
+
+results: install
+	$(BIN)/python -m evaluation.results
+
+clean:
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
