@@ -1,12 +1,13 @@
 """Evaluate a trained agent: a table with intervals, evaluation.json and rollout GIFs, all in its run_dir.
 
-    python evaluate.py run_dir=runs/fork episodes=1000
-    python evaluate.py run_dir=pretrained/fork_maze estimators=[logsumexp,direct,limit]
-    python evaluate.py run_dir=runs/fork instruction="go to row 3"
+python evaluate.py run_dir=runs/fork episodes=1000
+python evaluate.py run_dir=pretrained/fork_maze estimators=[logsumexp,direct,limit]
+python evaluate.py run_dir=runs/fork instruction="go to row 3"
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,15 +24,13 @@ from envs.commands import Command
 from envs.layouts import Layout
 from evaluation.compare import actor_for, compare, summary, table
 from evaluation.errors import EXPECTED
-from evaluation.rollouts import Episodes, play
+from evaluation.rollouts import Episodes, Instructed, play
 from evaluation.watch import add_animation, gif, rollout_frames
 from evaluation.worlds import make_world, require_same_world, resolve_device, surface
 
 
 def trained_env(run: RunConfig, folder: Path) -> EnvConfig:
     """The world that the run was trained in; a layout of the user's own is the copy that the run kept."""
-    from dataclasses import replace
-
     kept = folder / "layout.txt"
     return replace(run.env, layout=str(kept)) if run.env.layout and kept.is_file() else run.env
 
@@ -74,9 +73,9 @@ def follow(agent: Agent, config: EvaluateConfig, env: EnvConfig, folder: Path) -
     command = maze.commands.parse(config.instruction)
     if command is None:
         # Nobody has said which cells satisfy these words: follow them to the end, and leave the judging to the reader.
-        command = Command.unjudged(config.instruction, maze.layout)
+        command = Command("unjudged", "unjudged", "unjudged", np.zeros_like(maze.layout.walls))
         console.print(f"{config.instruction!r} is none of this maze's commands: it is followed, but cannot be judged")
-    actor = actor_for(config.estimators[0], agent, config, env, world, [command] * world.num_envs)
+    actor = Instructed(actor_for(config.estimators[0], agent, config, env, world, [command]), config.instruction)
     posterior = agent.policy().goal_posterior([config.instruction])[0]  # [M]
     likeliest = agent.bridge_goals.cpu().numpy()[np.argsort(-posterior)[:3]]
     console.print("likeliest goals (row, column): " + ", ".join(f"({r:.1f}, {c:.1f})" for r, c in likeliest))
@@ -87,11 +86,14 @@ def follow(agent: Agent, config: EvaluateConfig, env: EnvConfig, folder: Path) -
         console.print(
             f"from ({start[0]:.1f}, {start[1]:.1f}) to ({end[0]:.1f}, {end[1]:.1f}) in {episodes.steps[i]} steps{outcome}"
         )
-    _write_animations({f"instruction_{i}": _animation(maze.layout, episodes, i) for i in range(world.num_envs)}, folder)
+    _write_animations(
+        {f"instruction_{i}": _animation(maze.layout, episodes, i, config.instruction) for i in range(world.num_envs)},
+        folder,
+    )
 
 
-def _animation(layout: Layout, episodes: Episodes, index: int) -> bytes:
-    return gif(rollout_frames(layout, episodes, index))
+def _animation(layout: Layout, episodes: Episodes, index: int, caption: str | None = None) -> bytes:
+    return gif(rollout_frames(layout, episodes, index, caption=caption))
 
 
 def _write_animations(animations: dict[str, bytes], folder: Path) -> None:

@@ -110,9 +110,7 @@ class Training:
         pool = np.stack([space.sample() for _ in range(ACTION_POOL)])  # [P, D]
         return Learner(agent, config.train, features, pool)
 
-    def _learn(
-        self, learner: Learner, buffer: TrajectoryBuffer, captions: CaptionPairs, dashboard: Dashboard
-    ) -> None:
+    def _learn(self, learner: Learner, buffer: TrajectoryBuffer, captions: CaptionPairs, dashboard: Dashboard) -> None:
         train = self.config.train
         with TrainingProgress(train.steps, learner.step) as progress:
             while learner.step < train.steps and not self.stop:

@@ -57,7 +57,13 @@ class Agent(nn.Module):
         bridge_goals: NDArray[np.float32],
     ) -> None:
         super().__init__()
-        self.world, self.config, self.policy_config, self.text, self.text_dim = world, config, policy_config, text, text_dim
+        self.world, self.config, self.policy_config, self.text, self.text_dim = (
+            world,
+            config,
+            policy_config,
+            text,
+            text_dim,
+        )
         observed = FourierFeatures(world.observation_low, world.observation_high, config.frequencies)
         goals = FourierFeatures(world.goal_low, world.goal_high, config.frequencies)
         size = (config.width, config.depth, config.embedding_dim)
@@ -177,9 +183,7 @@ def _build(description: dict[str, Any], tensors: dict[str, Tensor], folder: Path
         raise CheckpointError(f"{folder}: agent.json has format {description['format']}, this version reads {FORMAT}")
     world: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in description["world"].items()}
     settings = description["agent"] | {"frequencies": tuple(description["agent"]["frequencies"])}
-    candidates = CandidateActions(
-        tensors["candidate_actions"].numpy(), tensors["execution"].double().numpy()
-    )
+    candidates = CandidateActions(tensors["candidate_actions"].numpy(), tensors["execution"].double().numpy())
     return Agent(
         WorldSpec(**world),
         AgentConfig(**settings),

@@ -22,7 +22,7 @@ class Learner:
     """Optimises an agent's encoders and critics; `averaged` is the exponential moving average that acts.
 
     config reads: learning_rate, warmup, steps, weight_decay, gradient_clip, ema, action_negatives, action_weight,
-    caption_weight, logsumexp_penalty, mask_duplicates.
+    caption_weight, logsumexp_penalty, duplicates.
     text_features: [distinct captions, T] frozen features. action_pool: [P, D] draws from the action space, from which
     the other actions of `action_contrast` come.
     """
@@ -71,10 +71,9 @@ class Learner:
         a = agent.encode_state_actions(states.unsqueeze(1), weighed)  # [B, 1 + K, d]
         b, b_caption = agent.encode_goals(torch.cat([goals, caption_goals])).chunk(2)  # [B, d] each
         c = agent.encode_language(self._texts[captions])  # [B, d]
-        goal_loss, goal_info = info_nce(agent.critic_ab(a[:, 0], b), None, config.logsumexp_penalty)
-        text_loss, text_info = info_nce(
-            agent.critic_bc(b_caption, c), duplicates if config.mask_duplicates else None, config.logsumexp_penalty
-        )
+        penalty = config.logsumexp_penalty
+        goal_loss, goal_info = info_nce(agent.critic_ab(a[:, 0], b), logsumexp_penalty=penalty)
+        text_loss, text_info = info_nce(agent.critic_bc(b_caption, c), duplicates, config.duplicates, penalty)
         loss = goal_loss + config.caption_weight * text_loss
         info = {f"goal/{k}": v for k, v in goal_info.items()} | {f"language/{k}": v for k, v in text_info.items()}
         if other_actions.shape[1]:

@@ -10,33 +10,37 @@ Info = dict[str, Tensor]
 
 
 def info_nce(
-    logits: Tensor, duplicates: Tensor | None = None, logsumexp_penalty: float = 0.0
+    logits: Tensor, duplicates: Tensor | None = None, treat: str = "positives", logsumexp_penalty: float = 0.0
 ) -> tuple[Tensor, Info]:
     """Symmetric InfoNCE over a batch: the mean of the cross-entropies along rows and along columns.
 
     logits: [B, B], entry (i, j) the critic's score of anchor i and candidate j; positives on the diagonal.
-    duplicates: [B, B] bool, pairs off the diagonal that are positives too; they are left out of both softmaxes.
+    duplicates: [B, B] bool, pairs off the diagonal that are true as well (a caption that fits another goal).
+    treat: what becomes of them. "positives": each row's and column's target is spread evenly over its true pairs,
+    which is InfoNCE's own expectation over which of them was drawn, without that draw's variance. "masked": they are
+    left out of both softmaxes, so that nothing holds true pairs to a common score. "negatives": plain InfoNCE.
     logsumexp_penalty: weight of the mean squared log-partition of the rows, which pins the critic's free constant.
-    info: accuracy (the diagonal wins its row and, separately, its column), mean positive and negative logits.
+    info: accuracy (a true pair wins its row and, separately, its column), mean logits of true pairs and of the others.
     Source: van den Oord et al. 2018, Eq. 4; the symmetric form is that of Radford et al. 2021.
     """
-    size = len(logits)
-    diagonal = torch.eye(size, dtype=torch.bool, device=logits.device)  # [B, B]
-    masked = logits
-    if duplicates is not None:
-        masked = logits.masked_fill(duplicates & ~diagonal, -torch.inf)
-    target = torch.arange(size, device=logits.device)
-    loss = (functional.cross_entropy(masked, target) + functional.cross_entropy(masked.T, target)) / 2
+    diagonal = torch.eye(len(logits), dtype=torch.bool, device=logits.device)  # [B, B]
+    true = diagonal if duplicates is None else duplicates | diagonal  # [B, B]
+    kept = logits.masked_fill(true & ~diagonal, -torch.inf) if treat == "masked" else logits
+    positive = (logits * true) if treat == "positives" else (logits * diagonal)  # [B, B]
+    shares = true if treat == "positives" else diagonal
+    rows, columns = kept.logsumexp(dim=1), kept.logsumexp(dim=0)  # [B] each
+    by_row = (rows - positive.sum(dim=1) / shares.sum(dim=1)).mean()
+    by_column = (columns - positive.sum(dim=0) / shares.sum(dim=0)).mean()
+    loss = (by_row + by_column) / 2
     if logsumexp_penalty > 0:
-        loss = loss + logsumexp_penalty * masked.logsumexp(dim=1).square().mean()
+        loss = loss + logsumexp_penalty * rows.square().mean()
     with torch.no_grad():
-        positives = logits.diagonal()
-        negatives = masked.isfinite() & ~diagonal
+        best = logits.masked_fill(~true, -torch.inf)  # [B, B]
         info = {
-            "accuracy": (masked.argmax(dim=1) == target).float().mean(),
-            "accuracy_columns": (masked.argmax(dim=0) == target).float().mean(),
-            "positive_logits": positives.mean(),
-            "negative_logits": logits.masked_fill(~negatives, 0).sum() / negatives.sum().clamp(min=1),
+            "accuracy": (best.amax(dim=1) >= logits.amax(dim=1)).float().mean(),
+            "accuracy_columns": (best.amax(dim=0) >= logits.amax(dim=0)).float().mean(),
+            "positive_logits": (logits * true).sum() / true.sum(),
+            "negative_logits": (logits * ~true).sum() / (~true).sum().clamp(min=1),
         }
     return loss, info
 

@@ -95,7 +95,9 @@ class Policy:
         keys = range(len(instructions)) if episodes is None else episodes
         scores = _ESTIMATORS[self.name](self, encoded, rows, instructions, keys)  # [B, A]
         if self.log_execution is not None:
-            scores = torch.logsumexp(scores.unsqueeze(1) + self.log_execution, dim=2)  # [B, A chosen, A executed] summed
+            scores = torch.logsumexp(
+                scores.unsqueeze(1) + self.log_execution, dim=2
+            )  # [B, A chosen, A executed] summed
         return scores
 
     def act(
@@ -110,11 +112,8 @@ class Policy:
         return bridge_scores_per_row(encoded, self._goal_logits[rows], self._bridge, self.agent.critic_ab)
 
     def _max(self, encoded: Tensor, rows: Tensor, _texts: Sequence[str], _keys: Sequence[int]) -> Tensor:
-        scores = []
-        for one, row in zip(encoded, rows, strict=True):
-            logits = self.agent.critic_ab(one, self._bridge) + self._goal_logits[row]  # [A, M]
-            scores.append(logits.amax(dim=1))
-        return torch.stack(scores)
+        goal_logits, critic = self._goal_logits[rows], self.agent.critic_ab
+        return bridge_scores_per_row(encoded, goal_logits, self._bridge, critic, best_goal=True)
 
     def _direct(self, encoded: Tensor, rows: Tensor, _texts: Sequence[str], _keys: Sequence[int]) -> Tensor:
         return self.agent.critic_ab.paired(encoded, self._language[rows].unsqueeze(1))

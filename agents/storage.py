@@ -64,8 +64,12 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
             metadata = json.loads((file.metadata() or {}).get("metadata", "{}"))
     except (SafetensorError, OSError, ValueError) as error:
-        raise CheckpointError(f"{path}: is damaged or no safetensors file ({error}); restore it or train anew") from error
+        raise CheckpointError(
+            f"{path}: is damaged or no safetensors file ({error}); restore it or train anew"
+        ) from error
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-            raise CheckpointError(f"{path}: tensor {name} holds NaN or infinity; use an earlier checkpoint or train anew")
+            raise CheckpointError(
+                f"{path}: tensor {name} holds NaN or infinity; use an earlier checkpoint or train anew"
+            )
     return tensors, metadata

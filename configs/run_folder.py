@@ -14,7 +14,16 @@ from typing import Any
 from configs.load import build
 from configs.schema import ConfigError, RunConfig
 
-PACKAGES = ("torch", "numpy", "gymnasium", "minigrid", "sentence-transformers", "tensorboard", "hydra-core", "safetensors")
+PACKAGES = (
+    "torch",
+    "numpy",
+    "gymnasium",
+    "minigrid",
+    "sentence-transformers",
+    "tensorboard",
+    "hydra-core",
+    "safetensors",
+)
 
 
 def _git(*arguments: str) -> str:
@@ -89,7 +98,9 @@ def read_run_config(folder: Path) -> RunConfig:
     try:
         values = json.loads(path.read_text())
     except FileNotFoundError:
-        raise ConfigError(f"run_dir={folder}: holds no run ({path.name} is missing); train with run_dir={folder}") from None
+        raise ConfigError(
+            f"run_dir={folder}: holds no run ({path.name} is missing); train with run_dir={folder}"
+        ) from None
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read ({error})") from error
     return build(RunConfig, values)

@@ -14,6 +14,7 @@ CRITICS = ("neg_squared_l2", "neg_l2", "dot", "cosine")
 ENCODERS = ("sentence", "label")
 DATA_KINDS = ("expert", "random")
 POLICIES = ("logsumexp", "direct", "max", "sample")
+DUPLICATES = ("positives", "masked", "negatives")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
@@ -28,7 +29,9 @@ def _require(holds: bool, name: str, value: object, needed: str) -> None:
 
 def _at_least(minimum: float, **values: float) -> None:
     for name, value in values.items():
-        _require(math.isfinite(value) and value >= minimum, name.replace("__", "."), value, f"must be at least {minimum}")
+        _require(
+            math.isfinite(value) and value >= minimum, name.replace("__", "."), value, f"must be at least {minimum}"
+        )
 
 
 def _positive(**values: float) -> None:
@@ -134,7 +137,8 @@ class TrainConfig:
     discount: a future goal lies Geometric(1 - discount) steps ahead. ema: decay of the averaged weights that act.
     action_negatives: random actions contrasted with the true one at each (state, goal); action_weight: their loss's
     weight. caption_weight: weight of the goal-language loss. logsumexp_penalty: weight of the squared log-partition.
-    mask_duplicates: leave captions that are true of another goal of the batch out of that goal's negatives.
+    duplicates: what becomes of captions that are true of another goal of the batch: "positives" of it too, "masked"
+    (left out) or "negatives" (plain InfoNCE).
     log_every, evaluate_every, checkpoint_every: steps between scalars, rollouts and checkpoints (0: never / only at
     the end). evaluation_episodes: episodes of each evaluation during training.
     """
@@ -151,7 +155,7 @@ class TrainConfig:
     action_weight: float = 3.0
     caption_weight: float = 1.0
     logsumexp_penalty: float = 0.0
-    mask_duplicates: bool = True
+    duplicates: str = "positives"
     log_every: int = 20
     evaluate_every: int = 250
     evaluation_episodes: int = 100
@@ -172,6 +176,7 @@ class TrainConfig:
             train__checkpoint_every=self.checkpoint_every,
         )
         _at_least(1, train__evaluation_episodes=self.evaluation_episodes)
+        _one_of("train.duplicates", self.duplicates, DUPLICATES)
         for name, value in (("discount", self.discount), ("ema", self.ema), ("warmup", self.warmup)):
             _require(0 <= value < 1, f"train.{name}", value, "must be at least 0 and below 1")
         _require(self.discount > 0, "train.discount", self.discount, "must be above 0")

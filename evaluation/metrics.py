@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from envs.commands import Command
+from envs.commands import distinct_regions
 from envs.geodesic import geodesic_shortest, grid_shortest
 from envs.layouts import Layout
 from envs.motion import STEP_SIZE
@@ -47,13 +46,6 @@ def spl(success: NDArray[np.bool_], shortest: NDArray[np.floating], path: NDArra
     """Success weighted by path length, [E]: success x shortest / max(path, shortest) (Anderson et al., 2018)."""
     longest = np.maximum(path, shortest)
     return np.where(success, shortest / np.where(longest > 0, longest, 1), 0.0)
-
-
-def distinct_regions(commands: Sequence[Command]) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
-    """The distinct regions [K, H, W] of E commands, and which of them each command has, [E]."""
-    masks = np.stack([command.region for command in commands])  # [E, H, W]
-    regions, which = np.unique(masks, axis=0, return_inverse=True)
-    return regions, which.reshape(-1)
 
 
 def episode_metrics(layout: Layout, episodes: Episodes) -> dict[str, NDArray[np.float64]]:

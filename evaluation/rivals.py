@@ -7,11 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.commands import Command
+from envs.commands import Command, distinct_regions
 from envs.expert import ShortestPaths, expert_directions
 from envs.layouts import Layout
 from envs.limit import LimitPolicy
-from evaluation.metrics import distinct_regions
 
 
 class _Told:
@@ -50,7 +49,9 @@ class Expert(_Told):
         self, observation: NDArray[np.floating], instructions: Sequence[str], episodes: Sequence[int] | None = None
     ) -> NDArray[np.float32]:
         """Directions [B, 2]."""
-        return expert_directions(self._paths, observation, self.regions, self._which(observation, episodes)).astype(np.float32)
+        return expert_directions(self._paths, observation, self.regions, self._which(observation, episodes)).astype(
+            np.float32
+        )
 
 
 class Chance:

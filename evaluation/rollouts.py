@@ -22,6 +22,20 @@ class Actor(Protocol):
         """Actions [B, D] for observations [B, S] of the numbered episodes."""
 
 
+@dataclass(frozen=True)
+class Instructed:
+    """An actor that follows `instruction` whatever the environment says."""
+
+    actor: Actor
+    instruction: str
+
+    def act(
+        self, observation: NDArray[np.floating], instructions: Sequence[str], episodes: Sequence[int] | None = None
+    ) -> NDArray[np.float32]:
+        """Actions [B, D] towards the fixed instruction."""
+        return self.actor.act(observation, [self.instruction] * len(observation), episodes)
+
+
 @dataclass(frozen=True, eq=False)
 class Episodes:
     """E finished episodes.

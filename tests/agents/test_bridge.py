@@ -17,7 +17,8 @@ from agents.bridge import (
     direct_scores,
     goal_posterior,
 )
-from agents.critics import CRITICS, Critic
+from agents.critics import Critic
+from configs.schema import CRITICS
 
 N, K, M, D, E = 7, 5, 900, 6, 9  # state-actions, instructions, goals, dimensions of A-B and of B-C
 

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from agents.critics import CRITICS, Critic
+from agents.critics import Critic
+from configs.schema import CRITICS
 
 
 @pytest.fixture(autouse=True)

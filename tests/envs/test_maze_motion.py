@@ -65,7 +65,7 @@ def test_positions_stay_in_the_cells_that_float32_says(
     for angle in angles:
         direction = np.stack([np.cos(np.full(8, angle)), np.sin(np.full(8, angle))], axis=1)
         moved = move(layout, position, rotate(direction, rng.normal(size=8)) if rng.random() < 0.5 else direction)
-        assert (np.abs(moved - position) <= STEP_SIZE + WALL_MARGIN).all()
+        assert (np.abs(moved - position) <= STEP_SIZE + WALL_MARGIN + 1e-12).all()
         position = moved
         cell = np.floor(position).astype(int)
         assert (layout.cell_index[cell[:, 0], cell[:, 1]] >= 0).all()
