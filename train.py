@@ -116,8 +116,9 @@ class Training:
             while learner.step < train.steps and not self.stop:
                 rng = stream(self.config.seed, BATCHES, learner.step)  # one stream a step: resuming needs no state
                 futures = buffer.sample_futures(rng, train.batch_size, train.discount)
-                info = learner.update(futures, captions.sample(rng, train.batch_size), rng)
-                if _due(learner.step, train.log_every, train.steps):
+                logs = _due(learner.step + 1, train.log_every, train.steps)
+                info = learner.update(futures, captions.sample(rng, train.batch_size), rng, detailed=logs)
+                if logs:
                     self._check(info, learner.step)
                     progress.show(learner.step, info)
                     dashboard.scalars(learner, info)

@@ -111,16 +111,22 @@ class Agent(nn.Module):
         goals: NDArray[np.float32] | None = None,
         candidates: CandidateActions | None = None,
         average_noise: bool | None = None,
+        escape: bool | None = None,
         seed: int = 0,
     ) -> Policy:
         """A way to act: "logsumexp", "direct", "max" or "sample"; without a name, the one the agent was trained for.
 
         goals: [M, G] bridge goals instead of those stored. candidates: actions instead of those stored.
-        average_noise: see `PolicyConfig`. seed: of the "sample" policy's goals.
+        average_noise, escape: see `PolicyConfig`. seed: of the "sample" policy's goals.
         """
         from agents.policies import Policy  # policies need agents, not the other way round
 
-        return Policy(self, name or self.policy_config.name, goals, candidates, average_noise, seed)
+        return Policy(self, name or self.policy_config.name, goals, candidates, average_noise, escape, seed)
+
+    def observation_extent(self) -> Tensor:
+        """The range of each observed coordinate, [S]."""
+        low, high = torch.tensor(self.world.observation_low), torch.tensor(self.world.observation_high)
+        return (high - low).to(self.device)
 
     def description(self) -> dict[str, Any]:
         """What `from_pretrained` needs beside the weights; JSON-able."""

@@ -60,6 +60,7 @@ class Learner:
         caption_goals: Tensor,
         captions: Tensor,
         duplicates: Tensor,
+        detailed: bool = True,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Weighted sum of the three losses, and what to log.
 
@@ -72,8 +73,9 @@ class Learner:
         b, b_caption = agent.encode_goals(torch.cat([goals, caption_goals])).chunk(2)  # [B, d] each
         c = agent.encode_language(self._texts[captions])  # [B, d]
         penalty = config.logsumexp_penalty
-        goal_loss, goal_info = info_nce(agent.critic_ab(a[:, 0], b), logsumexp_penalty=penalty)
-        text_loss, text_info = info_nce(agent.critic_bc(b_caption, c), duplicates, config.duplicates, penalty)
+        goal_logits, text_logits = agent.critic_ab(a[:, 0], b), agent.critic_bc(b_caption, c)  # [B, B] each
+        goal_loss, goal_info = info_nce(goal_logits, logsumexp_penalty=penalty, detailed=detailed)
+        text_loss, text_info = info_nce(text_logits, duplicates, config.duplicates, penalty, detailed)
         loss = goal_loss + config.caption_weight * text_loss
         info = {f"goal/{k}": v for k, v in goal_info.items()} | {f"language/{k}": v for k, v in text_info.items()}
         if other_actions.shape[1]:
@@ -84,8 +86,13 @@ class Learner:
         info |= {"goal/loss": goal_loss.detach(), "language/loss": text_loss.detach(), "loss": loss.detach()}
         return loss, info
 
-    def update(self, futures: Any, captions: Any, rng: np.random.Generator) -> dict[str, Tensor]:
-        """One gradient step on a `FutureBatch` and a `CaptionBatch`; rng draws the other actions. Returns what to log."""
+    def update(
+        self, futures: Any, captions: Any, rng: np.random.Generator, detailed: bool = True
+    ) -> dict[str, Tensor]:
+        """One gradient step on a `FutureBatch` and a `CaptionBatch`; rng draws the other actions.
+
+        Returns what to log: the losses, and where `detailed` the accuracies and logits too.
+        """
         device = self.agent.device
         picked = rng.integers(len(self._action_pool), size=(len(futures.states), self.config.action_negatives))
         for group in self.optimizer.param_groups:
@@ -98,6 +105,7 @@ class Learner:
             torch.as_tensor(captions.goals, device=device),
             torch.as_tensor(captions.texts, device=device),
             torch.as_tensor(captions.duplicates, device=device),
+            detailed,
         )
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]

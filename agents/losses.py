@@ -10,7 +10,11 @@ Info = dict[str, Tensor]
 
 
 def info_nce(
-    logits: Tensor, duplicates: Tensor | None = None, treat: str = "positives", logsumexp_penalty: float = 0.0
+    logits: Tensor,
+    duplicates: Tensor | None = None,
+    treat: str = "positives",
+    logsumexp_penalty: float = 0.0,
+    detailed: bool = True,
 ) -> tuple[Tensor, Info]:
     """Symmetric InfoNCE over a batch: the mean of the cross-entropies along rows and along columns.
 
@@ -20,29 +24,35 @@ def info_nce(
     which is InfoNCE's own expectation over which of them was drawn, without that draw's variance. "masked": they are
     left out of both softmaxes, so that nothing holds true pairs to a common score. "negatives": plain InfoNCE.
     logsumexp_penalty: weight of the mean squared log-partition of the rows, which pins the critic's free constant.
-    info: accuracy (a true pair wins its row and, separately, its column), mean logits of true pairs and of the others.
+    detailed: whether info is filled; it costs as much as the loss. info: accuracy (a true pair wins its row and,
+    separately, its column), mean logits of true pairs and of the others.
     Source: van den Oord et al. 2018, Eq. 4; the symmetric form is that of Radford et al. 2021.
     """
-    diagonal = torch.eye(len(logits), dtype=torch.bool, device=logits.device)  # [B, B]
+    size = len(logits)
+    diagonal = torch.eye(size, dtype=torch.bool, device=logits.device)  # [B, B]
     true = diagonal if duplicates is None else duplicates | diagonal  # [B, B]
-    kept = logits.masked_fill(true & ~diagonal, -torch.inf) if treat == "masked" else logits
-    positive = (logits * true) if treat == "positives" else (logits * diagonal)  # [B, B]
-    shares = true if treat == "positives" else diagonal
+    kept = logits.masked_fill(true & ~diagonal, -torch.inf) if duplicates is not None and treat == "masked" else logits
     rows, columns = kept.logsumexp(dim=1), kept.logsumexp(dim=0)  # [B] each
-    by_row = (rows - positive.sum(dim=1) / shares.sum(dim=1)).mean()
-    by_column = (columns - positive.sum(dim=0) / shares.sum(dim=0)).mean()
-    loss = (by_row + by_column) / 2
+    if duplicates is not None and treat == "positives":
+        share = true.to(logits.dtype)  # [B, B]
+        share = share / share.sum(dim=1, keepdim=True) + share / share.sum(dim=0, keepdim=True)
+        positives = (logits * share).sum() / (2 * size)
+    else:
+        positives = logits.diagonal().mean()
+    loss = (rows.mean() + columns.mean()) / 2 - positives
     if logsumexp_penalty > 0:
         loss = loss + logsumexp_penalty * rows.square().mean()
-    with torch.no_grad():
-        best = logits.masked_fill(~true, -torch.inf)  # [B, B]
-        info = {
-            "accuracy": (best.amax(dim=1) >= logits.amax(dim=1)).float().mean(),
-            "accuracy_columns": (best.amax(dim=0) >= logits.amax(dim=0)).float().mean(),
-            "positive_logits": (logits * true).sum() / true.sum(),
-            "negative_logits": (logits * ~true).sum() / (~true).sum().clamp(min=1),
-        }
-    return loss, info
+    return loss, _pair_info(logits.detach(), true) if detailed else {}
+
+
+def _pair_info(logits: Tensor, true: Tensor) -> Info:
+    best = logits.masked_fill(~true, -torch.inf)  # [B, B]
+    return {
+        "accuracy": (best.amax(dim=1) >= logits.amax(dim=1)).float().mean(),
+        "accuracy_columns": (best.amax(dim=0) >= logits.amax(dim=0)).float().mean(),
+        "positive_logits": logits[true].mean(),
+        "negative_logits": logits.masked_fill(true, 0).sum() / (~true).sum().clamp(min=1),
+    }
 
 
 def action_contrast(positive: Tensor, negatives: Tensor) -> tuple[Tensor, Info]:

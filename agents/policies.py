@@ -19,6 +19,7 @@ from torch import Tensor
 
 from agents.agent import Agent
 from agents.bridge import bridge_scores_per_row, goal_posterior
+from agents.escape import Escape
 from agents.world import CandidateActions
 from configs.schema import POLICIES, ConfigError
 
@@ -26,7 +27,7 @@ from configs.schema import POLICIES, ConfigError
 class Policy:
     """Chooses, for each state, the candidate action with the highest score.
 
-    agent, name, goals, candidates, average_noise, seed: see `Agent.policy`. The goals' and instructions'
+    agent, name, goals, candidates, average_noise, escape, seed: see `Agent.policy`. The goals' and instructions'
     representations are computed once and kept. "sample" remembers one goal an episode: tell `act` which is which.
     """
 
@@ -37,6 +38,7 @@ class Policy:
         goals: NDArray[np.float32] | None = None,
         candidates: CandidateActions | None = None,
         average_noise: bool | None = None,
+        escape: bool | None = None,
         seed: int = 0,
     ) -> None:
         if name not in POLICIES:
@@ -51,6 +53,8 @@ class Policy:
             execution = torch.as_tensor(candidates.execution, dtype=torch.float32, device=agent.device)
         average = agent.policy_config.average_noise if average_noise is None else average_noise
         self.log_execution = execution.log() if average else None
+        escapes = agent.policy_config.escape if escape is None else escape
+        self._escape = Escape(execution, agent.observation_extent()) if escapes else None
         self._rng = np.random.default_rng(seed)
         self._rows: dict[str, int] = {}
         self._sampled: dict[int, tuple[str, int]] = {}
@@ -104,7 +108,16 @@ class Policy:
         self, observation: NDArray[np.floating], instructions: Sequence[str], episodes: Sequence[int] | None = None
     ) -> NDArray[np.float32]:
         """Actions [B, D]; arguments as `scores`."""
-        best = self.scores(observation, instructions, episodes).argmax(dim=1)  # [B]
+        keys = range(len(instructions)) if episodes is None else episodes
+        scores = self.scores(observation, instructions, keys)  # [B, A]
+        if self._escape is None:
+            return self._actions_at(scores.argmax(dim=1))
+        states = torch.as_tensor(np.asarray(observation, dtype=np.float32), device=self.agent.device)  # [B, S]
+        best = self._escape.bar(scores, states, keys).argmax(dim=1)  # [B]
+        self._escape.remember(states, best, keys)
+        return self._actions_at(best)
+
+    def _actions_at(self, best: Tensor) -> NDArray[np.float32]:
         actions: NDArray[np.float32] = self.actions[best].cpu().numpy()
         return actions
 

@@ -7,6 +7,7 @@ import re
 import sys
 import types
 import typing
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
@@ -26,6 +27,8 @@ T = TypeVar("T")
 
 def build(kind: type[T], values: Mapping[str, Any], prefix: str = "") -> T:
     """The dataclass `kind` from nested plain values; ConfigError names an unknown, missing or ill-typed setting."""
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{prefix.rstrip('.') or 'settings'}={values}: must be a group of settings")
     hints = typing.get_type_hints(kind)
     known = {f.name: f for f in fields(kind)}  # type: ignore[arg-type]
     for name in values:
@@ -67,6 +70,35 @@ def _nearest(name: str, choices: Iterable[str], prefix: str = "") -> str:
     return f"; did you mean {prefix}{close[0]}?" if close else ""
 
 
+def _no_such_choice(group: str, name: object) -> str:
+    known = sorted(path.stem for path in (FOLDER / group).glob("*.yaml"))
+    return f"{group}={name}: no such choice{_nearest(str(name), known)} (there are {', '.join(known)})"
+
+
+def _takes_text(kind: type, name: str) -> bool:
+    """Whether the setting of the dotted name is a text of `kind` or of a group in it."""
+    first, _, rest = name.partition(".")
+    hint = typing.get_type_hints(kind).get(first)
+    if rest:
+        return isinstance(hint, type) and is_dataclass(hint) and _takes_text(hint, rest)
+    return hint is str or hint == str | None
+
+
+def quote_text(kind: type, argument: str) -> str:
+    """The override setting=value with the value in quotes where it is a text, so that Hydra's grammar leaves it alone.
+
+    A folder or an instruction may hold commas, brackets, quotes or any script; what is in quotes already stays.
+    """
+    name, equals, value = argument.partition("=")
+    quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "'\""
+    if not equals or quoted or value in ("", "null") or not _takes_text(kind, name.lstrip("+")):
+        return argument
+    # In quotes a backslash is one, unless a quote follows it.
+    escaped = re.sub(r"(\\*)'", r"\1\1\\'", value)
+    escaped = re.sub(r"(\\+)$", r"\1\1", escaped)
+    return f"{name}='{escaped}'"
+
+
 def _keys(values: Mapping[str, Any], prefix: str = "") -> list[str]:
     found: list[str] = []
     for key, value in values.items():
@@ -79,23 +111,15 @@ def _keys(values: Mapping[str, Any], prefix: str = "") -> list[str]:
 def _explain(error: Exception, overrides: Sequence[str], config_name: str) -> str:
     """One line for a Hydra error: the override at fault and the nearest that would do."""
     text = str(error)
-    choice = re.search(r"Could not find '([\w/.-]+?)/([^'/]+)'", text)
-    if choice:
-        group, name = choice.groups()
-        known = sorted(path.stem for path in (FOLDER / group).glob("*.yaml"))
-        return f"{group}={name}: no such choice{_nearest(name, known)} (there are {', '.join(known)})"
-    key = re.search(r"Could not (?:override|delete from config\. The value of|append to config.*?) ?'([^']+)'", text)
+    key = re.search(r"Could not (?:override|delete from config\.|append to config\.?)[^']*'([^']+)'", text)
     if key is None:
         key = re.search(r"Key '([^']+)' is not in struct", text)
     if key:
         name = key.group(1)
-        given = next((o for o in overrides if o.startswith(name)), name)
+        given = next((o for o in overrides if o.lstrip("+~").startswith(name)), name)
         plain = OmegaConf.to_container(hydra.compose(config_name), resolve=False)
         known = _keys(typing.cast(dict[str, Any], plain))
-        return f"{given}: no such setting{_nearest(name, known)}"
-    given = next((o for o in overrides if "=" not in o), "")
-    if given:
-        return f"{given}: must be written setting=value, such as seed=1"
+        return f"{given}: no such setting{_nearest(name, known)}; --help lists them all"
     first = text.splitlines()[0] if text else type(error).__name__
     return f"{' '.join(overrides)}: {first}"
 
@@ -104,10 +128,29 @@ def check_overrides(config_name: str, overrides: Sequence[str]) -> DictConfig:
     """Composes the config, or raises ConfigError with one line that names the override at fault."""
     with hydra.initialize_config_dir(str(FOLDER), version_base="1.3"):
         try:
-            OverridesParser.create().parse_overrides(list(overrides))
+            _check_form(overrides)
             return hydra.compose(config_name, list(overrides))
         except (HydraException, OmegaConfBaseException) as error:
             raise ConfigError(_explain(error, overrides, config_name)) from error
+
+
+def _check_form(overrides: Sequence[str]) -> None:
+    """ConfigError for what is no setting=value, for several values, and for a group's choice that is not there."""
+    parser = OverridesParser.create()
+    for given in overrides:
+        if not given.startswith("~") and not given.partition("=")[0].strip("+ "):
+            raise ConfigError(f"{given}: must be written setting=value, such as seed=1")
+        try:
+            override = parser.parse_override(given)
+        except HydraException as error:
+            needed = "put a text with special characters in quotes" if "=" in given else "such as seed=1"
+            raise ConfigError(f"{given}: must be written setting=value; {needed}") from error
+        if override.is_sweep_override():
+            raise ConfigError(f"{given}: gives several values; one would do, or a list such as [1, 2]")
+        group, value = override.key_or_group, override.value()
+        is_choice = (FOLDER / group).is_dir() and not override.is_delete()
+        if is_choice and not (FOLDER / group / f"{value}.yaml").is_file():
+            raise ConfigError(_no_such_choice(group, value))
 
 
 def command_line(
@@ -117,21 +160,30 @@ def command_line(
 
     Bad settings, and the `expected` exceptions of `run`, end the process with one line on stderr and exit code 2.
     """
-    arguments = sys.argv[1:]
+    given = sys.argv
+    arguments = given[1:]
+    warnings.formatwarning = lambda message, *_arguments, **_options: f"warning: {message}\n"
 
     def fail(error: Exception) -> typing.NoReturn:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         raise SystemExit(2)
 
     def with_settings(config: DictConfig) -> None:
+        sys.argv = given  # what the person typed, for the record of the run
         try:
-            run(build(kind, typing.cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))))
+            values = typing.cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
+            run(build(kind, {name: value for name, value in values.items() if value != "???"}))
         except expected as error:
             fail(error)
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            raise SystemExit(130) from None
         except OmegaConfBaseException as error:
             fail(ConfigError(str(error).splitlines()[0]))
 
     if not any(argument.startswith("-") for argument in arguments):
+        arguments = [quote_text(kind, argument) for argument in arguments]
+        sys.argv = [given[0], *arguments]
         try:
             check_overrides(config_name, arguments)
         except ConfigError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import subprocess
 import sys
@@ -29,7 +30,13 @@ PACKAGES = (
 def _git(*arguments: str) -> str:
     try:
         done = subprocess.run(
-            ["git", *arguments], capture_output=True, text=True, timeout=10, check=True, cwd=Path(__file__).parent
+            ["git", *arguments],
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=10,
+            check=True,
+            cwd=Path(__file__).parent,
         )
     except (OSError, subprocess.SubprocessError):
         return ""
@@ -58,18 +65,20 @@ def open_run(config: RunConfig, files: tuple[str, ...]) -> bool:
     """Claims run_dir for this run; True where it already holds the run and `config.resume` asks to go on.
 
     files: names that show that a run lives there. Raises ConfigError, before anything is written, where the folder
-    holds another run, resume=true finds other settings, or the path is no folder.
+    holds another run, resume=true finds other settings, or the path is no folder that can be written.
     """
     folder = Path(config.run_dir)
-    if folder.exists() and not folder.is_dir():
-        raise ConfigError(f"run_dir={folder}: is a file; choose another folder")
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise ConfigError(f"run_dir={folder}: {there} is a file; choose another folder")
+    if not os.access(there, os.W_OK):
+        raise ConfigError(f"run_dir={folder}: {there} cannot be written; choose another folder")
     present = [name for name in files if (folder / name).exists()]
     if not present:
         return False
     if not config.resume:
         raise ConfigError(f"run_dir={folder}: already holds a run; add resume=true to go on, or choose another run_dir")
-    if (folder / "config.json").exists():
-        _refuse_other_settings(read_run_config(folder), config)
+    _refuse_other_settings(read_run_config(folder), config)
     return True
 
 

@@ -188,11 +188,13 @@ class PolicyConfig:
 
     name: the estimator. candidate_actions: how many actions it weighs (directions, in the mazes).
     average_noise: weigh an action by what the actuator makes of it, averaging exp(score) over the known noise.
+    escape: after an action that changed nothing, bar it and its like for four steps.
     """
 
     name: str = "logsumexp"
     candidate_actions: int = 32
     average_noise: bool = True
+    escape: bool = True
 
     def __post_init__(self) -> None:
         _one_of("policy.name", self.name, POLICIES)
@@ -234,7 +236,7 @@ class EvaluateConfig:
     episodes: how many, each estimator on the same starts, commands and noise. seed: of those; training never uses it.
     instruction: follow these words instead of drawn commands. phrasings: wordings of the drawn commands, "held_out"
     (never trained on) or "train". estimators: the policies to compare, and "expert" (shortest paths), "limit" (knows
-    maze, command and noise) and "random". candidate_actions, average_noise, bridge_goals: how the agent acts, where
+    maze, command and noise) and "random". candidate_actions, average_noise, escape, bridge_goals: how the agent acts, where
     other than it was trained for. rollouts: episodes drawn as GIFs.
     """
 
@@ -246,6 +248,7 @@ class EvaluateConfig:
     estimators: tuple[str, ...] = ("logsumexp", "direct", "limit", "random")
     candidate_actions: int | None = None
     average_noise: bool | None = None
+    escape: bool | None = None
     bridge_goals: int | None = None
     rollouts: int = 3
     device: str = "auto"

@@ -51,6 +51,8 @@ class CaptionPairs:
     def sample(self, rng: np.random.Generator, batch_size: int) -> CaptionBatch:
         """Captioned goals drawn uniformly with replacement. Same rng state, same batch."""
         pair = rng.integers(len(self.goals), size=batch_size)  # [B]
-        # [B goal, B caption, T]: caption j's label against each thing true of goal i
-        duplicates = (self.true_labels[pair][:, None, :] == self.label[pair][None, :, None]).any(axis=-1)
+        label = self.label[pair]  # [B]
+        duplicates = np.zeros((batch_size, batch_size), dtype=np.bool_)  # [B goal, B caption]
+        for true in self.true_labels[pair].T:  # T is small: one [B, B] comparison each, no [B, B, T]
+            duplicates |= true[:, None] == label
         return CaptionBatch(self.goals[pair], self.text[pair], duplicates)

@@ -29,7 +29,7 @@ def actor_for(
     weighed = candidates(world, count)
     if name in POLICIES:
         goals = agent.bridge_goals.cpu().numpy()[: config.bridge_goals]
-        return agent.policy(name, goals, weighed, config.average_noise, config.seed)
+        return agent.policy(name, goals, weighed, config.average_noise, config.escape, config.seed)
     if name == "limit":
         return Limit(surface(world).layout, commands, env.action_noise_degrees, count)
     if name == "expert":
