@@ -7,6 +7,7 @@ python evaluate.py run_dir=runs/fork instruction="go to row 3"
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +20,8 @@ from agents import Agent
 from agents.storage import write_atomically, write_json
 from configs.load import command_line
 from configs.run_folder import read_run_config
-from configs.schema import EnvConfig, EvaluateConfig, RunConfig
+from configs.schema import ConfigError, EnvConfig, EvaluateConfig, RunConfig
+from encoders import check_instruction
 from envs.commands import Command
 from envs.layouts import Layout
 from evaluation.compare import actor_for, compare, summary, table
@@ -27,6 +29,8 @@ from evaluation.errors import EXPECTED
 from evaluation.rollouts import Episodes, Instructed, play
 from evaluation.watch import add_animation, gif, rollout_frames
 from evaluation.worlds import make_world, require_same_world, resolve_device, surface
+
+SHOWN_LENGTH = 100
 
 
 def trained_env(run: RunConfig, folder: Path) -> EnvConfig:
@@ -43,8 +47,12 @@ def main(config: EvaluateConfig) -> None:
     env = trained_env(run, folder)
     agent = Agent.from_pretrained(folder, resolve_device(config.device))
     require_same_world(agent.world, make_world(env, 1), env.id, str(folder))
-    if config.instruction:
-        follow(agent, config, env, folder)
+    if config.bridge_goals is not None and config.bridge_goals > len(agent.bridge_goals):
+        stored = len(agent.bridge_goals)
+        raise ConfigError(f"bridge_goals={config.bridge_goals}: the agent holds {stored}; at most that many would do")
+    if config.instruction is not None:
+        check_instruction(config.instruction)
+        follow(agent, config.instruction, config, env, folder)
     else:
         evaluate(agent, config, env, folder, "label" if run.encoder.kind == "label" else config.phrasings)
 
@@ -65,29 +73,29 @@ def evaluate(agent: Agent, config: EvaluateConfig, env: EnvConfig, folder: Path,
     console.print(f"wrote {folder / 'evaluation.json'}; watch: tensorboard --logdir {folder}")
 
 
-def follow(agent: Agent, config: EvaluateConfig, env: EnvConfig, folder: Path) -> None:
+def follow(agent: Agent, instruction: str, config: EvaluateConfig, env: EnvConfig, folder: Path) -> None:
     """Follows one instruction from a few starts; says where it ended, draws it, and judges it if it is a command."""
-    console = Console()
+    console = Console(markup=False)  # an instruction may hold brackets
+    shown = textwrap.shorten(instruction, SHOWN_LENGTH, placeholder=" ...")
     world = make_world(env, max(1, config.rollouts))
     maze = surface(world)
-    command = maze.commands.parse(config.instruction)
+    command = maze.commands.parse(instruction)
     if command is None:
         # Nobody has said which cells satisfy these words: follow them to the end, and leave the judging to the reader.
         command = Command("unjudged", "unjudged", "unjudged", np.zeros_like(maze.layout.walls))
-        console.print(f"{config.instruction!r} is none of this maze's commands: it is followed, but cannot be judged")
-    actor = Instructed(actor_for(config.estimators[0], agent, config, env, world, [command]), config.instruction)
-    posterior = agent.policy().goal_posterior([config.instruction])[0]  # [M]
+        console.print(f"{shown!r} is none of this maze's commands: it is followed, but cannot be judged")
+    actor = Instructed(actor_for(config.estimators[0], agent, config, env, world, [command]), instruction)
+    posterior = agent.policy().goal_posterior([instruction])[0]  # [M]
     likeliest = agent.bridge_goals.cpu().numpy()[np.argsort(-posterior)[:3]]
     console.print("likeliest goals (row, column): " + ", ".join(f"({r:.1f}, {c:.1f})" for r, c in likeliest))
     episodes = play(world, actor, config.seed, {"instruction": command})
     for i in range(world.num_envs):
         start, end = episodes.path(i)[0], episodes.path(i)[-1]
         outcome = "" if command.category == "unjudged" else (": there" if episodes.success[i] else ": not there")
-        console.print(
-            f"from ({start[0]:.1f}, {start[1]:.1f}) to ({end[0]:.1f}, {end[1]:.1f}) in {episodes.steps[i]} steps{outcome}"
-        )
+        places = f"from ({start[0]:.1f}, {start[1]:.1f}) to ({end[0]:.1f}, {end[1]:.1f})"
+        console.print(f"{places} in {episodes.steps[i]} steps{outcome}")
     _write_animations(
-        {f"instruction_{i}": _animation(maze.layout, episodes, i, config.instruction) for i in range(world.num_envs)},
+        {f"instruction_{i}": _animation(maze.layout, episodes, i, shown) for i in range(world.num_envs)},
         folder,
     )
 

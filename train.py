@@ -23,19 +23,20 @@ from torch import Tensor
 from agents import Agent, Learner
 from agents.agent import text_encoder
 from agents.checkpoint import CHECKPOINT, load_checkpoint, save_checkpoint
-from agents.storage import write_json
+from agents.storage import write_atomically, write_json
 from configs.load import command_line
 from configs.run_folder import open_run, record
-from configs.schema import RunConfig
+from configs.schema import ConfigError, RunConfig
 from data import CaptionPairs, TrajectoryBuffer
 from data.collect import ACTIONS, BATCHES, BRIDGE_GOALS, LABELLED_GOALS, caption_goals, collect_trajectories, stream
+from encoders import TextEncoder
 from envs.phrasing import Split
 from evaluation.dashboard import Dashboard
 from evaluation.errors import EXPECTED, DivergedError
 from evaluation.progress import TrainingProgress
 from evaluation.worlds import candidates, make_world, resolve_device, surface, world_spec
 
-RUN_FILES = (CHECKPOINT, "agent.safetensors", "config.json")
+RUN_FILES = (CHECKPOINT, "agent.safetensors", "config.json", "trajectories")
 ACTION_POOL = 8192
 TEXT_CACHE = "text_cache.safetensors"
 
@@ -48,17 +49,16 @@ class Training:
         torch.set_flush_denormal(True)  # exp() of far goals gives denormals, which are ten times slower
         self.world = make_world(config.env, 1)
         self.identity = {"env": config.env.id, "layout": world_spec(self.world, config.env.id).fingerprint}
+        self.device = resolve_device(config.device)
         self.resuming = open_run(config, RUN_FILES)
+        kept = self.folder / "layout.txt"
+        if self.resuming and kept.is_file() and kept.read_text() != surface(self.world).layout.to_text():
+            raise ConfigError(f"env.layout={config.env.layout}: has changed since {kept} was kept; use another run_dir")
         self.stop = False
 
     def run(self) -> None:
         """Collects, learns, evaluates and checkpoints."""
-        self._write_record()
-        buffer = self._trajectories()
-        captions = self._captions(buffer)
-        learner = self._learner(buffer, captions)
-        if self.resuming and (self.folder / CHECKPOINT).exists():
-            load_checkpoint(self.folder, learner, self.identity)
+        buffer, captions, learner = self.prepare()
         previous = signal.signal(signal.SIGINT, self._interrupt)
         try:
             with Dashboard(self.config, self.folder, learner.step) as dashboard:
@@ -66,14 +66,27 @@ class Training:
         finally:
             signal.signal(signal.SIGINT, previous)
 
+    def prepare(self) -> tuple[TrajectoryBuffer, CaptionPairs, Learner]:
+        """Trajectories, captions, and a learner that stands where the last checkpoint left it."""
+        text, features = self._text()  # first of all, for a text model may be missing: then nothing is written
+        if not self.resuming:
+            self._write_record()
+        buffer = self._trajectories()
+        captions = self._captions(buffer)
+        learner = self._learner(buffer, text, features)
+        if self.resuming:
+            if (self.folder / CHECKPOINT).exists():
+                load_checkpoint(self.folder, learner, self.identity)
+            write_json(self.folder / "resumed.json", record())
+        return buffer, captions, learner
+
     def _interrupt(self, _signal: int, _frame: FrameType | None) -> None:
         self.stop = True
 
     def _write_record(self) -> None:
-        if not self.resuming:
-            write_json(self.folder / "config.json", asdict(self.config))
-            (self.folder / "layout.txt").write_text(surface(self.world).layout.to_text())
-        write_json(self.folder / ("resumed.json" if self.resuming else "run.json"), record())
+        write_atomically(self.folder / "layout.txt", surface(self.world).layout.to_text().encode())
+        write_json(self.folder / "run.json", record())
+        write_json(self.folder / "config.json", asdict(self.config))  # last: from here on, the run can be resumed
 
     def _trajectories(self) -> TrajectoryBuffer:
         folder = self.folder / "trajectories"
@@ -87,14 +100,23 @@ class Training:
 
     def _captions(self, buffer: TrajectoryBuffer) -> CaptionPairs:
         goals = self._goals(buffer, self.config.data.labelled_goals, LABELLED_GOALS)
-        split: Split = "label" if self.config.encoder.kind == "label" else "train"
-        return caption_goals(surface(self.world), goals, split, self.config.seed)
+        return caption_goals(surface(self.world), goals, self._split, self.config.seed)
 
-    def _learner(self, buffer: TrajectoryBuffer, captions: CaptionPairs) -> Learner:
-        config, device = self.config, resolve_device(self.config.device)
-        cache = Path(config.encoder.cache_dir or config.run_dir) / TEXT_CACHE
-        text = text_encoder(config.encoder, cache, surface(self.world).commands.labels)
-        features = text.encode(captions.texts)  # [captions, T]
+    @property
+    def _split(self) -> Split:
+        return "label" if self.config.encoder.kind == "label" else "train"
+
+    def _text(self) -> tuple[TextEncoder, NDArray[np.float32]]:
+        """The frozen text encoder and its features [captions, T] of all texts that captions are made of."""
+        encoder, commands = self.config.encoder, surface(self.world).commands
+        folder = Path(encoder.cache_dir or self.config.run_dir)
+        if folder.exists() and not folder.is_dir():
+            raise ConfigError(f"encoder.cache_dir={folder}: is a file; choose a folder")
+        text = text_encoder(encoder, folder / TEXT_CACHE, commands.labels)
+        return text, text.encode(commands.all_texts(self._split))
+
+    def _learner(self, buffer: TrajectoryBuffer, text: TextEncoder, features: NDArray[np.float32]) -> Learner:
+        config = self.config
         torch.manual_seed(config.seed)
         agent = Agent(
             world_spec(self.world, config.env.id),
@@ -104,7 +126,7 @@ class Training:
             features.shape[1],
             candidates(self.world, config.policy.candidate_actions),
             self._goals(buffer, config.agent.bridge_goals, BRIDGE_GOALS),
-        ).to(device)
+        ).to(self.device)
         space = self.world.single_action_space
         space.seed(int(stream(config.seed, ACTIONS).integers(2**31)))
         pool = np.stack([space.sample() for _ in range(ACTION_POOL)])  # [P, D]
@@ -118,27 +140,30 @@ class Training:
                 futures = buffer.sample_futures(rng, train.batch_size, train.discount)
                 logs = _due(learner.step + 1, train.log_every, train.steps)
                 info = learner.update(futures, captions.sample(rng, train.batch_size), rng, detailed=logs)
+                evaluates = _due(learner.step, train.evaluate_every, train.steps)
+                saves = _due(learner.step, train.checkpoint_every, train.steps) or self.stop
+                if logs or evaluates or saves:
+                    self._check(info, learner)
                 if logs:
-                    self._check(info, learner.step)
                     progress.show(learner.step, info)
                     dashboard.scalars(learner, info)
-                if _due(learner.step, train.evaluate_every, train.steps):
+                if evaluates:
                     progress.show_evaluation(dashboard.evaluate(learner))
-                if _due(learner.step, train.checkpoint_every, train.steps):
-                    self._check(info, learner.step)
+                if saves:
                     save_checkpoint(self.folder, learner, self.identity)
-        if self.stop:
-            save_checkpoint(self.folder, learner, self.identity)
+        if self.stop and learner.step < train.steps:
             print(f"stopped at step {learner.step} of {train.steps}; the same command with resume=true goes on")
             raise SystemExit(130)
         print(f"trained {train.steps} steps; now: python evaluate.py run_dir={self.folder}")
 
-    def _check(self, info: dict[str, Tensor], step: int) -> None:
+    def _check(self, info: dict[str, Tensor], learner: Learner) -> None:
+        """DivergedError where the step's loss or the weights that it led to are no finite numbers."""
         loss = float(info["loss"])
-        if not np.isfinite(loss):
+        if not np.isfinite(loss) or not learner.is_finite():
+            what = f"the loss became {loss}" if not np.isfinite(loss) else "a weight became infinite"
             raise DivergedError(
-                f"train.learning_rate={self.config.train.learning_rate}: the loss became {loss} by step {step}; "
-                f"the last good checkpoint stays in {self.folder}; train anew with a lower one"
+                f"train.learning_rate={self.config.train.learning_rate}: {what} by step {learner.step}; "
+                f"the last good checkpoint, if any, stays in {self.folder}; train anew with a lower one"
             )
 
 

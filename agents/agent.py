@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from agents.critics import Critic
 from agents.storage import CheckpointError, read_json, read_tensors, write_json, write_tensors
 from agents.world import CandidateActions, WorldSpec
-from configs.schema import AgentConfig, ConfigError, EncoderConfig, PolicyConfig
+from configs.schema import AgentConfig, EncoderConfig, PolicyConfig
 from encoders import (
     FourierFeatures,
     GoalEncoder,
@@ -25,6 +25,7 @@ from encoders import (
     StateActionEncoder,
     TextEncoder,
     TextHead,
+    TextModelError,
 )
 
 if TYPE_CHECKING:
@@ -162,8 +163,10 @@ class Agent(nn.Module):
         try:
             agent = _build(description, tensors, folder)
             agent.load_state_dict(tensors)
-        except (KeyError, TypeError, RuntimeError, ConfigError) as error:
-            reason = str(error).splitlines()[0]
+        except (CheckpointError, TextModelError):
+            raise
+        except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            reason = " ".join(str(error).split())[:200]
             raise CheckpointError(
                 f"{folder}: agent.json and agent.safetensors do not fit together or this version ({reason}); train anew"
             ) from error

@@ -13,7 +13,7 @@ CHECKPOINT = "checkpoint.safetensors"
 def save_checkpoint(folder: Path, learner: Learner, run: dict[str, str]) -> None:
     """Writes checkpoint.safetensors, then the averaged agent beside it, each atomically.
 
-    run: what identifies the run (environment and seed), for `load_checkpoint` to compare.
+    run: what identifies the run (environment and layout), for `load_checkpoint` to compare.
     """
     write_tensors(folder / CHECKPOINT, learner.state_tensors(), {"step": learner.step, "run": run})
     learner.averaged.save_pretrained(folder)
@@ -23,12 +23,13 @@ def load_checkpoint(folder: Path, learner: Learner, run: dict[str, str]) -> None
     """Restores the learner; CheckpointError where the file is missing, damaged, holds NaN or is of another run."""
     path = folder / CHECKPOINT
     tensors, metadata = read_tensors(path)
+    origin = metadata.get("run", {})
     for name, value in run.items():
-        found = metadata.get("run", {}).get(name)
+        found = origin.get(name)
         if found != value:
             raise CheckpointError(f"{path}: was made with {name} {found}, not {value}; use another run_dir")
     try:
         learner.load_state_tensors(tensors, metadata["step"])
-    except (KeyError, RuntimeError, ValueError) as error:
-        reason = str(error).splitlines()[0]
+    except (KeyError, RuntimeError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
         raise CheckpointError(f"{path}: does not fit the run's networks ({reason}); train anew") from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -16,6 +16,23 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from agents.agent import Agent
 from agents.losses import action_contrast, info_nce
 from configs.schema import TrainConfig
+
+
+class TensorBatch(NamedTuple):
+    """What one gradient step sees.
+
+    states [B, S], actions [B, D], goals [B, G]: transitions and a goal reached later from each.
+    other_actions: [B, K, D], contrasted with the action taken. caption_goals [B, G], captions [B] (indices of texts),
+    duplicates [B, B]: captioned goals, see `data.captions.CaptionBatch`.
+    """
+
+    states: Tensor
+    actions: Tensor
+    goals: Tensor
+    other_actions: Tensor
+    caption_goals: Tensor
+    captions: Tensor
+    duplicates: Tensor
 
 
 class Learner:
@@ -51,34 +68,20 @@ class Learner:
             return self.config.learning_rate * (self.step + 1) / (warmup * self.config.steps + 1)
         return self.config.learning_rate * 0.5 * (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup)))
 
-    def loss(
-        self,
-        states: Tensor,
-        actions: Tensor,
-        goals: Tensor,
-        other_actions: Tensor,
-        caption_goals: Tensor,
-        captions: Tensor,
-        duplicates: Tensor,
-        detailed: bool = True,
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Weighted sum of the three losses, and what to log.
-
-        states [B, S], actions [B, D], goals [B, G]: a transition and a goal reached later. other_actions [B, K, D].
-        caption_goals [B, G], captions [B] indices of texts, duplicates [B, B]: see `data.captions.CaptionBatch`.
-        """
+    def loss(self, batch: TensorBatch, detailed: bool = True) -> tuple[Tensor, dict[str, Tensor]]:
+        """Weighted sum of the three losses, and what to log (the accuracies and logits only where `detailed`)."""
         agent, config = self.agent, self.config
-        weighed = torch.cat([actions.unsqueeze(1), other_actions], dim=1)  # [B, 1 + K, D]
-        a = agent.encode_state_actions(states.unsqueeze(1), weighed)  # [B, 1 + K, d]
-        b, b_caption = agent.encode_goals(torch.cat([goals, caption_goals])).chunk(2)  # [B, d] each
-        c = agent.encode_language(self._texts[captions])  # [B, d]
+        weighed = torch.cat([batch.actions.unsqueeze(1), batch.other_actions], dim=1)  # [B, 1 + K, D]
+        a = agent.encode_state_actions(batch.states.unsqueeze(1), weighed)  # [B, 1 + K, d]
+        b, b_caption = agent.encode_goals(torch.cat([batch.goals, batch.caption_goals])).chunk(2)  # [B, d] each
+        c = agent.encode_language(self._texts[batch.captions])  # [B, d]
         penalty = config.logsumexp_penalty
         goal_logits, text_logits = agent.critic_ab(a[:, 0], b), agent.critic_bc(b_caption, c)  # [B, B] each
         goal_loss, goal_info = info_nce(goal_logits, logsumexp_penalty=penalty, detailed=detailed)
-        text_loss, text_info = info_nce(text_logits, duplicates, config.duplicates, penalty, detailed)
+        text_loss, text_info = info_nce(text_logits, batch.duplicates, config.duplicates, penalty, detailed)
         loss = goal_loss + config.caption_weight * text_loss
         info = {f"goal/{k}": v for k, v in goal_info.items()} | {f"language/{k}": v for k, v in text_info.items()}
-        if other_actions.shape[1]:
+        if batch.other_actions.shape[1]:
             against = agent.critic_ab.paired(a, b.unsqueeze(1))  # [B, 1 + K]
             action_loss, action_info = action_contrast(against[:, 0], against[:, 1:])
             loss = loss + config.action_weight * action_loss
@@ -86,27 +89,31 @@ class Learner:
         info |= {"goal/loss": goal_loss.detach(), "language/loss": text_loss.detach(), "loss": loss.detach()}
         return loss, info
 
-    def update(
-        self, futures: Any, captions: Any, rng: np.random.Generator, detailed: bool = True
-    ) -> dict[str, Tensor]:
+    def tensors(self, futures: Any, captions: Any, rng: np.random.Generator) -> TensorBatch:
+        """A `FutureBatch` and a `CaptionBatch` on the agent's device; rng draws the other actions."""
+        picked = rng.integers(len(self._action_pool), size=(len(futures.states), self.config.action_negatives))
+
+        def put(array: NDArray[Any]) -> Tensor:
+            return torch.as_tensor(array, device=self.agent.device)
+
+        return TensorBatch(
+            put(futures.states),
+            put(futures.actions),
+            put(futures.goals),
+            self._action_pool[put(picked)],
+            put(captions.goals),
+            put(captions.texts),
+            put(captions.duplicates),
+        )
+
+    def update(self, futures: Any, captions: Any, rng: np.random.Generator, detailed: bool = True) -> dict[str, Tensor]:
         """One gradient step on a `FutureBatch` and a `CaptionBatch`; rng draws the other actions.
 
         Returns what to log: the losses, and where `detailed` the accuracies and logits too.
         """
-        device = self.agent.device
-        picked = rng.integers(len(self._action_pool), size=(len(futures.states), self.config.action_negatives))
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate()
-        loss, info = self.loss(
-            torch.as_tensor(futures.states, device=device),
-            torch.as_tensor(futures.actions, device=device),
-            torch.as_tensor(futures.goals, device=device),
-            self._action_pool[torch.as_tensor(picked, device=device)],
-            torch.as_tensor(captions.goals, device=device),
-            torch.as_tensor(captions.texts, device=device),
-            torch.as_tensor(captions.duplicates, device=device),
-            detailed,
-        )
+        loss, info = self.loss(self.tensors(futures, captions, rng), detailed)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         info["gradient_norm"] = nn.utils.clip_grad_norm_(self.agent.parameters(), self.config.gradient_clip)
@@ -115,6 +122,13 @@ class Learner:
             self._move_average(list(self.averaged.parameters()), list(self.agent.parameters()), self.step)
         self.step += 1
         return info
+
+    @torch.no_grad()
+    def is_finite(self) -> bool:
+        """Whether all weights, their average and both temperatures are finite numbers."""
+        scales = [self.agent.critic_ab.scale, self.agent.critic_bc.scale]
+        values = [*self.agent.parameters(), *self.averaged.parameters(), *scales]
+        return all(bool(value.isfinite().all()) for value in values)
 
     def state_tensors(self) -> dict[str, Tensor]:
         """All that a resumed run needs, as tensors: weights, their average, the optimiser's moments, counters."""

@@ -44,12 +44,19 @@ class Policy:
         if name not in POLICIES:
             raise ConfigError(f"policy.name={name}: must be one of {', '.join(POLICIES)}")
         self.agent, self.name = agent, name
-        self.goals = agent.bridge_goals if goals is None else torch.as_tensor(goals, device=agent.device)  # [M, G]
+        self.goals = agent.bridge_goals  # [M, G]
+        if goals is not None:
+            self.goals = torch.as_tensor(np.asarray(goals, dtype=np.float32), device=agent.device)
         if self.goals.ndim != 2 or len(self.goals) == 0 or self.goals.shape[1] != len(agent.world.goal_low):
             raise ConfigError(f"goals: has shape {tuple(self.goals.shape)}, needs [M, {len(agent.world.goal_low)}]")
+        if not self.goals.isfinite().all():
+            raise ConfigError("goals: hold NaN or infinity; finite ones would do")
         self.actions, execution = agent.candidate_actions, agent.execution  # [A, D], [A, A]
         if candidates is not None:
             self.actions = torch.as_tensor(candidates.actions, device=agent.device)
+            if self.actions.ndim != 2 or self.actions.shape[1] != agent.world.action_dim:
+                shape = tuple(self.actions.shape)
+                raise ConfigError(f"candidates: actions have shape {shape}, need [A, {agent.world.action_dim}]")
             execution = torch.as_tensor(candidates.execution, dtype=torch.float32, device=agent.device)
         average = agent.policy_config.average_noise if average_noise is None else average_noise
         self.log_execution = execution.log() if average else None
@@ -73,7 +80,7 @@ class Policy:
             self._language = torch.cat([self._language, language])
             self._goal_logits = torch.cat([self._goal_logits, goal_logits])
             self._rows.update({text: len(self._rows) + i for i, text in enumerate(new)})
-        return torch.tensor([self._rows[text] for text in instructions], device=self.agent.device)
+        return torch.tensor([self._rows[text] for text in instructions], dtype=torch.long, device=self.agent.device)
 
     def goal_posterior(self, instructions: Sequence[str]) -> NDArray[np.float32]:
         """p(g_m | instruction) over the bridge goals, [B, M]; each row sums to one: what the agent thinks was meant."""
@@ -90,10 +97,13 @@ class Policy:
         (0 ... B - 1 if left out).
         """
         states = torch.as_tensor(np.asarray(observation, dtype=np.float32), device=self.agent.device)  # [B, S]
-        if states.ndim != 2 or len(states) != len(instructions):
-            raise ConfigError(
-                f"observation: has shape {tuple(states.shape)}, needs [B, S] with B = {len(instructions)} instructions"
-            )
+        if isinstance(instructions, str):
+            raise ConfigError(f"instructions: is one text, {instructions[:60]!r}; a list of one for each state would do")
+        needed = (len(instructions), len(self.agent.world.observation_low))
+        if tuple(states.shape) != needed:
+            raise ConfigError(f"observation: has shape {tuple(states.shape)}, needs {needed}: one row an instruction")
+        if episodes is not None and len(episodes) != len(instructions):
+            raise ConfigError(f"episodes: {len(episodes)} keys for {len(instructions)} instructions; one each would do")
         rows = self._know(instructions)  # [B]
         encoded = self.agent.encode_state_actions(states.unsqueeze(1), self.actions.unsqueeze(0))  # [B, A, d]
         keys = range(len(instructions)) if episodes is None else episodes

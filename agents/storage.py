@@ -62,8 +62,8 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-            metadata = json.loads((file.metadata() or {}).get("metadata", "{}"))
-    except (SafetensorError, OSError, ValueError) as error:
+            metadata = dict(json.loads((file.metadata() or {}).get("metadata", "{}")))
+    except (SafetensorError, OSError, TypeError, ValueError) as error:
         raise CheckpointError(
             f"{path}: is damaged or no safetensors file ({error}); restore it or train anew"
         ) from error

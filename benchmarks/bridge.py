@@ -11,8 +11,6 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from rich.console import Console
-from rich.table import Table
 from torch import Tensor
 
 from agents.bridge import bridge_scores_per_row
@@ -152,13 +150,7 @@ def _bare_per_row(rows: Tensor, goals: Tensor) -> None:
         torch.mm(part, goals, out=buffer[: len(part)]).exp_()
 
 
-def main() -> None:
-    table = Table("measure", "value", "bound")
-    for row in run():
-        bound = "" if row["bound"] is None else f"{row['bound']:g} {row['unit']}"
-        table.add_row(row["name"], f"{row['value']:.3g} {row['unit']}", bound)
-    Console().print(table)
-
-
 if __name__ == "__main__":
-    main()
+    from benchmarks import show
+
+    show(run())

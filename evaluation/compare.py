@@ -44,16 +44,17 @@ def compare(
     world = make_world(env, config.episodes, phrasings)
     world.reset(seed=config.seed)
     commands = world.unwrapped.current_commands  # type: ignore[attr-defined]
+    # All are made before the first is played: what one of them cannot do shows at once.
+    actors = {name: actor_for(name, agent, config, env, world, commands) for name in config.estimators}
     episodes, metrics = {}, {}
-    for name in config.estimators:
-        actor = actor_for(name, agent, config, env, world, commands)
+    for name, actor in actors.items():
         episodes[name] = play(world, actor, config.seed)
         metrics[name] = episode_metrics(surface(world).layout, episodes[name])
     return episodes, metrics
 
 
 def summary(metrics: Mapping[str, Metrics], episodes: Mapping[str, Episodes], env_id: str, seed: int) -> dict[str, Any]:
-    """What evaluation.json holds: estimators, categories of commands, and paired differences from the first estimator."""
+    """What evaluation.json holds: estimators, categories of commands, paired differences from the first estimator."""
     names = list(metrics)
     first = metrics[names[0]]
     categories = np.array([command.category for command in episodes[names[0]].commands])

@@ -22,11 +22,12 @@ WATCHED_SEED = 900_000  # the animated episode stays out of the statistics
 
 
 class Dashboard:
-    """TensorBoard logs of one run in `folder`, from `first_step` on (later events of a killed run are dropped)."""
+    """TensorBoard logs of one run in `folder`, after `first_step` (later events of a killed run are dropped)."""
 
     def __init__(self, config: RunConfig, folder: Path, first_step: int) -> None:
         self.config = config
-        self.writer = SummaryWriter(str(folder), purge_step=first_step or None)
+        # Events of `first_step` itself were written before its checkpoint and stay.
+        self.writer = SummaryWriter(str(folder), purge_step=first_step + 1)
         split = "label" if config.encoder.kind == "label" else "held_out"
         self._world = make_world(config.env, config.train.evaluation_episodes, split)
         self._watched = make_world(config.env, 1, split)

@@ -27,7 +27,7 @@ def rollout_frames(
     heat: NDArray[np.floating] | None = None,
     caption: str | None = None,
 ) -> list[NDArray[np.uint8]]:
-    """A frame [h, w, 3] for each step of one episode: walls, commanded region, path, agent, the command (or `caption`)."""
+    """A frame [h, w, 3] for each step of one episode: walls, commanded region, path, agent, command (or `caption`)."""
     path, command = episodes.path(episode).astype(np.float64), episodes.commands[episode]
     return [
         draw(layout, path[step], path[: step + 1], command.region, heat=heat, title=caption or command.text)

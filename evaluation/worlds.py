@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 from typing import Any, cast
 
@@ -20,12 +21,17 @@ VectorWorld = gymnasium.vector.VectorEnv[Any, Any, Any]
 
 
 def resolve_device(name: str) -> torch.device:
-    """The device that a setting names; "auto" is the first of cuda, mps and cpu that is there."""
-    if name != "auto":
-        return torch.device(name)
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    """The device that a setting names; "auto" is the first of cuda, mps and cpu that is there.
+
+    Raises ConfigError for a device that this machine lacks.
+    """
+    there = {"cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available()), "cpu": 1}
+    if name == "auto":
+        return torch.device(next(kind for kind, count in there.items() if count))
+    kind, _, index = name.partition(":")
+    if int(index or 0) >= there.get(kind, 0):
+        raise ConfigError(f"device={name}: is not on this machine; device=auto would do")
+    return torch.device(name)
 
 
 def _settings(config: EnvConfig) -> dict[str, Any]:
@@ -38,9 +44,14 @@ def _settings(config: EnvConfig) -> dict[str, Any]:
 
 
 def make_world(config: EnvConfig, episodes: int, phrasings: str = "train") -> VectorWorld:
-    """A batch of `episodes` environments; one that has ended begins anew in the next step."""
-    if config.id not in gymnasium.registry:
-        raise ConfigError(f"env.id={config.id}: is not registered; check the name")
+    """A batch of `episodes` environments; one that has ended begins anew in the next step.
+
+    Raises ConfigError for an id that is none of these worlds, LayoutError for an unusable layout.
+    """
+    known = [name for name in gymnasium.registry if name.startswith("goalbridge/")]
+    if config.id not in known:
+        nearest = difflib.get_close_matches(config.id, known, n=1, cutoff=0.0)
+        raise ConfigError(f"env.id={config.id}: is none of this project's worlds; did you mean {nearest[0]}?")
     return gymnasium.make_vec(
         config.id,
         num_envs=episodes,

@@ -1,0 +1,67 @@
+"""Measures what each part of the recipe is worth, on fork, for RESULTS.md: `python -m evaluation.ablations`.
+
+Each row is the default recipe with one setting changed, three training seeds, the same 1000 episodes as the protocol.
+Writes results/ablations.json.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from typing import Any
+
+import torch
+
+from agents import Agent
+from agents.storage import write_json
+from configs.run_folder import read_run_config, record
+from configs.schema import EvaluateConfig
+from evaluation.compare import compare
+from evaluation.metrics import METRICS, interval
+from evaluation.protocol import RESULTS, RUNS, SEEDS, train
+
+MAZE = "fork_maze"
+ESTIMATORS = ("logsumexp", "direct")
+ABLATIONS = (
+    "",
+    "train.action_negatives=0",
+    "agent.frequencies=[]",
+    "train.duplicates=masked",
+    "train.duplicates=negatives",
+    "agent.critic=neg_l2",
+    "agent.critic=cosine",
+    "agent.critic=dot",
+    "agent.embedding_dim=8",
+    "encoder=label",
+)
+
+
+def measure(change: str) -> dict[str, Any]:
+    """Success and SPL of LogSumExp and Direct with one override of the recipe."""
+    by_seed = []
+    for seed in SEEDS:
+        folder = RUNS / f"{MAZE}_{seed}{'_' + change.replace('=', '_') if change else ''}"
+        train(MAZE, seed, folder, (change,) if change else ())
+        run = read_run_config(folder)
+        config = EvaluateConfig(run_dir=str(folder), estimators=ESTIMATORS)
+        split = "label" if run.encoder.kind == "label" else config.phrasings
+        by_seed.append(compare(Agent.from_pretrained(folder), config, run.env, split)[1])
+    return {
+        name: {metric: asdict(interval([metrics[name][metric] for metrics in by_seed])) for metric in METRICS}
+        for name in ESTIMATORS
+    }
+
+
+def main() -> None:
+    """Measures every ablation."""
+    torch.set_flush_denormal(True)
+    rows = {}
+    for change in ABLATIONS:
+        rows[change or "default"] = measure(change)
+        print(change or "default", rows[change or "default"]["logsumexp"]["success"], file=sys.stderr, flush=True)
+    result = {"maze": MAZE, "command": "python -m evaluation.ablations", "seeds": list(SEEDS), "rows": rows}
+    write_json(RESULTS / "ablations.json", result | {"git_commit": record()["git_commit"]})
+
+
+if __name__ == "__main__":
+    main()

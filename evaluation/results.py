@@ -1,0 +1,140 @@
+"""Writes RESULTS.md from the raw results under results/: `make results`. No figure is typed by hand."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from evaluation.protocol import MAZES, RESULTS
+
+SHOWN = ("success", "spl_grid", "spl", "steps")
+# Asked of LogSumExp by the project's own protocol: success, spl_grid.
+FLOORS = {
+    "fork_maze": (0.99, 0.88),
+    "island_maze": (0.98, 0.90),
+    "blank_maze": (0.998, 0.92),
+    "slit_maze": (0.98, 0.87),
+    "blocker_maze": (0.99, 0.91),
+}
+PUBLISHED = {"fork_maze": ".71 / .56", "island_maze": ".95 / .69", "blank_maze": ".90 / .64"}
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _cell(estimate: Mapping[str, float], digits: int = 3) -> str:
+    return f"{estimate['mean']:.{digits}f} [{estimate['low']:.{digits}f}, {estimate['high']:.{digits}f}]"
+
+
+def _load(name: str) -> Any:
+    path = RESULTS / f"{name}.json"
+    return json.loads(path.read_text()) if path.is_file() else None
+
+
+def _overview(results: Mapping[str, Any]) -> str:
+    rows = []
+    for maze, result in results.items():
+        by_policy = result["policies"]
+        ours = by_policy["default"]["logsumexp"]
+        as_published = by_policy["8 directions"]["logsumexp"]
+        limit = by_policy["default"]["limit"]
+        rows.append(
+            [
+                maze,
+                f"{_cell(ours['success'])} / {_cell(ours['spl_grid'])}",
+                f"{as_published['success']['mean']:.3f} / {as_published['spl_grid']['mean']:.3f}",
+                f"{FLOORS[maze][0]} / {FLOORS[maze][1]}",
+                f"{ours['spl_grid']['mean'] / limit['spl_grid']['mean']:.3f}",
+                PUBLISHED.get(maze, "-"),
+                f"{max(result['training_seconds']):.0f}",
+            ]
+        )
+    header = [
+        "maze",
+        "LogSumExp: success / spl_grid",
+        "the same, 8 directions",
+        "floor",
+        "share of the limit's spl_grid",
+        "published reference",
+        "s to train, one core, at most",
+    ]
+    return _table(header, rows)
+
+
+def _maze(result: Mapping[str, Any]) -> str:
+    parts = [
+        f"### {result['maze']}",
+        f"Seeds {result['seeds']}; `{result['command']}`; training `{result['train_command']}`.",
+    ]
+    for policy, estimators in result["policies"].items():
+        rows = [
+            [
+                name,
+                *(_cell(metrics[m], 1 if m == "steps" else 3) for m in SHOWN),
+                _cell(metrics["success_minus_logsumexp"]),
+            ]
+            for name, metrics in estimators.items()
+        ]
+        parts += [f"Policy: {policy}", _table(["estimator", *SHOWN, "success - LogSumExp's, paired"], rows)]
+    return "\n\n".join(parts)
+
+
+def _ablations(result: Mapping[str, Any]) -> str:
+    rows = [
+        [
+            f"`{change}`" if "=" in change else change,
+            f"{_cell(row['logsumexp']['success'])} / {row['logsumexp']['spl_grid']['mean']:.3f}",
+            f"{_cell(row['direct']['success'])} / {row['direct']['spl_grid']['mean']:.3f}",
+        ]
+        for change, row in result["rows"].items()
+    ]
+    head = f"Seeds {result['seeds']}, 1000 episodes each; `{result['command']}`."
+    return head + "\n\n" + _table(["one change to the recipe", "LogSumExp", "Direct"], rows)
+
+
+def _benchmarks(result: Mapping[str, Any]) -> str:
+    rows = [
+        [
+            row["name"],
+            f"{row['value']:.4g} {row['unit']}",
+            "" if row["bound"] is None else f"{row['bound']:g} {row['unit']}",
+        ]
+        for row in result["rows"]
+    ]
+    note = "A bound is a lower one where the name says faster or share, else an upper one."
+    return f"`{result['command']}`, {result['platform']}. {note}\n\n" + _table(["benchmark", "value", "bound"], rows)
+
+
+def render() -> str:
+    """RESULTS.md as text."""
+    results = {maze: result for maze in MAZES if (result := _load(maze))}
+    parts = [
+        "# Results",
+        "Written by `make results` from `results/*.json`, which `make measure` and `make bench` make. Each cell: mean and "
+        "95 % interval (bootstrap over training seeds, then episodes). Within a table, all estimators meet the same starts, "
+        "commands (in words, phrasings held out of training) and noise; seeds of evaluation are used nowhere else.",
+    ]
+    if results:
+        first = next(iter(results.values()))
+        parts += [
+            "## Point mazes",
+            f"Three training seeds x {first['episodes']} episodes (evaluation seed {first['evaluation_seed']}), commit "
+            f"{first['git_commit'][:12]}. The default policy weighs 32 directions, averages over the known noise and bars "
+            "blocked directions; *8 directions* is the policy of the published reference, with none of these. *limit* is "
+            "value iteration that knows maze, command and noise, with the same directions as the policy.",
+            _overview(results),
+            *(_maze(result) for result in results.values()),
+        ]
+    if ablations := _load("ablations"):
+        parts += ["## What each part is worth (fork)", _ablations(ablations)]
+    if benchmarks := _load("benchmarks"):
+        parts += ["## Benchmarks", _benchmarks(benchmarks)]
+    return "\n\n".join(parts) + "\n"
+
+
+if __name__ == "__main__":
+    Path("RESULTS.md").write_text(render())

@@ -1,0 +1,107 @@
+"""Captions: true of their goals, in training words only, uniform over what is true; and what duplicates are."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from configs.schema import EnvConfig
+from data import CaptionPairs, DatasetError
+from data.collect import caption_goals
+from envs.phrasing import Split
+from envs.point_maze import MazeSurface
+from evaluation.worlds import make_world, surface
+
+
+@pytest.fixture(scope="module")
+def maze() -> MazeSurface:
+    return surface(make_world(EnvConfig("goalbridge/ForkMaze-v0"), 1))
+
+
+def captioned(maze: MazeSurface, split: Split = "train", seed: int = 0, repeats: int = 20) -> CaptionPairs:
+    return caption_goals(maze, np.repeat(maze.candidate_goals(), repeats, axis=0), split, seed)
+
+
+@pytest.mark.parametrize("split", ["train", "label"])
+def test_captions_are_true_and_worded_in_their_split(maze: MazeSurface, split: Split) -> None:
+    pairs = captioned(maze, split, repeats=3)
+    allowed = set(maze.commands.all_texts(split))
+    for goal, text, label in zip(pairs.goals, pairs.text, pairs.label, strict=True):
+        words = pairs.texts[text]
+        assert words in allowed
+        command = maze.commands.parse(words)
+        assert command is not None
+        assert command.holds(goal)
+        assert command.label == maze.commands.labels[label]
+    np.testing.assert_array_equal(pairs.true_labels, maze.commands.true_labels(pairs.goals))
+    assert not set(pairs.texts) & set(maze.commands.all_texts("held_out"))
+
+
+def test_captions_are_uniform_over_what_is_true_and_over_wordings(maze: MazeSurface) -> None:
+    goal = maze.candidate_goals()[7]
+    pairs = caption_goals(maze, np.tile(goal, (40_000, 1)), "train", 3)
+    rows = int((pairs.label == pairs.true_labels[:, 0]).sum())
+    assert stats.binomtest(rows, 40_000).pvalue > 1e-3
+    counts = np.unique(pairs.text, return_counts=True)[1]
+    wordings = sum(len(maze.commands.phrasings(int(label), "train")) for label in pairs.true_labels[0])
+    assert len(counts) == wordings
+    assert stats.chisquare(counts).pvalue > 1e-3
+
+
+def test_captions_depend_on_the_seed_alone(maze: MazeSurface) -> None:
+    first, again, other = captioned(maze), captioned(maze), captioned(maze, seed=1)
+    np.testing.assert_array_equal(first.text, again.text)
+    assert not np.array_equal(first.text, other.text)
+
+
+def test_duplicates_are_the_captions_that_are_true_of_another_goal(maze: MazeSurface) -> None:
+    pairs = captioned(maze)
+    batch = pairs.sample(np.random.default_rng(0), 40)
+    for i, goal in enumerate(batch.goals):
+        for j, text in enumerate(batch.texts):
+            command = maze.commands.parse(pairs.texts[text])
+            assert command is not None
+            assert batch.duplicates[i, j] == command.holds(goal)
+    assert batch.duplicates.diagonal().all()
+    assert 0 < batch.duplicates.sum() - 40 < 40 * 39
+    again = pairs.sample(np.random.default_rng(0), 40)
+    np.testing.assert_array_equal(batch.goals, again.goals)
+    np.testing.assert_array_equal(batch.texts, again.texts)
+
+
+def test_padding_is_true_of_nothing() -> None:
+    pairs = CaptionPairs(
+        np.arange(4, dtype=np.float32).reshape(2, 2), ["a", "b"], np.array([0, 1]), np.array([5, 6]),
+        np.array([[5, -1], [6, 5]]),
+    )  # fmt: skip
+    batch = pairs.sample(np.random.default_rng(0), 30)
+    first, second = batch.texts == 0, batch.texts == 1
+    assert batch.duplicates[np.ix_(second, first)].all()  # caption "a" (5) is true of the second goal too
+    assert not batch.duplicates[np.ix_(first, second)].any()
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"goals": np.zeros((0, 2))}, "needs at least one captioned goal"),
+        ({"text": np.array([0])}, "1 entries of text for 2 goals"),
+        ({"label": np.array([5, 6, 7])}, "3 entries of label for 2 goals"),
+        ({"true_labels": np.array([[5]])}, "1 entries of true_labels for 2 goals"),
+        ({"true_labels": np.array([5, 6])}, r"true_labels has shape \(2,\)"),
+        ({"label": np.array([5, 9])}, "not among what is true of its goal"),
+        ({"label": np.array([5, -1])}, "below 0"),
+        ({"text": np.array([0, 2])}, "beyond the 2 texts"),
+    ],
+)
+def test_what_does_not_fit_is_named(change: dict[str, Any], says: str) -> None:
+    whole: dict[str, Any] = {
+        "goals": np.zeros((2, 2)),
+        "texts": ["a", "b"],
+        "text": np.array([0, 1]),
+        "label": np.array([5, 6]),
+        "true_labels": np.array([[5, 4], [6, -1]]),
+    }
+    with pytest.raises(DatasetError, match=says) as caught:
+        CaptionPairs(**(whole | change))
+    assert "\n" not in str(caught.value)
