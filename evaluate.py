@@ -23,11 +23,10 @@ from configs.run_folder import read_run_config
 from configs.schema import ConfigError, EnvConfig, EvaluateConfig, RunConfig
 from encoders import check_instruction
 from envs.commands import Command
-from envs.layouts import Layout
 from evaluation.compare import actor_for, compare, summary, table
 from evaluation.errors import EXPECTED
-from evaluation.rollouts import Episodes, Instructed, play
-from evaluation.watch import add_animation, gif, rollout_frames
+from evaluation.rollouts import Instructed, play
+from evaluation.watch import add_animation, gif, posterior_map, rollout_frames
 from evaluation.worlds import make_world, require_same_world, resolve_device, surface
 
 SHOWN_LENGTH = 100
@@ -68,7 +67,7 @@ def evaluate(agent: Agent, config: EvaluateConfig, env: EnvConfig, folder: Path,
     layout = surface(make_world(env, 1)).layout
     name = config.estimators[0]
     shown = min(config.rollouts, config.episodes)
-    animations = {f"{name}_{i}": _animation(layout, episodes[name], i) for i in range(shown)}
+    animations = {f"{name}_{i}": gif(rollout_frames(layout, episodes[name], i)) for i in range(shown)}
     _write_animations(animations, folder)
     console.print(f"wrote {folder / 'evaluation.json'}; watch: tensorboard --logdir {folder}")
 
@@ -86,7 +85,8 @@ def follow(agent: Agent, instruction: str, config: EvaluateConfig, env: EnvConfi
         console.print(f"{shown!r} is none of this maze's commands: it is followed, but cannot be judged")
     actor = Instructed(actor_for(config.estimators[0], agent, config, env, world, [command]), instruction)
     posterior = agent.policy().goal_posterior([instruction])[0]  # [M]
-    likeliest = agent.bridge_goals.cpu().numpy()[np.argsort(-posterior)[:3]]
+    goals = agent.bridge_goals.cpu().numpy()  # [M, 2]
+    likeliest = goals[np.argsort(-posterior)[:3]]
     console.print("likeliest goals (row, column): " + ", ".join(f"({r:.1f}, {c:.1f})" for r, c in likeliest))
     episodes = play(world, actor, config.seed, {"instruction": command})
     for i in range(world.num_envs):
@@ -94,14 +94,11 @@ def follow(agent: Agent, instruction: str, config: EvaluateConfig, env: EnvConfi
         outcome = "" if command.category == "unjudged" else (": there" if episodes.success[i] else ": not there")
         places = f"from ({start[0]:.1f}, {start[1]:.1f}) to ({end[0]:.1f}, {end[1]:.1f})"
         console.print(f"{places} in {episodes.steps[i]} steps{outcome}")
-    _write_animations(
-        {f"instruction_{i}": _animation(maze.layout, episodes, i, shown) for i in range(world.num_envs)},
-        folder,
-    )
-
-
-def _animation(layout: Layout, episodes: Episodes, index: int, caption: str | None = None) -> bytes:
-    return gif(rollout_frames(layout, episodes, index, caption=caption))
+    heat = posterior_map(maze.layout, goals, posterior)
+    animations = {
+        f"instruction_{i}": gif(rollout_frames(maze.layout, episodes, i, heat, shown)) for i in range(world.num_envs)
+    }
+    _write_animations(animations, folder)
 
 
 def _write_animations(animations: dict[str, bytes], folder: Path) -> None:

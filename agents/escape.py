@@ -13,7 +13,7 @@ STILL = 1e-3
 
 
 class Escape:
-    """Bars actions for a few steps after one of their like left the observation as it was.
+    """Bars actions, until a few steps after things move again, once one of their like left the observation as it was.
 
     Trajectories of a good walker hardly ever touch a wall, so no critic knows what happens there; an agent that would
     choose the same blocked action for ever needs only to notice that nothing changed.
@@ -37,7 +37,8 @@ class Escape:
         keys = torch.as_tensor(episodes, device=scores.device)  # [B]
         self._grow(int(keys.max()) + 1)
         stuck = ((observation - self._observation[keys]).abs() < self._still).all(dim=1)  # [B]; False at first (NaN)
-        barred = (self._barred[keys] - 1).clamp(min=0)  # [B, A]
+        # Bars run out only while it moves: pressed against a wall, one kind of blocked action after another is ruled out.
+        barred = torch.where(stuck.unsqueeze(1), self._barred[keys], (self._barred[keys] - 1).clamp(min=0))  # [B, A]
         blocked = stuck.unsqueeze(1) & self._alike[self._chosen[keys]]  # [B, A]
         barred = torch.where(blocked, BARRED_STEPS, barred)
         self._barred[keys] = barred

@@ -84,7 +84,8 @@ class Policy:
 
     def goal_posterior(self, instructions: Sequence[str]) -> NDArray[np.float32]:
         """p(g_m | instruction) over the bridge goals, [B, M]; each row sums to one: what the agent thinks was meant."""
-        posterior: NDArray[np.float32] = goal_posterior(self._goal_logits[self._know(instructions)]).cpu().numpy()
+        rows = self._know(instructions)  # [B]; first, for the kept representations grow by it
+        posterior: NDArray[np.float32] = goal_posterior(self._goal_logits[rows]).cpu().numpy()
         return posterior
 
     @torch.no_grad()
@@ -98,7 +99,9 @@ class Policy:
         """
         states = torch.as_tensor(np.asarray(observation, dtype=np.float32), device=self.agent.device)  # [B, S]
         if isinstance(instructions, str):
-            raise ConfigError(f"instructions: is one text, {instructions[:60]!r}; a list of one for each state would do")
+            raise ConfigError(
+                f"instructions: is one text, {instructions[:60]!r}; a list of one for each state would do"
+            )
         needed = (len(instructions), len(self.agent.world.observation_low))
         if tuple(states.shape) != needed:
             raise ConfigError(f"observation: has shape {tuple(states.shape)}, needs {needed}: one row an instruction")

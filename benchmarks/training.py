@@ -16,7 +16,7 @@ STEPS, WARM_UP = 100, 20
 
 
 def run() -> list[dict[str, Any]]:
-    """Rows with name, value, unit and bound: the whole step (sampling, loss, clipping, AdamW, averaging) and the bare one."""
+    """Rows with name, value, unit and bound; a whole step is sampling, loss, clipping, AdamW and averaging."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

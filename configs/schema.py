@@ -125,9 +125,9 @@ class AgentConfig:
 
     critic: str = "neg_squared_l2"
     embedding_dim: int = 64
-    width: int = 256
+    width: int = 128
     depth: int = 3
-    frequencies: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0, 8.0)
+    frequencies: tuple[float, ...] = (0.25, 0.5, 1.0, 2.0, 4.0)
     bridge_goals: int = 5000
 
     def __post_init__(self) -> None:
@@ -152,23 +152,23 @@ class TrainConfig:
     the end). evaluation_episodes: episodes of each evaluation during training.
     """
 
-    steps: int = 1000
+    steps: int = 1600
     batch_size: int = 256
-    learning_rate: float = 5e-3
+    learning_rate: float = 1e-2
     warmup: float = 0.1
     weight_decay: float = 1e-4
     gradient_clip: float = 1.0
-    discount: float = 0.95
+    discount: float = 0.98
     ema: float = 0.99
     action_negatives: int = 4
-    action_weight: float = 3.0
+    action_weight: float = 2.0
     caption_weight: float = 1.0
     logsumexp_penalty: float = 0.0
     duplicates: str = "positives"
     log_every: int = 20
-    evaluate_every: int = 250
+    evaluate_every: int = 400
     evaluation_episodes: int = 100
-    checkpoint_every: int = 250
+    checkpoint_every: int = 400
 
     def __post_init__(self) -> None:
         _at_least(1, train__steps=self.steps, train__log_every=self.log_every)

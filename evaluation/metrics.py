@@ -14,6 +14,7 @@ from envs.motion import STEP_SIZE
 from evaluation.rollouts import Episodes
 
 METRICS = ("success", "spl", "spl_grid", "steps")
+_DRAWN_AT_ONCE = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -33,12 +34,14 @@ def interval(values: ArrayLike, resamples: int = 2000, seed: int = 0) -> Estimat
     table = np.atleast_2d(np.asarray(values, dtype=np.float64))  # [S, E]
     rng = np.random.default_rng(seed)
     seeds, episodes = table.shape
-    means = np.empty(resamples)
-    for i in range(resamples):
-        drawn = table[rng.integers(seeds, size=seeds)]  # [S, E]
-        picked = rng.integers(episodes, size=(seeds, episodes))
-        means[i] = np.take_along_axis(drawn, picked, axis=1).mean()
-    low, high = np.quantile(means, (0.025, 0.975))
+    at_once = max(1, _DRAWN_AT_ONCE // table.size)
+    means = []
+    for start in range(0, resamples, at_once):
+        count = min(at_once, resamples - start)
+        seed_drawn = rng.integers(seeds, size=(count, seeds, 1))
+        episode_drawn = rng.integers(episodes, size=(count, seeds, episodes))
+        means.append(table[seed_drawn, episode_drawn].mean(axis=(1, 2)))  # [count, S, E] -> [count]
+    low, high = np.quantile(np.concatenate(means), (0.025, 0.975))
     return Estimate(float(table.mean()), float(low), float(high))
 
 

@@ -20,6 +20,17 @@ FLOORS = {
 }
 PUBLISHED = {"fork_maze": ".71 / .56", "island_maze": ".95 / .69", "blank_maze": ".90 / .64"}
 
+PREFACE = (
+    "Written by `make results` from `results/*.json`, which `make measure` and `make bench` make. Each cell: mean and "
+    "95 % interval (bootstrap over training seeds, then episodes). Within a table all estimators meet the same starts, "
+    "commands (in words, in phrasings held out of training) and noise; the evaluation's seeds are used nowhere else."
+)
+ABOUT_POLICIES = (
+    "The *default* policy weighs 32 directions, averages over the known noise and bars blocked directions; that of "
+    "*8 directions* is the published reference's, with none of these. *limit* is value iteration that knows maze, "
+    "command and noise, with the same directions as the policy. *expert* is the data's own, which knows maze and command."
+)
+
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [header, ["---"] * len(header), *rows]
@@ -112,20 +123,14 @@ def _benchmarks(result: Mapping[str, Any]) -> str:
 def render() -> str:
     """RESULTS.md as text."""
     results = {maze: result for maze in MAZES if (result := _load(maze))}
-    parts = [
-        "# Results",
-        "Written by `make results` from `results/*.json`, which `make measure` and `make bench` make. Each cell: mean and "
-        "95 % interval (bootstrap over training seeds, then episodes). Within a table, all estimators meet the same starts, "
-        "commands (in words, phrasings held out of training) and noise; seeds of evaluation are used nowhere else.",
-    ]
+    parts = ["# Results", PREFACE]
     if results:
         first = next(iter(results.values()))
+        measured = f"{len(first['seeds'])} training seeds x {first['episodes']} episodes"
+        where = f"evaluation seed {first['evaluation_seed']}, commit {first['git_commit'][:12]}"
         parts += [
             "## Point mazes",
-            f"Three training seeds x {first['episodes']} episodes (evaluation seed {first['evaluation_seed']}), commit "
-            f"{first['git_commit'][:12]}. The default policy weighs 32 directions, averages over the known noise and bars "
-            "blocked directions; *8 directions* is the policy of the published reference, with none of these. *limit* is "
-            "value iteration that knows maze, command and noise, with the same directions as the policy.",
+            f"{measured} ({where}). {ABOUT_POLICIES}",
             _overview(results),
             *(_maze(result) for result in results.values()),
         ]

