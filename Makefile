@@ -34,7 +34,7 @@ test-all: lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4
 
 bench: install
-	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks
 
 # The measurements behind RESULTS.md, about 40 minutes on one core; `make results` writes it from results/*.json.
 measure: install

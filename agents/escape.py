@@ -27,17 +27,21 @@ class Escape:
         overlap = execution @ execution.T  # [A, A]
         self._alike = overlap >= LIKE * overlap.diagonal().unsqueeze(1)  # [A, A]
         self._still = STILL * extent  # [S]
-        actions, size = len(execution), len(extent)
-        self._observation = torch.full((0, size), torch.nan, device=execution.device)  # [E, S]
-        self._chosen = torch.zeros(0, dtype=torch.long, device=execution.device)  # [E]
-        self._barred = torch.zeros(0, actions, dtype=torch.long, device=execution.device)  # [E, A] steps still barred
+        self.forget()
+
+    def forget(self) -> None:
+        """Begins anew, with no episode known."""
+        device = self._still.device
+        self._observation = torch.full((0, len(self._still)), torch.nan, device=device)  # [E, S]
+        self._chosen = torch.zeros(0, dtype=torch.long, device=device)  # [E]
+        self._barred = torch.zeros(0, len(self._alike), dtype=torch.long, device=device)  # [E, A] steps still barred
 
     def bar(self, scores: Tensor, observation: Tensor, episodes: Sequence[int]) -> Tensor:
         """Scores [B, A] with -inf where an action is barred in the numbered episodes; all if all would be barred."""
-        keys = torch.as_tensor(episodes, device=scores.device)  # [B]
-        self._grow(int(keys.max()) + 1)
+        keys = torch.as_tensor(episodes, dtype=torch.long, device=scores.device)  # [B]
+        self._grow(max(episodes, default=-1) + 1)
         stuck = ((observation - self._observation[keys]).abs() < self._still).all(dim=1)  # [B]; False at first (NaN)
-        # Bars run out only while it moves: pressed against a wall, one kind of blocked action after another is ruled out.
+        # Bars run out only while it moves: pressed against a wall, one kind of blocked action after another goes.
         barred = torch.where(stuck.unsqueeze(1), self._barred[keys], (self._barred[keys] - 1).clamp(min=0))  # [B, A]
         blocked = stuck.unsqueeze(1) & self._alike[self._chosen[keys]]  # [B, A]
         barred = torch.where(blocked, BARRED_STEPS, barred)
@@ -47,7 +51,7 @@ class Escape:
 
     def remember(self, observation: Tensor, chosen: Tensor, episodes: Sequence[int]) -> None:
         """Keeps what was observed [B, S] and chosen [B] in the numbered episodes."""
-        keys = torch.as_tensor(episodes, device=observation.device)
+        keys = torch.as_tensor(episodes, dtype=torch.long, device=observation.device)
         self._observation[keys], self._chosen[keys] = observation, chosen
 
     def _grow(self, count: int) -> None:

@@ -111,12 +111,14 @@ class Learner:
 
         Returns what to log: the losses, and where `detailed` the accuracies and logits too.
         """
+        rate = self.learning_rate()
         for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate()
+            group["lr"] = rate
         loss, info = self.loss(self.tensors(futures, captions, rng), detailed)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         info["gradient_norm"] = nn.utils.clip_grad_norm_(self.agent.parameters(), self.config.gradient_clip)
+        info["learning_rate"] = torch.tensor(rate)
         self.optimizer.step()
         with torch.no_grad():
             self._move_average(list(self.averaged.parameters()), list(self.agent.parameters()), self.step)

@@ -28,7 +28,8 @@ class Policy:
     """Chooses, for each state, the candidate action with the highest score.
 
     agent, name, goals, candidates, average_noise, escape, seed: see `Agent.policy`. The goals' and instructions'
-    representations are computed once and kept. "sample" remembers one goal an episode: tell `act` which is which.
+    representations are computed once and kept. "sample" remembers one goal an episode, and `PolicyConfig.escape` what
+    changed nothing in it: tell `act` which episode is which, and `reset` when new ones begin.
     """
 
     def __init__(
@@ -62,13 +63,20 @@ class Policy:
         self.log_execution = execution.log() if average else None
         escapes = agent.policy_config.escape if escape is None else escape
         self._escape = Escape(execution, agent.observation_extent()) if escapes else None
-        self._rng = np.random.default_rng(seed)
+        self._seed = seed
         self._rows: dict[str, int] = {}
-        self._sampled: dict[int, tuple[str, int]] = {}
+        self.reset()
         self._language = torch.empty(0, agent.config.embedding_dim, device=agent.device)  # [K, d]
         self._goal_logits = torch.empty(0, len(self.goals), device=agent.device)  # [K, M]
         with torch.no_grad():
             self._bridge = agent.encode_goals(self.goals)  # [M, d]
+
+    def reset(self) -> None:
+        """Forgets the episodes so far (barred actions, sampled goals); what follows repeats what a new policy does."""
+        self._rng = np.random.default_rng(self._seed)
+        self._sampled: dict[int, tuple[str, int]] = {}
+        if self._escape is not None:
+            self._escape.forget()
 
     @torch.no_grad()
     def _know(self, instructions: Sequence[str]) -> Tensor:
@@ -112,15 +120,14 @@ class Policy:
         keys = range(len(instructions)) if episodes is None else episodes
         scores = _ESTIMATORS[self.name](self, encoded, rows, instructions, keys)  # [B, A]
         if self.log_execution is not None:
-            scores = torch.logsumexp(
-                scores.unsqueeze(1) + self.log_execution, dim=2
-            )  # [B, A chosen, A executed] summed
+            by_execution = scores.unsqueeze(1) + self.log_execution  # [B, A chosen, A executed]
+            scores = torch.logsumexp(by_execution, dim=2)
         return scores
 
     def act(
         self, observation: NDArray[np.floating], instructions: Sequence[str], episodes: Sequence[int] | None = None
     ) -> NDArray[np.float32]:
-        """Actions [B, D]; arguments as `scores`."""
+        """Actions [B, D]; arguments as `scores`. Remembers what it did: `reset` before other episodes take the keys."""
         keys = range(len(instructions)) if episodes is None else episodes
         scores = self.scores(observation, instructions, keys)  # [B, A]
         if self._escape is None:

@@ -23,16 +23,12 @@ from evaluation.protocol import RESULTS, RUNS, SEEDS, train
 MAZE = "fork_maze"
 ESTIMATORS = ("logsumexp", "direct")
 ABLATIONS = (
-    "",
-    "train.action_negatives=0",
-    "agent.frequencies=[]",
     "train.duplicates=masked",
     "train.duplicates=negatives",
-    "agent.critic=neg_l2",
-    "agent.critic=cosine",
-    "agent.critic=dot",
-    "agent.embedding_dim=8",
+    "train.action_negatives=0",
+    "agent.frequencies=[]",
     "encoder=label",
+    "",
 )
 
 

@@ -49,7 +49,6 @@ class Dashboard:
             self._scalar(f"train/{name}", value, learner.step)
         self._scalar("train/goal/temperature", 1 / learner.agent.critic_ab.scale, learner.step)
         self._scalar("train/language/temperature", 1 / learner.agent.critic_bc.scale, learner.step)
-        self._scalar("train/learning_rate", learner.learning_rate(), learner.step)
 
     def evaluate(self, learner: Learner) -> dict[str, float]:
         """Means of the averaged agent's metrics on held-out phrasings; logs them and an animated rollout."""

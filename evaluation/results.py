@@ -28,7 +28,7 @@ PREFACE = (
 ABOUT_POLICIES = (
     "The *default* policy weighs 32 directions, averages over the known noise and bars blocked directions; that of "
     "*8 directions* is the published reference's, with none of these. *limit* is value iteration that knows maze, "
-    "command and noise, with the same directions as the policy. *expert* is the data's own, which knows maze and command."
+    "command and noise, with the same directions as the policy. *expert* is the data's, which knows maze and command."
 )
 
 

@@ -20,6 +20,9 @@ class _Told:
         self.layout = layout
         self.regions, self.which = distinct_regions(commands)  # [K, H, W], [E]
 
+    def reset(self) -> None:
+        """Nothing is remembered of episodes."""
+
     def _which(self, observation: NDArray[np.floating], episodes: Sequence[int] | None) -> NDArray[np.int64]:
         return self.which[np.arange(len(observation)) if episodes is None else np.asarray(episodes)]
 
@@ -58,7 +61,12 @@ class Chance:
     """Picks one of the candidate actions [A, D] at random."""
 
     def __init__(self, actions: NDArray[np.float32], seed: int) -> None:
-        self.actions, self._rng = actions, np.random.default_rng(seed)
+        self.actions, self._seed = actions, seed
+        self.reset()
+
+    def reset(self) -> None:
+        """Begins the same draws anew."""
+        self._rng = np.random.default_rng(self._seed)
 
     def act(
         self, observation: NDArray[np.floating], instructions: Sequence[str], episodes: Sequence[int] | None = None

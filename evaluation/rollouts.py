@@ -16,6 +16,9 @@ from evaluation.worlds import VectorWorld
 class Actor(Protocol):
     """Anything that acts: a trained policy, a rival, the limit."""
 
+    def reset(self) -> None:
+        """Forgets the episodes so far."""
+
     def act(
         self, observation: NDArray[np.floating], instructions: Sequence[str], episodes: Sequence[int] | None = None
     ) -> NDArray[np.float32]:
@@ -28,6 +31,10 @@ class Instructed:
 
     actor: Actor
     instruction: str
+
+    def reset(self) -> None:
+        """Forgets the episodes so far."""
+        self.actor.reset()
 
     def act(
         self, observation: NDArray[np.floating], instructions: Sequence[str], episodes: Sequence[int] | None = None
@@ -65,6 +72,7 @@ def play(world: VectorWorld, actor: Actor, seed: int, options: dict[str, Any] | 
     Two actors played with the same arguments meet the same starts, commands and noise. Only episodes that go on are
     shown to the actor; an environment whose episode is over idles in a next one, which nobody counts.
     """
+    actor.reset()
     observation, _ = world.reset(seed=seed, options=options)
     count = world.num_envs
     commands: tuple[Command, ...] = tuple(world.unwrapped.current_commands)  # type: ignore[attr-defined]

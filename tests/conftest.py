@@ -75,6 +75,8 @@ def script(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -
             command_line(name, kinds[name], main, EXPECTED)
         except SystemExit as leaving:
             code = leaving.code if isinstance(leaving.code, int) else 1
+        finally:
+            torch.set_flush_denormal(False)  # the scripts set it for their process, which here is the tests' own
         printed = capfd.readouterr()
         return Outcome(code, printed.out, printed.err)
 

@@ -246,3 +246,15 @@ def test_acting_leaves_no_gradients(make_agent: Callable[..., Agent]) -> None:
     policy = make_agent().train().policy()
     assert not policy.scores(STATES, TEXTS).requires_grad
     assert not policy._bridge.requires_grad
+
+
+@pytest.mark.parametrize("name", ["sample", "logsumexp"])
+def test_a_reset_policy_repeats_what_a_new_one_does(make_agent: Callable[..., Agent], name: str) -> None:
+    agent = make_agent()
+    policy = agent.policy(name, escape=True, seed=3)
+    still = np.full((4, 2), 1.5, np.float32)
+    first = [policy.act(still, TEXTS[:1] * 4) for _ in range(4)]
+    policy.reset()
+    again = [policy.act(still, TEXTS[:1] * 4) for _ in range(4)]
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not np.array_equal(first[0], first[1]), "what changed nothing is barred"

@@ -98,6 +98,8 @@ def test_a_rollout_is_an_animation_of_its_path() -> None:
     world = make_world(FORK, 1)
 
     class Right:
+        def reset(self) -> None: ...
+
         def act(self, observation: Any, instructions: Any, episodes: Any = None) -> Any:
             return np.tile(np.array([0.0, 1.0], np.float32), (len(observation), 1))
 

@@ -29,6 +29,8 @@ class Scripted:
         self.seen: list[np.ndarray[Any, Any]] = []
         self.texts: list[list[str]] = []
 
+    def reset(self) -> None: ...
+
     def act(
         self, observation: np.ndarray[Any, Any], instructions: Sequence[str], episodes: Sequence[int] | None = None
     ) -> np.ndarray[Any, Any]:
