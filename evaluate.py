@@ -23,7 +23,7 @@ from configs.run_folder import read_run_config
 from configs.schema import ConfigError, EnvConfig, EvaluateConfig, RunConfig
 from encoders import check_instruction
 from envs.commands import Command
-from evaluation.compare import actor_for, compare, summary, table
+from evaluation.compare import actor_for, bridge_health, compare, summary, table
 from evaluation.errors import EXPECTED
 from evaluation.rollouts import Instructed, play
 from evaluation.watch import add_animation, gif, posterior_map, rollout_frames
@@ -62,14 +62,22 @@ def evaluate(agent: Agent, config: EvaluateConfig, env: EnvConfig, folder: Path,
     with console.status(f"{config.episodes} episodes of {', '.join(config.estimators)}"):
         episodes, metrics = compare(agent, config, env, phrasings)
         report = summary(metrics, episodes, env.id, config.seed)
+        policy = agent.policy("logsumexp")
+        report["bridge"] = bridge_health(policy, episodes[config.estimators[0]]) | {"goals": len(policy.goals)}
     write_json(folder / "evaluation.json", report)
     console.print(table(report))
+    bridge = report["bridge"]
+    console.print(
+        f"bridge: {bridge['goals']} goals, effective sample size {bridge['effective_sample_size']:.0f}, "
+        f"standard error of a score {bridge['standard_error']:.2f} nats (medians)",
+        soft_wrap=True,
+    )
     layout = surface(make_world(env, 1)).layout
     name = config.estimators[0]
     shown = min(config.rollouts, config.episodes)
     animations = {f"{name}_{i}": gif(rollout_frames(layout, episodes[name], i)) for i in range(shown)}
     _write_animations(animations, folder)
-    console.print(f"wrote {folder / 'evaluation.json'}; watch: tensorboard --logdir {folder}")
+    console.print(f"wrote {folder / 'evaluation.json'}; watch: tensorboard --logdir {folder}", soft_wrap=True)
 
 
 def follow(agent: Agent, instruction: str, config: EvaluateConfig, env: EnvConfig, folder: Path) -> None:

@@ -6,6 +6,7 @@ for the critic B-C (two towers, or one given twice); f_AB(a, g) and f_BC(g, c) a
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -28,6 +29,8 @@ __all__ = [
 ]
 
 _GRADIENT_CHUNK_ELEMENTS = 1 << 24  # logits of one recomputed chunk when gradients are wanted: 64 MB in float32
+# Sums of float32 exponentials within which neither flushed terms (below) nor the end of the range (above) matter.
+_SAFE_SUMS = (1e-25, 1e30)
 _ROW_BLOCK_ELEMENTS = 1 << 18  # logits of one block of the per-row form: 1 MB in float32, about a core's L2
 
 
@@ -129,12 +132,34 @@ def bridge_scores_per_row(
     if torch.is_grad_enabled() and (left.requires_grad or right.requires_grad or log_bc.requires_grad):
         logits = critic_ab.logits_from_products(left @ right) + log_bc.unsqueeze(1)  # [B, A, M]
         return logits.amax(-1) if best_goal else torch.logsumexp(logits, dim=-1)
-    (batch, actions, _), terms = a.shape, log_bc.shape[1]
-    if right.ndim == 2:
-        right = right.contiguous()
-    result = torch.empty(batch, actions, dtype=dtype, device=a.device)
+    right = right.contiguous() if right.ndim == 2 else right
+    if best_goal:
+        return _reduced_per_row(left, right, log_bc, critic_ab, lambda logits: logits.amax(-1))
+    if dtype != torch.float32:
+        return _reduced_per_row(left, right, log_bc, critic_ab, log_sum_exp_)
+    # One pivot an instruction, its best goal, instead of one a row: distances are never positive, so that nothing
+    # overflows, and only rows far from all goals (or of another critic) need a pivot of their own.
+    top = log_bc.amax(-1, keepdim=True).clamp(min=torch.finfo(dtype).min)  # [B, 1]
+    sums = _reduced_per_row(left, right, log_bc - top, critic_ab, lambda logits: logits.exp_().sum(-1))  # [B, A]
+    result = sums.log().add_(top)
+    again = ~((sums > _SAFE_SUMS[0]) & (sums < _SAFE_SUMS[1])).all(-1)  # [B]
+    if again.any():
+        right = right if right.ndim == 2 else right[again]
+        result[again] = _reduced_per_row(left[again], right, log_bc[again], critic_ab, log_sum_exp_)
+    return result
+
+
+def _reduced_per_row(
+    left: Tensor, right: Tensor, log_bc: Tensor, critic: Critic, reduce: Callable[[Tensor], Tensor]
+) -> Tensor:
+    """What ``reduce`` makes of the last axis of f_AB + log_bc, which it may overwrite, in blocks of B: [B, A].
+
+    left [B, A, d'], right [d', M] or [B, d', M], log_bc [B, M].
+    """
+    (batch, actions, _), terms = left.shape, log_bc.shape[1]
+    result = torch.empty(batch, actions, dtype=left.dtype, device=left.device)
     length = max(1, _ROW_BLOCK_ELEMENTS // max(1, actions * terms))
-    buffer = torch.empty(min(length, batch), actions, terms, dtype=dtype, device=a.device)
+    buffer = torch.empty(min(length, batch), actions, terms, dtype=left.dtype, device=left.device)
     for start in range(0, batch, length):
         rows = slice(start, start + length)
         block = left[rows]  # [b, A, d']
@@ -143,8 +168,7 @@ def bridge_scores_per_row(
             torch.mm(block.flatten(0, 1), right, out=logits.flatten(0, 1))
         else:
             torch.bmm(block, right[rows], out=logits)
-        logits = critic_ab.logits_from_products(logits).add_(log_bc[rows].unsqueeze(1))
-        result[rows] = logits.amax(-1) if best_goal else log_sum_exp_(logits)
+        result[rows] = reduce(critic.logits_from_products(logits).add_(log_bc[rows].unsqueeze(1)))
     return result
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from agents.agent import Agent
-from agents.bridge import bridge_scores_per_row, goal_posterior
+from agents.bridge import BridgeDiagnostics, bridge_diagnostics, bridge_scores_per_row, goal_posterior
 from agents.escape import Escape
 from agents.world import CandidateActions
 from configs.schema import POLICIES, ConfigError
@@ -136,6 +136,21 @@ class Policy:
         best = self._escape.bar(scores, states, keys).argmax(dim=1)  # [B]
         self._escape.remember(states, best, keys)
         return self._actions_at(best)
+
+    @torch.no_grad()
+    def diagnose(
+        self, observation: NDArray[np.floating], actions: NDArray[np.floating], instructions: Sequence[str]
+    ) -> BridgeDiagnostics:
+        """How far LogSumExp can be trusted for each state [B, S], action [B, D] and instruction: [B] each."""
+        rows = self._know(instructions)  # [B]
+        put = self.agent.bridge_goals.new_tensor
+        a = self.agent.encode_state_actions(put(observation), put(actions))  # [B, d]
+        distinct, which = rows.unique(return_inverse=True)  # type: ignore[no-untyped-call]  # [K], [B]
+        bridge, agent = self._bridge, self.agent
+        every = bridge_diagnostics(a, self._language[distinct], bridge, bridge, agent.critic_ab, agent.critic_bc)
+        own = torch.arange(len(rows), device=rows.device)
+        size, error = every.effective_sample_size[own, which], every.standard_error[own, which]
+        return BridgeDiagnostics(size, error, every.arithmetic)
 
     def _actions_at(self, best: Tensor) -> NDArray[np.float32]:
         actions: NDArray[np.float32] = self.actions[best].cpu().numpy()

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
 
-from agents import Agent
+from agents import Agent, Policy
 from configs.schema import POLICIES, EnvConfig, EvaluateConfig
 from envs.commands import Command
 from evaluation.metrics import METRICS, Estimate, episode_metrics, interval
@@ -53,6 +53,24 @@ def compare(
     return episodes, metrics
 
 
+def bridge_health(policy: Policy, episodes: Episodes, most: int = 200) -> dict[str, float]:
+    """How far the LogSumExp estimate can be trusted at the starts of (at most `most`) episodes, medians.
+
+    effective_sample_size: of the M bridge goals. standard_error: of a score, in nats. float64_share, exact_share: of
+    the state-instruction pairs whose sum needed float64, or to be taken term by term.
+    """
+    texts = [command.text for command in episodes.commands[:most]]
+    starts = episodes.starts[:most]
+    policy.reset()
+    found = policy.diagnose(starts, policy.act(starts, texts), texts)
+    return {
+        "effective_sample_size": float(found.effective_sample_size.median()),
+        "standard_error": float(found.standard_error.median()),
+        "float64_share": found.arithmetic.float64_share,
+        "exact_share": found.arithmetic.exact_share,
+    }
+
+
 def summary(metrics: Mapping[str, Metrics], episodes: Mapping[str, Episodes], env_id: str, seed: int) -> dict[str, Any]:
     """What evaluation.json holds: estimators, categories of commands, paired differences from the first estimator."""
     names = list(metrics)
@@ -80,8 +98,8 @@ def _estimates(metrics: Metrics) -> dict[str, dict[str, float]]:
 
 
 def table(report: Mapping[str, Any]) -> Table:
-    """The estimators of evaluation.json as a table, each figure with its 95 % interval."""
-    title = f"{report['env']}, {report['episodes']} episodes, the same starts, commands and noise for all"
+    """The estimators of evaluation.json as a table, each mean with its 95 % interval below."""
+    title = f"{report['env']}, {report['episodes']} paired episodes (95 % intervals)"
     grid = Table(title=title)
     grid.add_column("estimator")
     for metric in METRICS:
@@ -93,4 +111,4 @@ def table(report: Mapping[str, Any]) -> Table:
 
 def _cell(estimate: Estimate, metric: str) -> str:
     digits = 1 if metric == "steps" else 3
-    return f"{estimate.mean:.{digits}f} [{estimate.low:.{digits}f}, {estimate.high:.{digits}f}]"
+    return f"{estimate.mean:.{digits}f}\n[dim]{estimate.low:.{digits}f} to {estimate.high:.{digits}f}[/dim]"

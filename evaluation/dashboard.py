@@ -12,6 +12,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from agents import Learner
 from configs.schema import RunConfig
+from evaluation.compare import bridge_health
 from evaluation.metrics import episode_metrics
 from evaluation.rollouts import play
 from evaluation.watch import add_animation, gif, rollout_frames
@@ -57,6 +58,8 @@ class Dashboard:
         metrics = {name: float(v.mean()) for name, v in episode_metrics(surface(self._world).layout, episodes).items()}
         for name, value in metrics.items():
             self._scalar(f"evaluation/{name}", value, learner.step)
+        for name, value in bridge_health(policy, episodes).items():
+            self._scalar(f"bridge/{name}", value, learner.step)
         watched = play(self._watched, policy, WATCHED_SEED + learner.step)
         frames = rollout_frames(surface(self._world).layout, watched, 0)
         add_animation(self.writer, "rollout", gif(frames), learner.step)

@@ -242,3 +242,18 @@ def test_extra_memory_at_full_size(function: str) -> None:
     root = Path(__file__).parents[2]
     output = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=root)
     assert float(output.stdout) < 100.0
+
+
+@pytest.mark.parametrize("kind", CRITICS)
+@pytest.mark.parametrize("spread", [0.1, 1.0, 30.0, 300.0])
+def test_per_row_scores_hold_where_the_common_pivot_fails(kind: str, spread: float) -> None:
+    """At spread 30 and more, distances reach thousands and products hundreds: sums under- or overflow at first."""
+    generator = torch.Generator().manual_seed(0)
+    a = spread * torch.randn(20, 5, 8, generator=generator)
+    log_bc, goals = 5 * torch.randn(20, 300, generator=generator), torch.randn(300, 8, generator=generator)
+    log_bc[:3, ::2] = -torch.inf
+    critic = Critic(kind, embedding_dim=8, initial_log_scale=0.0).requires_grad_(False)
+    found = bridge_scores_per_row(a, log_bc, goals, critic)
+    logits = critic.paired(a.double().unsqueeze(2), goals.double())  # [20, 5, 300]
+    wanted = torch.logsumexp(logits + log_bc.double().unsqueeze(1), dim=-1)
+    torch.testing.assert_close(found.double(), wanted, rtol=1e-4, atol=1e-3)
