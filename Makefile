@@ -36,9 +36,11 @@ test-all: lint
 bench: install
 	$(BIN)/python -m benchmarks
 
-# The measurements behind RESULTS.md, about 40 minutes on one core; `make results` writes it from results/*.json.
+# The measurements behind RESULTS.md, about an hour on an idle machine; `make results` writes it from results/*.json.
 measure: install
+	$(BIN)/python -m evaluation.timing
 	$(BIN)/python -m evaluation.protocol
+	$(BIN)/python -m evaluation.ablations
 
 results: install
 	$(BIN)/python -m evaluation.results

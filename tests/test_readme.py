@@ -110,3 +110,14 @@ def test_the_first_training_and_evaluation_work_as_printed(
             evaluated += 1
     assert trained
     assert evaluated
+
+
+def test_the_python_snippet_runs() -> None:
+    """As printed, but for fewer environments and steps."""
+    (body,) = [body for language, body in BLOCKS if language == "python"]
+    smaller = body.replace("num_envs=256", "num_envs=4").replace("range(100)", "range(2)")
+    assert smaller != body
+    names: dict[str, Any] = {}
+    exec(compile(smaller.replace("pretrained/", f"{ROOT}/pretrained/"), "README.md", "exec"), names)
+    assert names["actions"].shape == (4, 2)
+    assert names["posterior"].sum() == pytest.approx(1, abs=1e-4)

@@ -1,0 +1,30 @@
+"""Times the training command of every maze on one core: `python -m evaluation.timing`, on an otherwise idle machine.
+
+Each is the whole command as a user types it: imports, collecting, encoding captions, learning, evaluations, checkpoints.
+Writes results/training_time.json.
+"""
+
+from __future__ import annotations
+
+import platform
+import tempfile
+from pathlib import Path
+
+from agents.storage import write_json
+from configs.run_folder import record
+from evaluation.protocol import MAZES, RESULTS, train
+
+
+def main() -> None:
+    """Trains seed 0 of every maze in a temporary folder."""
+    seconds = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for maze in MAZES:
+            seconds[maze] = train(maze, 0, Path(folder) / maze)
+            print(f"{maze}: {seconds[maze]:.0f} s", flush=True)
+    result = {"command": "python -m evaluation.timing", "platform": platform.platform(), "seconds": seconds}
+    write_json(RESULTS / "training_time.json", result | {"git_commit": record()["git_commit"]})
+
+
+if __name__ == "__main__":
+    main()
