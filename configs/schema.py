@@ -167,7 +167,7 @@ class TrainConfig:
     duplicates: str = "positives"
     log_every: int = 20
     evaluate_every: int = 400
-    evaluation_episodes: int = 50
+    evaluation_episodes: int = 40
     checkpoint_every: int = 400
 
     def __post_init__(self) -> None:

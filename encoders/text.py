@@ -198,7 +198,7 @@ class SentenceEncoder:
                 self._model = _load_sentence_transformer(self.text_model, self._locate())
             self._warn_of_losses(missing)
             embeddings = self._model.encode(
-                missing, batch_size=64, normalize_embeddings=True, show_progress_bar=False, convert_to_numpy=True
+                missing, batch_size=128, normalize_embeddings=True, show_progress_bar=False, convert_to_numpy=True
             )
             self.cache.vectors.update(zip(missing, embeddings.astype(np.float32), strict=True))
             self.cache.save()

@@ -1,6 +1,6 @@
 """Times the training command of every maze on one core: `python -m evaluation.timing`, on an otherwise idle machine.
 
-Each is the whole command as a user types it: imports, collecting, encoding captions, learning, evaluations, checkpoints.
+Each is the whole command as a user types it: imports, collecting, encoding captions, learning, evaluating, saving.
 Writes results/training_time.json.
 """
 
