@@ -113,48 +113,63 @@ def bridge_max_scores(
 
 
 def bridge_scores_per_row(
-    a: Tensor, log_bc: Tensor, bridge_ab: Tensor, critic_ab: Critic, *, best_goal: bool = False
+    a: Tensor,
+    log_bc: Tensor,
+    bridge_ab: Tensor,
+    critic_ab: Critic,
+    *,
+    which: Tensor | None = None,
+    best_goal: bool = False,
 ) -> Tensor:
     """LogSumExp where every row has an instruction of its own: a [B, A, d], log_bc [B, M] -> [B, A].
 
     score[b, i] = logsumexp_m( f_AB(a_bi, g_m) + log_bc[b, m] ), what a policy needs, with B episodes and A candidate
     actions; max_m instead if ``best_goal``. ``log_bc`` is f_BC(g_m, c_b) or the log of ``goal_posterior``: they differ
     by a constant of b, and so does a further - log M. -inf in ``log_bc`` drops a goal. ``bridge_ab`` is [M, d], shared,
-    or [B, M, d], one set an episode.
+    or [B, M, d], one set an episode. With ``which`` [B], log_bc is [K, M] and row b's instruction is log_bc[which[b]]:
+    the same without a copy of [B, M].
 
     Differentiable; without gradient it streams over B in cache-sized blocks.
     Raises ValueError if a shape does not fit or M = 0.
     """
-    _check_per_row(a, log_bc, bridge_ab)
+    _check_per_row(a, log_bc, bridge_ab, which)
     dtype = torch.promote_types(torch.promote_types(a.dtype, log_bc.dtype), torch.float32)
     left = critic_ab.left_vectors(a.to(dtype))  # [B, A, d']
     right = critic_ab.right_vectors(bridge_ab.to(dtype)).transpose(-1, -2)  # [d', M] or [B, d', M]
+    which = torch.arange(len(a), device=a.device) if which is None else which  # [B]
     if torch.is_grad_enabled() and (left.requires_grad or right.requires_grad or log_bc.requires_grad):
-        logits = critic_ab.logits_from_products(left @ right) + log_bc.unsqueeze(1)  # [B, A, M]
+        logits = critic_ab.logits_from_products(left @ right) + log_bc[which].unsqueeze(1)  # [B, A, M]
         return logits.amax(-1) if best_goal else torch.logsumexp(logits, dim=-1)
     right = right.contiguous() if right.ndim == 2 else right
+    zero = log_bc.new_zeros(len(a), 1, dtype=dtype)  # [B, 1]
     if best_goal:
-        return _reduced_per_row(left, right, log_bc, critic_ab, lambda logits: logits.amax(-1))
+        return _reduced_per_row(left, right, log_bc, which, zero, critic_ab, lambda logits: logits.amax(-1))
     if dtype != torch.float32:
-        return _reduced_per_row(left, right, log_bc, critic_ab, log_sum_exp_)
+        return _reduced_per_row(left, right, log_bc, which, zero, critic_ab, log_sum_exp_)
     # One pivot an instruction, its best goal, instead of one a row: distances are never positive, so that nothing
     # overflows, and only rows far from all goals (or of another critic) need a pivot of their own.
-    top = log_bc.amax(-1, keepdim=True).clamp(min=torch.finfo(dtype).min)  # [B, 1]
-    sums = _reduced_per_row(left, right, log_bc - top, critic_ab, lambda logits: logits.exp_().sum(-1))  # [B, A]
+    top = log_bc.amax(-1, keepdim=True).to(dtype).clamp(min=torch.finfo(dtype).min)[which]  # [B, 1]
+    sums = _reduced_per_row(left, right, log_bc, which, top, critic_ab, lambda logits: logits.exp_().sum(-1))  # [B, A]
     result = sums.log().add_(top)
     again = ~((sums > _SAFE_SUMS[0]) & (sums < _SAFE_SUMS[1])).all(-1)  # [B]
     if again.any():
         right = right if right.ndim == 2 else right[again]
-        result[again] = _reduced_per_row(left[again], right, log_bc[again], critic_ab, log_sum_exp_)
+        result[again] = _reduced_per_row(left[again], right, log_bc, which[again], zero[again], critic_ab, log_sum_exp_)
     return result
 
 
 def _reduced_per_row(
-    left: Tensor, right: Tensor, log_bc: Tensor, critic: Critic, reduce: Callable[[Tensor], Tensor]
+    left: Tensor,
+    right: Tensor,
+    log_bc: Tensor,
+    which: Tensor,
+    pivot: Tensor,
+    critic: Critic,
+    reduce: Callable[[Tensor], Tensor],
 ) -> Tensor:
-    """What ``reduce`` makes of the last axis of f_AB + log_bc, which it may overwrite, in blocks of B: [B, A].
+    """What ``reduce`` makes of the last axis of f_AB + log_bc - pivot, which it may overwrite, in blocks of B: [B, A].
 
-    left [B, A, d'], right [d', M] or [B, d', M], log_bc [B, M].
+    left [B, A, d'], right [d', M] or [B, d', M], log_bc [K, M], which [B] into it, pivot [B, 1].
     """
     (batch, actions, _), terms = left.shape, log_bc.shape[1]
     result = torch.empty(batch, actions, dtype=left.dtype, device=left.device)
@@ -168,7 +183,8 @@ def _reduced_per_row(
             torch.mm(block.flatten(0, 1), right, out=logits.flatten(0, 1))
         else:
             torch.bmm(block, right[rows], out=logits)
-        result[rows] = reduce(critic.logits_from_products(logits).add_(log_bc[rows].unsqueeze(1)))
+        language = log_bc[which[rows]].sub_(pivot[rows])  # [b, M]
+        result[rows] = reduce(critic.logits_from_products(logits).add_(language.unsqueeze(1)))
     return result
 
 
@@ -286,10 +302,12 @@ def _check_weights(log_weights: Tensor, terms: int) -> None:
         raise ValueError(f"log_weights has shape {tuple(log_weights.shape)}; needs [M] = ({terms},)")
 
 
-def _check_per_row(a: Tensor, log_bc: Tensor, bridge_ab: Tensor) -> None:
+def _check_per_row(a: Tensor, log_bc: Tensor, bridge_ab: Tensor, which: Tensor | None) -> None:
     if a.ndim != 3:
         raise ValueError(f"a has shape {tuple(a.shape)}; needs [B, A, d]")
-    if log_bc.ndim != 2 or len(log_bc) != len(a) or log_bc.shape[1] == 0:
+    if which is not None and which.shape != a.shape[:1]:
+        raise ValueError(f"which has shape {tuple(which.shape)}; needs [B] with B = {len(a)}")
+    if log_bc.ndim != 2 or (which is None and len(log_bc) != len(a)) or log_bc.shape[1] == 0:
         raise ValueError(f"log_bc has shape {tuple(log_bc.shape)}; needs [B, M] with B = {len(a)}, M of at least 1")
     shapes = ((log_bc.shape[1], a.shape[2]), (len(a), log_bc.shape[1], a.shape[2]))
     if tuple(bridge_ab.shape) not in shapes:

@@ -157,11 +157,11 @@ class Policy:
         return actions
 
     def _logsumexp(self, encoded: Tensor, rows: Tensor, _texts: Sequence[str], _keys: Sequence[int]) -> Tensor:
-        return bridge_scores_per_row(encoded, self._goal_logits[rows], self._bridge, self.agent.critic_ab)
+        return bridge_scores_per_row(encoded, self._goal_logits, self._bridge, self.agent.critic_ab, which=rows)
 
     def _max(self, encoded: Tensor, rows: Tensor, _texts: Sequence[str], _keys: Sequence[int]) -> Tensor:
-        goal_logits, critic = self._goal_logits[rows], self.agent.critic_ab
-        return bridge_scores_per_row(encoded, goal_logits, self._bridge, critic, best_goal=True)
+        goal_logits, critic = self._goal_logits, self.agent.critic_ab
+        return bridge_scores_per_row(encoded, goal_logits, self._bridge, critic, which=rows, best_goal=True)
 
     def _direct(self, encoded: Tensor, rows: Tensor, _texts: Sequence[str], _keys: Sequence[int]) -> Tensor:
         return self.agent.critic_ab.paired(encoded, self._language[rows].unsqueeze(1))

@@ -257,3 +257,16 @@ def test_per_row_scores_hold_where_the_common_pivot_fails(kind: str, spread: flo
     logits = critic.paired(a.double().unsqueeze(2), goals.double())  # [20, 5, 300]
     wanted = torch.logsumexp(logits + log_bc.double().unsqueeze(1), dim=-1)
     torch.testing.assert_close(found.double(), wanted, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("best_goal", [False, True])
+def test_per_row_scores_of_shared_instructions(best_goal: bool) -> None:
+    generator = torch.Generator().manual_seed(0)
+    a, goals = torch.randn(20, 5, 8, generator=generator), torch.randn(300, 8, generator=generator)
+    log_bc, which = torch.randn(3, 300, generator=generator), torch.randint(3, (20,), generator=generator)
+    critic = Critic("neg_squared_l2", embedding_dim=8).requires_grad_(False)
+    found = bridge_scores_per_row(a, log_bc, goals, critic, which=which, best_goal=best_goal)
+    wanted = bridge_scores_per_row(a, log_bc[which], goals, critic, best_goal=best_goal)
+    torch.testing.assert_close(found, wanted)
+    with pytest.raises(ValueError, match="which has shape"):
+        bridge_scores_per_row(a, log_bc, goals, critic, which=which[:4])
