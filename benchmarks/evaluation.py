@@ -15,7 +15,7 @@ from configs.schema import EnvConfig
 from evaluation.rollouts import play
 from evaluation.worlds import candidates, make_world
 
-FOLDER, EPISODES, GOALS, DIRECTIONS, ONE_BY_ONE = "pretrained/fork_maze", 1000, 2000, 8, 40
+FOLDER, EPISODES, GOALS, DIRECTIONS, ONE_BY_ONE, REPEATS = "pretrained/fork_maze", 1000, 2000, 8, 20, 4
 
 
 def run() -> list[dict[str, Any]]:
@@ -28,10 +28,12 @@ def run() -> list[dict[str, Any]]:
     policy = agent.policy("logsumexp", goals, candidates(world, DIRECTIONS), average_noise=False)
     world.reset(seed=0)
     policy.goal_posterior([command.text for command in world.unwrapped.current_commands])  # type: ignore[attr-defined]
-    begin = time.perf_counter()
-    play(world, policy, seed=0)
-    batched = EPISODES / (time.perf_counter() - begin)
-    single = _one_by_one(policy, env.id)
+    batched = single = 0.0
+    for _ in range(REPEATS):  # in turns, so that both meet the same machine; the best of each
+        begin = time.perf_counter()
+        play(world, policy, seed=0)
+        batched = max(batched, EPISODES / (time.perf_counter() - begin))
+        single = max(single, _one_by_one(policy, env.id))
     return [
         {
             "name": f"evaluation, episodes/s ({EPISODES} fork episodes, M = {GOALS})",
@@ -46,6 +48,7 @@ def run() -> list[dict[str, Any]]:
 def _one_by_one(policy: Policy, env_id: str) -> float:
     """Episodes/s of the same policy in a single environment; its instructions have been read already."""
     world = gymnasium.make(env_id, phrasings="held_out")
+    policy.reset()
     begin = time.perf_counter()
     for episode in range(ONE_BY_ONE):
         observation, _ = world.reset(seed=episode)
