@@ -36,7 +36,7 @@ def run() -> list[dict[str, Any]]:
         single = max(single, _one_by_one(policy, env.id))
     return [
         {
-            "name": f"evaluation, episodes/s ({EPISODES} fork episodes, M = {GOALS})",
+            "name": f"evaluation, episodes/s ({EPISODES} on fork, M = {GOALS}, {torch.get_num_threads()} threads)",
             "value": batched,
             "unit": "/s",
             "bound": None,
