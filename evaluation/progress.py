@@ -9,7 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.text import Text
 from torch import Tensor
 
-SHOWN = {"loss": "loss", "goal/accuracy": "goals", "action/accuracy": "actions", "language/accuracy": "language"}
+SHOWN = {"loss": "loss", "goal/accuracy": "goal", "action/accuracy": "act", "language/accuracy": "text"}
 
 
 class _Rate(ProgressColumn):
@@ -23,16 +23,10 @@ class TrainingProgress:
     """A bar with loss, categorical accuracies, steps/s, time left and the last evaluation."""
 
     def __init__(self, steps: int, done: int) -> None:
-        columns = ("{task.description}", "{task.fields[figures]}", "{task.fields[evaluation]}")
-        self._bar = Progress(
-            TextColumn(columns[0]),
-            BarColumn(bar_width=20),
-            MofNCompleteColumn(),
-            _Rate(),
-            TimeRemainingColumn(),
-            *(TextColumn(column) for column in columns[1:]),
-        )
-        self._task = self._bar.add_task("training", total=steps, completed=done, figures="", evaluation="")
+        columns = (BarColumn(bar_width=10), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
+        self._bar = Progress(*columns, TextColumn("{task.fields[figures]}"))
+        self._task = self._bar.add_task("training", total=steps, completed=done, figures="")
+        self._learning = self._evaluation = ""
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -45,10 +39,15 @@ class TrainingProgress:
 
     def show(self, step: int, info: dict[str, Tensor]) -> None:
         """Moves the bar to `step` and shows the figures of `info`."""
-        figures = "  ".join(f"{name} {float(info[key]):.2f}" for key, name in SHOWN.items() if key in info)
-        self._bar.update(self._task, completed=step, figures=figures)
+        self._learning = "  ".join(f"{name} {float(info[key]):.2f}" for key, name in SHOWN.items() if key in info)
+        self._bar.update(self._task, completed=step)
+        self._write()
 
     def show_evaluation(self, metrics: dict[str, float]) -> None:
         """Shows the success and SPL of the last evaluation."""
-        text = f"success {metrics['success']:.2f}  SPL {metrics['spl']:.2f}"
-        self._bar.update(self._task, evaluation=text)
+        self._evaluation = f"success {metrics['success']:.2f}  SPL {metrics['spl']:.2f}"
+        self._write()
+
+    def _write(self) -> None:
+        # Two lines, so that all fits a terminal of 80 columns.
+        self._bar.update(self._task, figures=f"{self._learning}\n{self._evaluation}")
