@@ -2,6 +2,7 @@
 
     python train.py env=fork_maze seed=0 run_dir=runs/fork
     python train.py env=point_maze env.layout=my_maze.txt run_dir=runs/mine
+    python train.py env=babyai run_dir=runs/babyai                         # BabyAI: one agent for all levels
     python train.py env=fork_maze seed=0 run_dir=runs/fork resume=true     # goes on from the last checkpoint
     tensorboard --logdir runs
 
@@ -14,6 +15,7 @@ import signal
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,13 +30,14 @@ from configs.load import command_line
 from configs.run_folder import open_run, record
 from configs.schema import ConfigError, RunConfig
 from data import CaptionPairs, TrajectoryBuffer
-from data.collect import ACTIONS, BATCHES, BRIDGE_GOALS, LABELLED_GOALS, caption_goals, collect_trajectories, stream
+from data.collect import ACTIONS, BATCHES, BRIDGE_GOALS, LABELLED_GOALS, caption_goals, stream
 from encoders import TextEncoder
 from envs.phrasing import Split
 from evaluation.dashboard import Dashboard
 from evaluation.errors import EXPECTED, DivergedError
+from evaluation.opening import open_world
 from evaluation.progress import TrainingProgress
-from evaluation.worlds import candidates, make_world, resolve_device, surface, world_spec
+from evaluation.worlds import resolve_device
 
 RUN_FILES = (CHECKPOINT, "agent.safetensors", "config.json", "trajectories")
 ACTION_POOL = 8192
@@ -47,12 +50,12 @@ class Training:
     def __init__(self, config: RunConfig) -> None:
         self.config, self.folder = config, Path(config.run_dir)
         torch.set_flush_denormal(True)  # exp() of far goals gives denormals, which are ten times slower
-        self.world = make_world(config.env, 1)
-        self.identity = {"env": config.env.id, "layout": world_spec(self.world, config.env.id).fingerprint}
+        self.world = open_world(config.env, config.data.lexicon)
+        self.identity = {"env": config.env.id, "layout": self.world.spec.fingerprint}
         self.device = resolve_device(config.device)
         self.resuming = open_run(config, RUN_FILES)
         kept = self.folder / "layout.txt"
-        if self.resuming and kept.is_file() and kept.read_text() != surface(self.world).layout.to_text():
+        if self.resuming and kept.is_file() and kept.read_text() != self.world.layout_text:
             raise ConfigError(f"env.layout={config.env.layout}: has changed since {kept} was kept; use another run_dir")
         self.stop = False
 
@@ -84,23 +87,24 @@ class Training:
         self.stop = True
 
     def _write_record(self) -> None:
-        write_atomically(self.folder / "layout.txt", surface(self.world).layout.to_text().encode())
+        if self.world.layout_text:
+            write_atomically(self.folder / "layout.txt", self.world.layout_text.encode())
         write_json(self.folder / "run.json", record())
         write_json(self.folder / "config.json", asdict(self.config))  # last: from here on, the run can be resumed
 
     def _trajectories(self) -> TrajectoryBuffer:
         folder = self.folder / "trajectories"
         if not folder.is_dir():
-            collect_trajectories(surface(self.world), self.config.data, self.config.seed).save(folder)
+            self.world.collect(self.config.data, self.config.seed).save(folder)
         return TrajectoryBuffer.open(folder)
 
-    def _goals(self, buffer: TrajectoryBuffer, count: int, purpose: int) -> NDArray[np.float32]:
+    def _goals(self, buffer: TrajectoryBuffer, count: int, purpose: int) -> NDArray[Any]:
         """Draws [count, G] from the marginal of the goals that the state-action pair is trained with."""
         return buffer.sample_futures(stream(self.config.seed, purpose), count, self.config.train.discount).goals
 
     def _captions(self, buffer: TrajectoryBuffer) -> CaptionPairs:
         goals = self._goals(buffer, self.config.data.labelled_goals, LABELLED_GOALS)
-        return caption_goals(surface(self.world), goals, self._split, self.config.seed)
+        return caption_goals(self.world.captions, goals, self._split, self.config.seed)
 
     @property
     def _split(self) -> Split:
@@ -108,28 +112,26 @@ class Training:
 
     def _text(self) -> tuple[TextEncoder, NDArray[np.float32]]:
         """The frozen text encoder and its features [captions, T] of all texts that captions are made of."""
-        encoder, commands = self.config.encoder, surface(self.world).commands
+        encoder, captions = self.config.encoder, self.world.captions
         folder = Path(encoder.cache_dir or self.config.run_dir)
         if folder.exists() and not folder.is_dir():
             raise ConfigError(f"encoder.cache_dir={folder}: is a file; choose a folder")
-        text = text_encoder(encoder, folder / TEXT_CACHE, commands.labels)
-        return text, text.encode(commands.all_texts(self._split))
+        text = text_encoder(encoder, folder / TEXT_CACHE, captions.labels)
+        return text, text.encode(captions.all_texts(self._split))
 
     def _learner(self, buffer: TrajectoryBuffer, text: TextEncoder, features: NDArray[np.float32]) -> Learner:
         config = self.config
         torch.manual_seed(config.seed)
         agent = Agent(
-            world_spec(self.world, config.env.id),
+            self.world.spec,
             config.agent,
             config.policy,
             text,
             features.shape[1],
-            candidates(self.world, config.policy.candidate_actions),
+            self.world.candidates(config.policy.candidate_actions),
             self._goals(buffer, config.agent.bridge_goals, BRIDGE_GOALS),
         ).to(self.device)
-        space = self.world.single_action_space
-        space.seed(int(stream(config.seed, ACTIONS).integers(2**31)))
-        pool = np.stack([space.sample() for _ in range(ACTION_POOL)])  # [P, D]
+        pool = self.world.action_pool(ACTION_POOL, stream(config.seed, ACTIONS))  # [P, D]
         return Learner(agent, config.train, features, pool)
 
     def _learn(self, learner: Learner, buffer: TrajectoryBuffer, captions: CaptionPairs, dashboard: Dashboard) -> None:
@@ -137,7 +139,7 @@ class Training:
         with TrainingProgress(train.steps, learner.step) as progress:
             while learner.step < train.steps and not self.stop:
                 rng = stream(self.config.seed, BATCHES, learner.step)  # one stream a step: resuming needs no state
-                futures = buffer.sample_futures(rng, train.batch_size, train.discount)
+                futures = buffer.sample_futures(rng, train.batch_size, train.discount, train.group_size, train.nearby)
                 logs = _due(learner.step + 1, train.log_every, train.steps)
                 info = learner.update(futures, captions.sample(rng, train.batch_size), rng, detailed=logs)
                 evaluates = _due(learner.step, train.evaluate_every, train.steps)

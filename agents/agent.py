@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from agents.critics import Critic
 from agents.storage import CheckpointError, read_json, read_tensors, write_json, write_tensors
 from agents.world import CandidateActions, WorldSpec
-from configs.schema import AgentConfig, EncoderConfig, PolicyConfig
+from configs.schema import AgentConfig, ConfigError, EncoderConfig, PolicyConfig
 from encoders import (
     FourierFeatures,
     GoalEncoder,
@@ -27,12 +27,9 @@ from encoders import (
     TextHead,
     TextModelError,
 )
-
-if TYPE_CHECKING:
-    from agents.policies import Policy
+from encoders.grid import GridGoalEncoder, GridMeaningEncoder, GridStateActionEncoder, Rotary
 
 FORMAT = 1
-TEXT_HEAD_DEPTH = 2
 
 
 class Agent(nn.Module):
@@ -65,21 +62,39 @@ class Agent(nn.Module):
             text,
             text_dim,
         )
-        observed = FourierFeatures(world.observation_low, world.observation_high, config.frequencies)
-        goals = FourierFeatures(world.goal_low, world.goal_high, config.frequencies)
-        size = (config.width, config.depth, config.embedding_dim)
-        self.state_action_encoder = StateActionEncoder(observed, world.action_dim, *size)
-        self.goal_encoder = GoalEncoder(goals, *size)
+        self._build_encoders()
         self.language_head: nn.Module
         if isinstance(text, LabelEncoder):
             self.language_head = LabelHead(len(text.labels), config.embedding_dim)
         else:
-            self.language_head = TextHead(text_dim, config.width, TEXT_HEAD_DEPTH, config.embedding_dim)
+            self.language_head = TextHead(
+                text_dim, config.width, config.text_depth, config.embedding_dim, config.text_dropout
+            )
         self.critic_ab = Critic(config.critic, embedding_dim=config.embedding_dim)
-        self.critic_bc = Critic(config.critic, embedding_dim=config.embedding_dim)
+        self.critic_bc = Critic(config.language_critic or config.critic, embedding_dim=config.embedding_dim)
         self.register_buffer("candidate_actions", torch.as_tensor(candidates.actions))
         self.register_buffer("execution", torch.as_tensor(candidates.execution, dtype=torch.float32))
         self.register_buffer("bridge_goals", torch.as_tensor(bridge_goals))
+
+    def _build_encoders(self) -> None:
+        world, config = self.world, self.config
+        size = (config.width, config.depth, config.embedding_dim)
+        self.meaning_encoder: nn.Module | None = None  # None: the goal encoder serves both pairs
+        self.rotary: Rotary | None = None
+        if world.kind == "box":
+            observed = FourierFeatures(world.observation_low, world.observation_high, config.frequencies)
+            goals = FourierFeatures(world.goal_low, world.goal_high, config.frequencies)
+            self.state_action_encoder: nn.Module = StateActionEncoder(observed, world.action_dim, *size)
+            self.goal_encoder: nn.Module = GoalEncoder(goals, *size)
+            return
+        width, depth, dim = size
+        self.rotary = Rotary(dim) if config.rotary else None
+        both = dim * (1 + config.things)  # a part that meets places, and one that meets meanings
+        self.state_action_encoder = GridStateActionEncoder(
+            world.action_dim, width, depth, both, not config.rotary, config.things
+        )
+        self.goal_encoder = GridGoalEncoder(*size, not config.rotary)
+        self.meaning_encoder = GridMeaningEncoder(width // 4, dim)
 
     @property
     def device(self) -> torch.device:
@@ -89,12 +104,29 @@ class Agent(nn.Module):
     def encode_state_actions(self, states: Tensor, actions: Tensor) -> Tensor:
         """phi_A: states [..., S], actions [..., D] to [..., d]."""
         output: Tensor = self.state_action_encoder(states, actions)
-        return output
+        return output if self.rotary is None else self.rotary.turn(output, states)
 
     def encode_goals(self, goals: Tensor) -> Tensor:
-        """phi_B: goals [..., G] to [..., d]; both pairs share it."""
+        """phi_B towards state-actions: goals [..., G] to [..., d], or [..., 2 d] in grids with `AgentConfig.things`."""
         output: Tensor = self.goal_encoder(goals)
+        if self.rotary is not None:
+            output = self.rotary.turn(output, goals)
+        if self.meaning_encoder is not None and self.config.things:
+            output = torch.cat([output, self.meaning_encoder(goals)], dim=-1)
         return output
+
+    def encode_meanings(self, goals: Tensor) -> Tensor:
+        """phi_B towards language: goals [..., G] to [..., d]; where both pairs share one tower, the same as goals'."""
+        output: Tensor = (self.meaning_encoder or self.goal_encoder)(goals)
+        return output
+
+    def meets_language(self, a: Tensor) -> Tensor:
+        """The part of phi_A [..., d or 2 d] that may be compared with language, [..., d]; ConfigError without one."""
+        if self.meaning_encoder is not None and not self.config.things:
+            raise ConfigError(
+                "policy.name=direct: in grids needs an agent trained with agent.things=true; logsumexp would do"
+            )
+        return a[..., -self.config.embedding_dim :]
 
     def encode_language(self, features: Tensor) -> Tensor:
         """phi_C from frozen text features: [..., T] to [..., d]."""
@@ -114,14 +146,21 @@ class Agent(nn.Module):
         average_noise: bool | None = None,
         escape: bool | None = None,
         seed: int = 0,
-    ) -> Policy:
-        """A way to act: "logsumexp", "direct", "max" or "sample"; without a name, the one the agent was trained for.
+    ) -> Any:
+        """A way to act: "logsumexp", "planned", "direct", "max" or "sample"; without a name, what it was trained for.
+
+        A `Policy`, or where layouts differ a `ScenePolicy`, which reads its goals off each observation.
 
         goals: [M, G] bridge goals instead of those stored. candidates: actions instead of those stored.
         average_noise, escape: see `PolicyConfig`. seed: of the "sample" policy's goals.
         """
         from agents.policies import Policy  # policies need agents, not the other way round
+        from agents.scenes import ScenePolicy
 
+        if self.world.kind == "grid":
+            if goals is not None or candidates is not None or average_noise:
+                raise ConfigError("goals, candidates, average_noise: are read off each grid; leave them out")
+            return ScenePolicy(self, name or self.policy_config.name, escape, seed)
         return Policy(self, name or self.policy_config.name, goals, candidates, average_noise, escape, seed)
 
     def observation_extent(self) -> Tensor:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from agents.agent import Agent
@@ -75,10 +76,11 @@ class Learner:
         agent, config = self.agent, self.config
         weighed = torch.cat([batch.actions.unsqueeze(1), batch.other_actions], dim=1)  # [B, 1 + K, D]
         a = agent.encode_state_actions(batch.states.unsqueeze(1), weighed)  # [B, 1 + K, d]
-        b, b_caption = agent.encode_goals(torch.cat([batch.goals, batch.caption_goals])).chunk(2)  # [B, d] each
+        b, b_caption = self._encode_goals(batch)  # [B, d] each
         c = agent.encode_language(self._texts[batch.captions])  # [B, d]
         penalty = config.logsumexp_penalty
-        goal_logits, text_logits = agent.critic_ab(a[:, 0], b), agent.critic_bc(b_caption, c)  # [B, B] each
+        goal_logits = agent.critic_ab(self._grouped(a[:, 0]), self._grouped(b))  # [B, B], or [R, n, n] in R groups of n
+        text_logits = agent.critic_bc(b_caption, c)  # [B, B]
         goal_loss, goal_info = info_nce(goal_logits, logsumexp_penalty=penalty, detailed=detailed)
         text_loss, text_info = info_nce(text_logits, batch.duplicates, config.duplicates, penalty, detailed)
         loss = goal_loss + config.caption_weight * text_loss
@@ -91,28 +93,53 @@ class Learner:
         info |= {"goal/loss": goal_loss.detach(), "language/loss": text_loss.detach(), "loss": loss.detach()}
         return loss, info
 
+    def _encode_goals(self, batch: TensorBatch) -> tuple[Tensor, Tensor]:
+        """Goals towards state-actions and captioned ones towards language, [B, d] each."""
+        agent = self.agent
+        if agent.meaning_encoder is not None:
+            return agent.encode_goals(batch.goals), agent.encode_meanings(batch.caption_goals)
+        b, b_caption = agent.encode_goals(torch.cat([batch.goals, batch.caption_goals])).chunk(2)  # one pass is quicker
+        return b, b_caption
+
+    def _grouped(self, rows: Tensor) -> Tensor:
+        """[B, d], or [R, n, d] where goals are compared within groups of n."""
+        size = self.config.group_size
+        return rows.view(-1, size, rows.shape[-1]) if size else rows
+
     def tensors(self, futures: Any, captions: Any, rng: np.random.Generator) -> TensorBatch:
         """A `FutureBatch` and a `CaptionBatch` on the agent's device; rng draws the other actions."""
-        picked = rng.integers(len(self._action_pool), size=(len(futures.states), self.config.action_negatives))
 
         def put(array: NDArray[Any]) -> Tensor:
             return torch.as_tensor(array, device=self.agent.device)
 
+        actions = put(futures.actions)
         return TensorBatch(
             put(futures.states),
-            put(futures.actions),
+            actions,
             put(futures.goals),
-            self._action_pool[put(picked)],
+            self._other_actions(actions, rng),
             put(captions.goals),
             put(captions.texts),
             put(captions.duplicates),
         )
+
+    def _other_actions(self, actions: Tensor, rng: np.random.Generator) -> Tensor:
+        """[B, K, D] to contrast with the actions taken: draws, or every other one where there are few, at most K."""
+        count = self.config.action_negatives
+        if self.agent.world.discrete and count:
+            shifts = torch.arange(1, min(count, actions.shape[1] - 1) + 1, device=actions.device)  # [K]
+            which = (actions.argmax(dim=1, keepdim=True) + shifts) % actions.shape[1]  # [B, K]
+            return functional.one_hot(which, actions.shape[1]).to(actions.dtype)
+        picked = torch.as_tensor(rng.integers(len(self._action_pool), size=(len(actions), count)))
+        return self._action_pool[picked.to(actions.device)]
 
     def update(self, futures: Any, captions: Any, rng: np.random.Generator, detailed: bool = True) -> dict[str, Tensor]:
         """One gradient step on a `FutureBatch` and a `CaptionBatch`; rng draws the other actions.
 
         Returns what to log: the losses, and where `detailed` the accuracies and logits too.
         """
+        if self.agent.config.text_dropout > 0:  # torch's own generator is drawn from: a resumed run must meet the same
+            torch.manual_seed(int(rng.integers(2**62)))
         rate = self.learning_rate()
         for group in self.optimizer.param_groups:
             group["lr"] = rate

@@ -18,7 +18,8 @@ def info_nce(
 ) -> tuple[Tensor, Info]:
     """Symmetric InfoNCE over a batch: the mean of the cross-entropies along rows and along columns.
 
-    logits: [B, B], entry (i, j) the critic's score of anchor i and candidate j; positives on the diagonal.
+    logits: [..., B, B], entry (i, j) the critic's score of anchor i and candidate j; positives on the diagonal. Leading
+    axes are batches apart, whose candidates are not compared with each other's.
     duplicates: [B, B] bool, pairs off the diagonal that are true as well (a caption that fits another goal).
     treat: what becomes of them. "positives": each row's and column's target is spread evenly over its true pairs,
     which is InfoNCE's own expectation over which of them was drawn, without that draw's variance. "masked": they are
@@ -28,17 +29,17 @@ def info_nce(
     separately, its column), mean logits of true pairs and of the others.
     Source: van den Oord et al. 2018, Eq. 4; the symmetric form is that of Radford et al. 2021.
     """
-    size = len(logits)
+    size = logits.shape[-1]
     diagonal = torch.eye(size, dtype=torch.bool, device=logits.device)  # [B, B]
     true = diagonal if duplicates is None else duplicates | diagonal  # [B, B]
     kept = logits.masked_fill(true & ~diagonal, -torch.inf) if duplicates is not None and treat == "masked" else logits
-    rows, columns = kept.logsumexp(dim=1), kept.logsumexp(dim=0)  # [B] each
+    rows, columns = kept.logsumexp(dim=-1), kept.logsumexp(dim=-2)  # [..., B] each
     if duplicates is not None and treat == "positives":
         share = true.to(logits.dtype)  # [B, B]
-        share = share / share.sum(dim=1, keepdim=True) + share / share.sum(dim=0, keepdim=True)
-        positives = (logits * share).sum() / (2 * size)
+        share = share / share.sum(dim=-1, keepdim=True) + share / share.sum(dim=-2, keepdim=True)
+        positives = (logits * share).sum() * (size / (2 * logits.numel()))
     else:
-        positives = logits.diagonal().mean()
+        positives = logits.diagonal(dim1=-2, dim2=-1).mean()
     loss = (rows.mean() + columns.mean()) / 2 - positives
     if logsumexp_penalty > 0:
         loss = loss + logsumexp_penalty * rows.square().mean()
@@ -46,10 +47,11 @@ def info_nce(
 
 
 def _pair_info(logits: Tensor, true: Tensor) -> Info:
-    best = logits.masked_fill(~true, -torch.inf)  # [B, B]
+    true = true.expand_as(logits)  # [..., B, B]
+    best = logits.masked_fill(~true, -torch.inf)  # [..., B, B]
     return {
-        "accuracy": (best.amax(dim=1) >= logits.amax(dim=1)).float().mean(),
-        "accuracy_columns": (best.amax(dim=0) >= logits.amax(dim=0)).float().mean(),
+        "accuracy": (best.amax(dim=-1) >= logits.amax(dim=-1)).float().mean(),
+        "accuracy_columns": (best.amax(dim=-2) >= logits.amax(dim=-2)).float().mean(),
         "positive_logits": logits[true].mean(),
         "negative_logits": logits.masked_fill(true, 0).sum() / (~true).sum().clamp(min=1),
     }

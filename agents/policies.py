@@ -44,6 +44,8 @@ class Policy:
     ) -> None:
         if name not in POLICIES:
             raise ConfigError(f"policy.name={name}: must be one of {', '.join(POLICIES)}")
+        if name not in _ESTIMATORS:
+            raise ConfigError(f"policy.name={name}: is for grids; one of {', '.join(_ESTIMATORS)} would do")
         self.agent, self.name = agent, name
         self.goals = agent.bridge_goals  # [M, G]
         if goals is not None:

@@ -14,7 +14,9 @@ class WorldSpec:
 
     env_id: Gymnasium id. fingerprint: tells two layouts of one id apart.
     observation_low, observation_high: bounds of each observed coordinate; goal_low, goal_high: of each goal's.
-    action_dim: length of an action vector.
+    action_dim: length of an action vector. kind: how observations and goals are read: "box" (vectors of coordinates) or
+    "grid" (a grid and a pose, of which `encoders.grid` makes situations; goals are situations too).
+    discrete: actions are numbers below action_dim, for which vectors with a single one stand.
     """
 
     env_id: str
@@ -24,6 +26,8 @@ class WorldSpec:
     goal_low: tuple[float, ...]
     goal_high: tuple[float, ...]
     action_dim: int
+    kind: str = "box"
+    discrete: bool = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,10 +13,13 @@ from dataclasses import dataclass, field
 
 CRITICS = ("neg_squared_l2", "neg_l2", "dot", "cosine")
 ENCODERS = ("sentence", "label")
-DATA_KINDS = ("expert", "random")
-POLICIES = ("logsumexp", "direct", "max", "sample")
+DATA_KINDS = ("expert", "random", "mixed")
+POLICIES = ("logsumexp", "planned", "direct", "max", "sample")
+VIEWS = ("full", "partial")
+OBJECTIVES = ("bridge", "end_to_end")
 DUPLICATES = ("positives", "masked", "negatives")
 DEVICES = ("auto", "cpu", "cuda", "mps")
+BABYAI = "goalbridge/BabyAI"  # stands for a family of levels where a Gymnasium id is asked for
 
 
 class ConfigError(ValueError):
@@ -56,18 +59,25 @@ def _device(value: str) -> None:
 class EnvConfig:
     """The world.
 
-    id: Gymnasium id. layout: a named layout, a text file ('#' wall, '.' free), or empty for the id's own.
+    id: Gymnasium id, or "goalbridge/BabyAI" for a family of levels.
+    In mazes: layout: a named layout, a text file ('#' wall, '.' free), or empty for the id's own.
     action_noise_degrees: standard deviation of the Gaussian noise on the executed direction, in degrees.
-    max_episode_steps: steps after which an episode is truncated.
+    max_episode_steps: steps after which an episode is truncated (BabyAI's levels have their own).
+    In BabyAI: levels: those from which training draws layouts. view: "full" (the whole grid) or "partial" (a map of
+    what the 7 x 7 view has shown). held_out: never show the nine colour-object pairs that are kept for testing.
     """
 
     id: str
     layout: str = ""
     action_noise_degrees: float = 20.0
     max_episode_steps: int = 100
+    levels: tuple[str, ...] = ()
+    view: str = "full"
+    held_out: bool = True
 
     def __post_init__(self) -> None:
         _require(bool(self.id), "env.id", repr(self.id), "must be a Gymnasium id such as goalbridge/ForkMaze-v0")
+        _one_of("env.view", self.view, VIEWS)
         _at_least(0, env__action_noise_degrees=self.action_noise_degrees)
         _at_least(1, env__max_episode_steps=self.max_episode_steps)
 
@@ -76,9 +86,10 @@ class EnvConfig:
 class DataConfig:
     """Where trajectories and captions come from.
 
-    kind: "expert" (noisy shortest paths between random cells) or "random" (random walks).
-    trajectories: how many. noise_degrees: the expert's angle noise. walk_length: steps of a random walk.
-    labelled_goals: how many goals are captioned, one caption each.
+    kind: "expert" (shortest paths between random places; noisy in mazes), "random" (random walks) or "mixed" (half of
+    each). trajectories: how many. noise_degrees: the expert's angle noise. walk_length: steps of a random walk.
+    labelled_goals: how many goals are captioned, one caption each. layouts: how many the trajectories are spread over,
+    where a world has many. lexicon: colour words learnt beside each colour's own name, in BabyAI.
     """
 
     kind: str = "expert"
@@ -86,9 +97,13 @@ class DataConfig:
     noise_degrees: float = 10.0
     walk_length: int = 64
     labelled_goals: int = 100_000
+    layouts: int = 1
+    lexicon: int = 0
 
     def __post_init__(self) -> None:
         _one_of("data.kind", self.kind, DATA_KINDS)
+        _at_least(1, data__layouts=self.layouts)
+        _at_least(0, data__lexicon=self.lexicon)
         _at_least(1, data__trajectories=self.trajectories, data__walk_length=self.walk_length)
         _at_least(1, data__labelled_goals=self.labelled_goals)
         _at_least(0, data__noise_degrees=self.noise_degrees)
@@ -117,23 +132,36 @@ class EncoderConfig:
 class AgentConfig:
     """The networks: both critics share one goal encoder.
 
-    critic: similarity of two representations, times a learned inverse temperature per pair.
+    critic, language_critic: similarity of two representations of state-actions and goals, of goals and language (the
+    same if empty); times a learned inverse temperature each. "dot" lets what a text does not speak of drop out.
     embedding_dim: size of every representation. width, depth: hidden units and hidden layers of each tower.
     frequencies: Fourier features sin, cos(2 pi k x) of coordinates scaled to [-1, 1].
     bridge_goals: M, the goals stored with the agent that LogSumExp sums over.
+    text_depth: hidden layers over the frozen text features; text_dropout: share of those features left out in training.
+    In grids: rotary: whether position enters by rotating representations, so that critics see displacements (otherwise
+    as Fourier features). things: state-actions also see the types and colours around them, and share a part of their
+    representation with language; what "direct" and the end-to-end rival need.
     """
 
     critic: str = "neg_squared_l2"
+    language_critic: str = ""
     embedding_dim: int = 64
     width: int = 128
     depth: int = 3
     frequencies: tuple[float, ...] = (0.25, 0.5, 1.0, 2.0, 4.0)
     bridge_goals: int = 5000
+    text_depth: int = 2
+    text_dropout: float = 0.0
+    rotary: bool = True
+    things: bool = False
 
     def __post_init__(self) -> None:
         _one_of("agent.critic", self.critic, CRITICS)
+        _one_of("agent.language_critic", self.language_critic or self.critic, CRITICS)
         _at_least(1, agent__embedding_dim=self.embedding_dim, agent__width=self.width, agent__depth=self.depth)
         _at_least(1, agent__bridge_goals=self.bridge_goals)
+        _at_least(0, agent__text_depth=self.text_depth)
+        _require(0 <= self.text_dropout < 1, "agent.text_dropout", self.text_dropout, "must be at least 0, below 1")
         _positive(**{f"agent__frequencies__{i}": k for i, k in enumerate(self.frequencies)})
 
 
@@ -146,6 +174,9 @@ class TrainConfig:
     discount: a future goal lies Geometric(1 - discount) steps ahead. ema: decay of the averaged weights that act.
     action_negatives: random actions contrasted with the true one at each (state, goal); action_weight: their loss's
     weight. caption_weight: weight of the goal-language loss. logsumexp_penalty: weight of the squared log-partition.
+    objective: "bridge" (both contrastive pairs), or "end_to_end" (a rival: state-actions against captions of what they
+    led to, which "bridge" never shows together). group_size: goals are compared only within a layout, in groups of so
+    many (0: all with all); nearby: the share of a group from trajectories that start close together.
     duplicates: what becomes of captions that are true of another goal of the batch: "positives" of it too, "masked"
     (left out) or "negatives" (plain InfoNCE).
     log_every, evaluate_every, checkpoint_every: steps between scalars, rollouts and checkpoints (0: never / only at
@@ -165,6 +196,9 @@ class TrainConfig:
     caption_weight: float = 1.0
     logsumexp_penalty: float = 0.0
     duplicates: str = "positives"
+    objective: str = "bridge"
+    group_size: int = 0
+    nearby: float = 0.0
     log_every: int = 20
     evaluate_every: int = 400
     evaluation_episodes: int = 40
@@ -186,6 +220,11 @@ class TrainConfig:
         )
         _at_least(1, train__evaluation_episodes=self.evaluation_episodes)
         _one_of("train.duplicates", self.duplicates, DUPLICATES)
+        _one_of("train.objective", self.objective, OBJECTIVES)
+        _at_least(0, train__group_size=self.group_size)
+        divides = self.group_size == 0 or (self.group_size > 1 and self.batch_size % self.group_size == 0)
+        _require(divides, "train.group_size", self.group_size, f"must divide train.batch_size={self.batch_size}")
+        _require(0 <= self.nearby <= 1, "train.nearby", self.nearby, "must be between 0 and 1")
         for name, value in (("discount", self.discount), ("ema", self.ema), ("warmup", self.warmup)):
             _require(0 <= value < 1, f"train.{name}", value, "must be at least 0 and below 1")
         _require(self.discount > 0, "train.discount", self.discount, "must be above 0")
@@ -197,16 +236,24 @@ class PolicyConfig:
 
     name: the estimator. candidate_actions: how many actions it weighs (directions, in the mazes).
     average_noise: weigh an action by what the actuator makes of it, averaging exp(score) over the known noise.
-    escape: after an action that changed nothing, bar it and its like for four steps.
+    escape: after an action that changed nothing, bar it and its like for four steps (in grids: there, for good).
+    hop_share, hop_discount, sweeps: of "planned", see `agents.planning`: how likely a hop must be beside the likeliest,
+    what each costs, and how often values are handed on at most.
     """
 
     name: str = "logsumexp"
     candidate_actions: int = 32
     average_noise: bool = True
     escape: bool = True
+    hop_share: float = 0.7
+    hop_discount: float = 0.7
+    sweeps: int = 400
 
     def __post_init__(self) -> None:
         _one_of("policy.name", self.name, POLICIES)
+        _at_least(1, policy__sweeps=self.sweeps)
+        for name, value in (("hop_share", self.hop_share), ("hop_discount", self.hop_discount)):
+            _require(0 < value < 1, f"policy.{name}", value, "must be above 0 and below 1")
         _at_least(2, policy__candidate_actions=self.candidate_actions)
 
 
@@ -233,28 +280,43 @@ class RunConfig:
         _require(bool(self.run_dir), "run_dir", repr(self.run_dir), "must be a folder, such as runs/fork")
         _require(0 <= self.seed < 2**32, "seed", self.seed, "must be at least 0 and below 2**32")
         _device(self.device)
+        if self.env.id != BABYAI:  # refused here, before anything is written
+            _require(
+                self.data.kind != "mixed", "data.kind", "mixed", "is for BabyAI; in mazes expert or random would do"
+            )
+            _require(
+                self.train.group_size == 0, "train.group_size", self.train.group_size, "must be 0 in a single maze"
+            )
+            _require(self.policy.name != "planned", "policy.name", "planned", "is for BabyAI; logsumexp would do")
 
 
-ESTIMATORS = (*POLICIES, "expert", "limit", "random")
+ESTIMATORS = (*POLICIES, "expert", "limit", "bot", "random")
 
 
 @dataclass(frozen=True)
 class EvaluateConfig:
     """An evaluation of the agent in run_dir.
 
-    episodes: how many, each estimator on the same starts, commands and noise. seed: of those; training never uses it.
-    instruction: follow these words instead of drawn commands. phrasings: wordings of the drawn commands, "held_out"
-    (never trained on) or "train". estimators: the policies to compare, and "expert" (shortest paths), "limit" (knows
-    maze, command and noise) and "random". candidate_actions, average_noise, escape, bridge_goals: how the
-    agent acts, where other than it was trained for. rollouts: episodes drawn as GIFs.
+    episodes: how many (None: 1000; in BabyAI 100 of each level), each estimator on the same starts, commands and noise.
+    seed: of those; training never uses it. instruction: follow these words instead of drawn commands.
+    estimators: the policies to compare, and "random", in mazes "expert" (shortest paths) and "limit" (knows maze,
+    command and noise), in BabyAI "bot" (minigrid's own, which sees 7 x 7 cells); empty: this world's own choice.
+    escape: whether the agent bars actions that changed nothing, where other than it was trained for. rollouts:
+    episodes drawn as GIFs; in BabyAI spread over the levels.
+    In mazes: phrasings: wordings of the drawn commands, "held_out" (never trained on) or "train". candidate_actions,
+    average_noise, bridge_goals: how the agent acts, where other than it was trained for.
+    In BabyAI: levels: those to be played; empty: all that are solved by going somewhere. view: "full" or "partial",
+    where other than it was trained for.
     """
 
     run_dir: str
-    episodes: int = 1000
+    episodes: int | None = None
     seed: int = 1_000_000
     instruction: str | None = None
     phrasings: str = "held_out"
-    estimators: tuple[str, ...] = ("logsumexp", "direct", "max", "sample", "limit", "random")
+    estimators: tuple[str, ...] = ()
+    levels: tuple[str, ...] = ()
+    view: str | None = None
     candidate_actions: int | None = None
     average_noise: bool | None = None
     escape: bool | None = None
@@ -264,10 +326,12 @@ class EvaluateConfig:
 
     def __post_init__(self) -> None:
         _require(bool(self.run_dir), "run_dir", repr(self.run_dir), "must be a folder that train.py wrote")
-        _at_least(1, episodes=self.episodes)
+        if self.episodes is not None:
+            _at_least(1, episodes=self.episodes)
         _at_least(0, rollouts=self.rollouts, seed=self.seed)
         _one_of("phrasings", self.phrasings, ("held_out", "train"))
-        _require(len(self.estimators) > 0, "estimators", list(self.estimators), "needs at least one name")
+        if self.view is not None:
+            _one_of("view", self.view, VIEWS)
         for name in self.estimators:
             _one_of("estimators", name, ESTIMATORS)
         if self.candidate_actions is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ class CaptionBatch:
     duplicates: [B, B] bool, entry (i, j) true where caption j is true of goal i as well (the diagonal included).
     """
 
-    goals: NDArray[np.float32]
+    goals: NDArray[Any]
     texts: NDArray[np.int64]
     duplicates: NDArray[np.bool_]
 
@@ -32,7 +33,7 @@ class CaptionPairs:
     (-1 pads); label[n] is among true_labels[n]. Raises DatasetError where sizes disagree.
     """
 
-    goals: NDArray[np.float32]
+    goals: NDArray[Any]
     texts: Sequence[str]
     text: NDArray[np.int64]
     label: NDArray[np.int64]

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from configs.schema import DataConfig
+from configs.schema import ConfigError, DataConfig
 from data.captions import CaptionPairs
 from data.trajectories import TrajectoryBuffer
-from envs.commands import MazeCommands
+from encoders.grid import situations
+from envs.babyai.explore import explore
+from envs.babyai.layouts import Layouts
+from envs.babyai.simulator import ACTIONS as GRID_ACTIONS
 from envs.expert import collect_expert, collect_random
 from envs.layouts import Layout
 from envs.phrasing import Split
 
 # Independent streams of random numbers from one seed: a change in one draw leaves the others as they were.
-TRAJECTORIES, CAPTIONS, LABELLED_GOALS, BRIDGE_GOALS, ACTIONS, BATCHES = range(6)
+TRAJECTORIES, CAPTIONS, LABELLED_GOALS, BRIDGE_GOALS, ACTIONS, BATCHES, LAYOUTS = range(7)
+_SCRIPTED = {"random": 0.0, "mixed": 0.5, "expert": 1.0}
 
 
 def stream(seed: int, *key: int) -> np.random.Generator:
@@ -24,36 +28,66 @@ def stream(seed: int, *key: int) -> np.random.Generator:
     return np.random.default_rng([seed, *key])
 
 
-class CaptionedWorld(Protocol):
-    """What collecting asks of a world."""
+class Captions(Protocol):
+    """What is true of goals, and in which words it is said."""
 
     @property
-    def layout(self) -> Layout:
-        """The maze."""
+    def labels(self) -> tuple[str, ...]:
+        """What can be said, apart from its wording."""
 
-    @property
-    def commands(self) -> MazeCommands:
-        """Its commands and their wordings."""
+    def true_labels(self, goals: NDArray[Any]) -> NDArray[np.int64]:
+        """All that is true of each goal [N, G], [N, T]; -1 pads."""
+
+    def phrasings(self, label: int, split: Split) -> tuple[str, ...]:
+        """The wordings of a label."""
+
+    def all_texts(self, split: Split) -> tuple[str, ...]:
+        """The wordings of all labels, one label after the other."""
 
 
-def collect_trajectories(world: CaptionedWorld, config: DataConfig, seed: int) -> TrajectoryBuffer:
+def collect_maze(layout: Layout, config: DataConfig, seed: int) -> TrajectoryBuffer:
     """Trajectories of the noisy expert or of a random walk; the same for the same seed. No instruction is involved."""
     draw = int(stream(seed, TRAJECTORIES).integers(2**31))
     if config.kind == "expert":
-        flat = collect_expert(world.layout, config.trajectories, draw, config.noise_degrees)
+        flat = collect_expert(layout, config.trajectories, draw, config.noise_degrees)
+    elif config.kind == "random":
+        flat = collect_random(layout, config.trajectories, config.walk_length, draw)
     else:
-        flat = collect_random(world.layout, config.trajectories, config.walk_length, draw)
+        raise ConfigError(f"data.kind={config.kind}: is for grids; in mazes expert or random would do")
     observations, actions, lengths = flat
     return TrajectoryBuffer(observations, observations, actions, lengths)
 
 
-def caption_goals(world: CaptionedWorld, goals: NDArray[np.float32], split: Split, seed: int) -> CaptionPairs:
-    """One caption for each goal [N, G]: a thing that is true of it, in a wording of `split`, both at random."""
+def collect_grids(layouts: Layouts, config: DataConfig, seed: int) -> TrajectoryBuffer:
+    """Random play and walks to random poses in many layouts, as situations; the same for the same seed."""
+    per_layout = max(1, config.trajectories // len(layouts))
+    found = explore(
+        layouts,
+        per_layout,
+        config.walk_length,
+        _SCRIPTED[config.kind],
+        stream(seed, TRAJECTORIES),
+        lambda batch: situations(batch.grids, batch.poses, batch.sizes),
+    )
+    count, length = found.actions.shape
+    seen = found.recorded.reshape(count * (length + 1), -1)  # [N (T + 1), S]
+    actions = np.eye(len(GRID_ACTIONS), dtype=np.float32)[found.actions.reshape(-1)]  # [N T, A]
+    places = found.recorded[:, 0, :2].astype(np.float32)  # [N, 2]
+    return TrajectoryBuffer(seen, seen, actions, np.full(count, length, np.int64), found.layout, places)
+
+
+def caption_goals(captions: Captions, goals: NDArray[Any], split: Split, seed: int) -> CaptionPairs:
+    """One caption for each goal [N, G]: a thing that is true of it, in a wording of `split`, both at random.
+
+    Goals of which nothing can be said are left out.
+    """
     rng = stream(seed, CAPTIONS)
-    commands = world.commands
-    phrasings = [commands.phrasings(label, split) for label in range(len(commands.labels))]
+    phrasings = [captions.phrasings(label, split) for label in range(len(captions.labels))]
     first = np.concatenate([[0], np.cumsum([len(texts) for texts in phrasings])])  # [labels + 1]
-    true_labels = commands.true_labels(goals)  # [N, T]
-    label = true_labels[np.arange(len(goals)), rng.integers(true_labels.shape[1], size=len(goals))]  # [N]
+    true_labels = captions.true_labels(goals)  # [N, T]
+    sayable = (true_labels >= 0).any(axis=1)  # [N]
+    goals, true_labels = goals[sayable], true_labels[sayable]
+    choices = (true_labels >= 0).sum(axis=1)  # [N]; padding comes last
+    label = true_labels[np.arange(len(goals)), rng.integers(choices)]  # [N]
     text = first[label] + rng.integers(first[label + 1] - first[label])  # [N]
     return CaptionPairs(goals, [text for texts in phrasings for text in texts], text, label, true_labels)

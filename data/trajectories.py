@@ -12,7 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-FIELDS = ("observations", "goals", "actions", "lengths")
+from data.groups import Groups
+
+FIELDS = ("observations", "goals", "actions", "lengths", "groups", "places")
+_OPTIONAL = ("goals", "groups", "places")
 
 
 class DatasetError(ValueError):
@@ -23,24 +26,28 @@ class DatasetError(ValueError):
 class FutureBatch:
     """Positives of the state-action/goal pair: states [B, S], actions [B, D], goals reached later [B, G]."""
 
-    states: NDArray[np.float32]
+    states: NDArray[Any]
     actions: NDArray[np.float32]
-    goals: NDArray[np.float32]
+    goals: NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)
 class TrajectoryBuffer:
     """N trajectories in flat arrays; trajectory n has lengths[n] actions and one more observation than that.
 
-    observations: [sum(lengths + 1), S]. goals: [sum(lengths + 1), G], the goal that each observation achieves.
-    actions: [sum(lengths), D]. lengths: [N], each at least 1. The arrays may be memory-mapped.
+    observations: [sum(lengths + 1), S]. goals: [sum(lengths + 1), G], the goal that each observation achieves; the
+    very array of observations where they are the same. actions: [sum(lengths), D]. lengths: [N], each at least 1.
+    groups: [N], which layout each trajectory is from, where there are several; places: [N, P], where it starts in it.
+    The arrays may be memory-mapped.
     Raises DatasetError where sizes disagree, a trajectory is empty or a value is not finite.
     """
 
-    observations: NDArray[np.float32]
-    goals: NDArray[np.float32]
+    observations: NDArray[Any]
+    goals: NDArray[Any]
     actions: NDArray[np.float32]
     lengths: NDArray[np.int64]
+    groups: NDArray[np.int64] | None = None
+    places: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         if self.lengths.ndim != 1 or self.lengths.size == 0 or self.lengths.min() < 1:
@@ -50,8 +57,12 @@ class TrajectoryBuffer:
             array = getattr(self, name)
             if array.ndim != 2 or len(array) != rows:
                 raise DatasetError(f"{name}: has shape {array.shape}, but lengths ask for {rows} rows of vectors")
-            if not np.isfinite(array).all():
+            if array.dtype.kind == "f" and not np.isfinite(array).all():
                 raise DatasetError(f"{name}: row {int(np.argwhere(~np.isfinite(array))[0, 0])} is not finite")
+        for name in ("groups", "places"):
+            array = getattr(self, name)
+            if array is not None and len(array) != self.lengths.size:
+                raise DatasetError(f"{name}: has {len(array)} entries for {self.lengths.size} trajectories")
 
     @property
     def transitions(self) -> int:
@@ -66,15 +77,30 @@ class TrajectoryBuffer:
     def _trajectory(self) -> NDArray[np.int32]:
         return np.repeat(np.arange(self.lengths.size, dtype=np.int32), self.lengths)  # [transitions]
 
-    def sample_futures(self, rng: np.random.Generator, batch_size: int, discount: float) -> FutureBatch:
+    @cached_property
+    def _groups(self) -> Groups:
+        if self.groups is None:
+            raise DatasetError("groups: are missing; train.group_size=0 would compare goals of all layouts")
+        return Groups.of(self.groups, self.places)
+
+    def sample_futures(
+        self, rng: np.random.Generator, batch_size: int, discount: float, group_size: int = 0, nearby: float = 0.0
+    ) -> FutureBatch:
         """Transitions drawn uniformly, each with a goal Geometric(1 - discount) steps ahead in its trajectory.
 
         The offset is at least 1 and its distribution is cut at the trajectory's end and renormalised (inverse
         transform), so that every draw is a true future. Same rng state, same batch.
+        group_size: each run of so many rows comes from one group (layout), a share `nearby` of them from trajectories
+        that start close together; 0 to draw from all alike. DatasetError where there are no groups.
         """
-        transition = rng.integers(self.transitions, size=batch_size)  # [B]
-        trajectory = self._trajectory[transition]  # [B]
-        step = transition - self._first_action[trajectory]  # [B]
+        if group_size:
+            trajectory = self._groups.draw(rng, batch_size, group_size, nearby)  # [B]
+            step = (rng.random(batch_size) * self.lengths[trajectory]).astype(np.int64)  # [B]
+            transition: NDArray[np.int64] = self._first_action[trajectory] + step
+        else:
+            transition = rng.integers(self.transitions, size=batch_size)  # [B]
+            trajectory = self._trajectory[transition].astype(np.int64)  # [B]
+            step = transition - self._first_action[trajectory]  # [B]
         remaining = self.lengths[trajectory] - step  # [B], at least 1
         uniform = rng.random(batch_size)  # [B]
         offset = np.ceil(np.log1p(-uniform * (1 - discount**remaining)) / np.log(discount))  # [B]
@@ -88,7 +114,9 @@ class TrajectoryBuffer:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         for name in FIELDS:
-            np.save(partial / f"{name}.npy", getattr(self, name))
+            array = getattr(self, name)
+            if array is not None and not (name == "goals" and array is self.observations):
+                np.save(partial / f"{name}.npy", array)
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(partial, folder)
 
@@ -97,10 +125,12 @@ class TrajectoryBuffer:
         """The trajectories saved in `folder`, memory-mapped read-only; DatasetError where they cannot be read."""
         arrays: dict[str, Any] = {}
         for name in FIELDS:
+            if name in _OPTIONAL and not (folder / f"{name}.npy").exists():
+                continue
             try:
                 arrays[name] = np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
             except (OSError, ValueError, EOFError) as error:
                 raise DatasetError(
                     f"{folder / name}.npy: cannot be read ({error}); delete {folder} to collect anew"
                 ) from error
-        return cls(**arrays)
+        return cls(**({"goals": arrays["observations"]} | arrays))

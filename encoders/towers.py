@@ -77,16 +77,20 @@ class GoalEncoder(nn.Module):
 
 
 class TextHead(nn.Module):
-    """phi_C's trained part: frozen sentence embeddings [..., T] to representations [..., d]."""
+    """phi_C's trained part: frozen sentence embeddings [..., T] to representations [..., d].
 
-    def __init__(self, text_dim: int, width: int, depth: int, out_features: int) -> None:
+    dropout: chance of leaving out each number of a sentence embedding while training, so that no single one decides.
+    """
+
+    def __init__(self, text_dim: int, width: int, depth: int, out_features: int, dropout: float = 0.0) -> None:
         super().__init__()
+        self.dropout = nn.Dropout(dropout)
         # Sentence embeddings have norm 1, so entries near T^-1/2: bring them to unit scale.
         self.gain = math.sqrt(text_dim)
         self.tower = tower(text_dim, width, depth, out_features)
 
     def forward(self, sentence_embeddings: Tensor) -> Tensor:
-        output: Tensor = self.tower(sentence_embeddings * self.gain)
+        output: Tensor = self.tower(self.dropout(sentence_embeddings * self.gain))
         return output
 
 

@@ -1,14 +1,16 @@
 """The worlds, their commands and their experts; importing this package registers the Gymnasium ids.
 
 `goalbridge/ForkMaze-v0`, `IslandMaze-v0`, `BlankMaze-v0`, `SlitMaze-v0` and `BlockerMaze-v0` are fixed mazes;
-`goalbridge/PointMaze-v0` takes any maze as `layout=` (a name, a text file of '#' and '.', or a 0/1 array). Each works
-with `gymnasium.make` and, truly batched, with `gymnasium.make_vec`.
+`goalbridge/PointMaze-v0` takes any maze as `layout=` (a name, a text file of '#' and '.', or a 0/1 array).
+`goalbridge/BabyAI-GoToLocal-v0` and the other levels of `envs.babyai.levels.LEVELS` are minigrid's own, with
+`view="full"` or `"partial"`. Each works with `gymnasium.make` and, batched, with `gymnasium.make_vec`.
 """
 
 from typing import Any
 
 import gymnasium
 
+from envs.babyai.levels import LEVELS
 from envs.layouts import LAYOUTS
 
 
@@ -25,3 +27,11 @@ def _register(name: str, kwargs: dict[str, Any]) -> None:
 for _layout in LAYOUTS:
     _register(f"{_layout.capitalize()}Maze", {"layout": _layout})
 _register("PointMaze", {})
+
+for _level in LEVELS.values():
+    gymnasium.register(  # without a step limit: minigrid has its own
+        id=_level.id,
+        entry_point="envs.babyai.navigation:make_navigation",
+        vector_entry_point="envs.babyai.vector:BabyAIVectorEnv",
+        kwargs={"level": _level.name},
+    )

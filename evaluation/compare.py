@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from agents import Agent, Policy
-from configs.schema import POLICIES, EnvConfig, EvaluateConfig
+from configs.schema import POLICIES, ConfigError, EnvConfig, EvaluateConfig
 from envs.commands import Command
 from evaluation.metrics import METRICS, Estimate, episode_metrics, interval
 from evaluation.rivals import Chance, Expert, Limit
@@ -19,6 +19,18 @@ from evaluation.rollouts import Actor, Episodes, play
 from evaluation.worlds import VectorWorld, candidates, make_world, surface
 
 Metrics = dict[str, NDArray[np.float64]]
+
+EPISODES = 1000
+OWN_ESTIMATORS = ("logsumexp", "direct", "max", "sample", "limit", "random")
+ESTIMATORS = ("logsumexp", "direct", "max", "sample", "expert", "limit", "random")
+
+
+def chosen_estimators(chosen: tuple[str, ...], own: tuple[str, ...], possible: tuple[str, ...]) -> tuple[str, ...]:
+    """The estimators chosen for a world, each once, or the world's own; ConfigError for one that it does not have."""
+    for name in chosen:
+        if name not in possible:
+            raise ConfigError(f"estimators={name}: means nothing in this world; {', '.join(possible)} would do")
+    return tuple(dict.fromkeys(chosen)) or own
 
 
 def actor_for(
@@ -29,7 +41,8 @@ def actor_for(
     weighed = candidates(world, count)
     if name in POLICIES:
         goals = agent.bridge_goals.cpu().numpy()[: config.bridge_goals]
-        return agent.policy(name, goals, weighed, config.average_noise, config.escape, config.seed)
+        policy: Actor = agent.policy(name, goals, weighed, config.average_noise, config.escape, config.seed)
+        return policy
     if name == "limit":
         return Limit(surface(world).layout, commands, env.action_noise_degrees, count)
     if name == "expert":
@@ -41,11 +54,12 @@ def compare(
     agent: Agent, config: EvaluateConfig, env: EnvConfig, phrasings: str
 ) -> tuple[dict[str, Episodes], dict[str, Metrics]]:
     """Each estimator's episodes and their metrics [E]: the same starts, commands and noise for all."""
-    world = make_world(env, config.episodes, phrasings)
+    names = chosen_estimators(config.estimators, OWN_ESTIMATORS, ESTIMATORS)
+    world = make_world(env, config.episodes or EPISODES, phrasings)
     world.reset(seed=config.seed)
     commands = world.unwrapped.current_commands  # type: ignore[attr-defined]
     # All are made before the first is played: what one of them cannot do shows at once.
-    actors = {name: actor_for(name, agent, config, env, world, commands) for name in config.estimators}
+    actors = {name: actor_for(name, agent, config, env, world, commands) for name in names}
     episodes, metrics = {}, {}
     for name, actor in actors.items():
         episodes[name] = play(world, actor, config.seed)

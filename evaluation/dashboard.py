@@ -1,4 +1,4 @@
-"""What TensorBoard shows of a run: scalars, success and SPL as it trains, an animated rollout."""
+"""What TensorBoard shows of a run: scalars, success and path length as it trains, an animated rollout."""
 
 from __future__ import annotations
 
@@ -12,27 +12,24 @@ from torch.utils.tensorboard import SummaryWriter
 
 from agents import Learner
 from configs.schema import RunConfig
-from evaluation.compare import bridge_health
-from evaluation.metrics import episode_metrics
-from evaluation.rollouts import play
-from evaluation.watch import add_animation, gif, rollout_frames
-from evaluation.worlds import make_world, surface
+from evaluation.grid_watcher import GridWatcher
+from evaluation.grid_world import FAMILY
+from evaluation.maze_watcher import MazeWatcher
+from evaluation.watch import Watcher, add_animation
 
-EVALUATION_SEED = 500_000  # apart from evaluate.py's, so that nothing is tuned on the episodes that are reported
-WATCHING_GOALS = 1000  # a fifth of the bridge is a fifth of the time, and near enough to watch by
-WATCHED_SEED = 900_000  # the animated episode stays out of the statistics
+
+def watcher_of(config: RunConfig) -> Watcher:
+    """Who evaluates an agent of the run's world while it trains."""
+    return GridWatcher(config) if config.env.id == FAMILY else MazeWatcher(config)
 
 
 class Dashboard:
     """TensorBoard logs of one run in `folder`, after `first_step` (later events of a killed run are dropped)."""
 
     def __init__(self, config: RunConfig, folder: Path, first_step: int) -> None:
-        self.config = config
         # Events of `first_step` itself were written before its checkpoint and stay.
         self.writer = SummaryWriter(str(folder), purge_step=first_step + 1)
-        split = "label" if config.encoder.kind == "label" else "held_out"
-        self._world = make_world(config.env, config.train.evaluation_episodes, split)
-        self._watched = make_world(config.env, 1, split)
+        self._watcher = watcher_of(config)
 
     def __enter__(self) -> Self:
         return self
@@ -54,16 +51,11 @@ class Dashboard:
 
     def evaluate(self, learner: Learner) -> dict[str, float]:
         """Means of the averaged agent's metrics on held-out phrasings; logs them and an animated rollout."""
-        goals = learner.averaged.bridge_goals[:WATCHING_GOALS].cpu().numpy()
-        policy = learner.averaged.policy(goals=goals)
-        episodes = play(self._world, policy, EVALUATION_SEED)
-        metrics = {name: float(v.mean()) for name, v in episode_metrics(surface(self._world).layout, episodes).items()}
-        for name, value in metrics.items():
+        found = self._watcher.watch(learner.averaged, learner.step)
+        for name, value in found.metrics.items():
             self._scalar(f"evaluation/{name}", value, learner.step)
-        for name, value in bridge_health(policy, episodes).items():
-            self._scalar(f"bridge/{name}", value, learner.step)
-        watched = play(self._watched, policy, WATCHED_SEED + learner.step)
-        frames = rollout_frames(surface(self._world).layout, watched, 0)
-        add_animation(self.writer, "rollout", gif(frames), learner.step)
+        for tag, value in found.further.items():
+            self._scalar(tag, value, learner.step)
+        add_animation(self.writer, "rollout", found.animation, learner.step)
         self.writer.flush()
-        return metrics
+        return found.metrics

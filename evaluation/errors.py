@@ -5,7 +5,9 @@ from __future__ import annotations
 from agents.storage import CheckpointError
 from configs.schema import ConfigError
 from data.trajectories import DatasetError
+from encoders.readers import ObservationError
 from encoders.text import InstructionError, TextModelError
+from envs.babyai.levels import LevelError
 from envs.commands import CommandError
 from envs.layouts import LayoutError
 
@@ -22,5 +24,7 @@ EXPECTED = (
     DivergedError,
     InstructionError,
     LayoutError,
+    LevelError,
+    ObservationError,
     TextModelError,
 )

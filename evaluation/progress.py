@@ -10,6 +10,7 @@ from rich.text import Text
 from torch import Tensor
 
 SHOWN = {"loss": "loss", "goal/accuracy": "goal", "action/accuracy": "act", "language/accuracy": "text"}
+_SHORT = {"success": "success", "spl": "SPL", "against_optimum": "steps/optimum"}  # what there is room for
 
 
 class _Rate(ProgressColumn):
@@ -44,8 +45,10 @@ class TrainingProgress:
         self._write()
 
     def show_evaluation(self, metrics: dict[str, float]) -> None:
-        """Shows the success and SPL of the last evaluation."""
-        self._evaluation = f"success {metrics['success']:.2f}  SPL {metrics['spl']:.2f}"
+        """Shows success and the other figures of the last evaluation."""
+        self._evaluation = "  ".join(
+            f"{short} {metrics[name]:.2f}" for name, short in _SHORT.items() if name in metrics
+        )
         self._write()
 
     def _write(self) -> None:

@@ -25,7 +25,7 @@ from agents import Agent
 from agents.storage import write_json
 from configs.run_folder import read_run_config, record
 from configs.schema import EvaluateConfig
-from evaluation.compare import Metrics, compare
+from evaluation.compare import EPISODES, Metrics, compare
 from evaluation.metrics import METRICS, interval
 
 MAZES = ("fork_maze", "island_maze", "blank_maze", "slit_maze", "blocker_maze")
@@ -99,7 +99,7 @@ def measure(maze: str) -> dict[str, Any]:
         "command": f"python -m evaluation.protocol {maze}",
         "train_command": " ".join(["python", *train_command(maze, 0, run_folder(maze, 0))]),
         "seeds": list(SEEDS),
-        "episodes": EvaluateConfig(run_dir="-").episodes,
+        "episodes": EPISODES,
         "evaluation_seed": EvaluateConfig(run_dir="-").seed,
         "git_commit": run["git_commit"],
         "versions": run["versions"],

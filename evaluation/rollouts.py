@@ -19,10 +19,8 @@ class Actor(Protocol):
     def reset(self) -> None:
         """Forgets the episodes so far."""
 
-    def act(
-        self, observation: NDArray[np.floating], instructions: Sequence[str], episodes: Sequence[int] | None = None
-    ) -> NDArray[np.float32]:
-        """Actions [B, D] for observations [B, S] of the numbered episodes."""
+    def act(self, observation: Any, instructions: Sequence[str], episodes: Sequence[int] | None = None) -> NDArray[Any]:
+        """Actions [B, D], or [B] where they are numbers, for the observations of B numbered episodes."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +34,7 @@ class Instructed:
         """Forgets the episodes so far."""
         self.actor.reset()
 
-    def act(
-        self, observation: NDArray[np.floating], instructions: Sequence[str], episodes: Sequence[int] | None = None
-    ) -> NDArray[np.float32]:
+    def act(self, observation: Any, instructions: Sequence[str], episodes: Sequence[int] | None = None) -> NDArray[Any]:
         """Actions [B, D] towards the fixed instruction."""
         return self.actor.act(observation, [self.instruction] * len(observation), episodes)
 

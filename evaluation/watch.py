@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
 
 import imageio.v3 as imageio
 import numpy as np
@@ -12,12 +14,36 @@ from numpy.typing import NDArray
 from tensorboard.compat.proto.summary_pb2 import Summary
 from torch.utils.tensorboard import SummaryWriter
 
+from agents import Agent
+from agents.storage import write_atomically
 from envs.layouts import Layout
 from envs.rendering import draw
 from evaluation.rollouts import Episodes
 
 FRAMES_PER_SECOND = 10
 LAST_FRAME_HOLDS = 10
+
+EVALUATION_SEED = 500_000  # apart from evaluate.py's, so that nothing is tuned on the episodes that are reported
+WATCHED_SEED = 900_000  # the animated episode stays out of the statistics
+
+
+@dataclass(frozen=True)
+class Watched:
+    """How an agent does in the middle of its training.
+
+    metrics: means over episodes. further: other scalars, by tag. animation: a GIF of one episode.
+    """
+
+    metrics: dict[str, float]
+    further: dict[str, float]
+    animation: bytes
+
+
+class Watcher(Protocol):
+    """Evaluates an agent while it trains, in the same episodes each time."""
+
+    def watch(self, agent: Agent, step: int) -> Watched:
+        """How the agent does at that step of its training."""
 
 
 def rollout_frames(
@@ -57,3 +83,14 @@ def add_animation(writer: SummaryWriter, tag: str, animation: bytes, step: int) 
     image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=animation)
     file_writer: Any = writer._get_file_writer()  # type: ignore[no-untyped-call]
     file_writer.add_summary(Summary(value=[Summary.Value(tag=tag, image=image)]), step)
+
+
+def write_animations(animations: Mapping[str, bytes], folder: Path) -> None:
+    """Writes GIFs by name into `folder`/rollouts, shows them in TensorBoard, and prints where they are."""
+    writer = SummaryWriter(str(folder))
+    for name, animation in animations.items():
+        path = folder / "rollouts" / f"{name}.gif"
+        write_atomically(path, animation)
+        add_animation(writer, f"rollouts/{name}", animation, 0)
+        print(f"rollout: {path}")
+    writer.close()

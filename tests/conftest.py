@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import math
 import os
+import re
 import shutil
 import sys
 import warnings
@@ -15,12 +17,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
+from torch.nn import functional
 
 from agents import Agent
 from configs.load import command_line
 from configs.schema import AgentConfig, EnvConfig, EvaluateConfig, PolicyConfig, RunConfig
 from encoders import LabelEncoder, TextEncoder
+from encoders.grid import OWN, RADIUS, SIDE
+from envs.babyai.phrasing import COLOURS, FIRST_TYPE, TYPES
 from evaluation.errors import EXPECTED
+from evaluation.grid_world import GridHome
 from evaluation.worlds import candidates, make_world, surface, world_spec
 
 ROOT = Path(__file__).parents[1]
@@ -167,7 +174,111 @@ def make_agent() -> Callable[..., Agent]:
     return build_agent
 
 
+def build_grid_agent(
+    text: TextEncoder | None = None, policy: PolicyConfig | None = None, spread: float = 1.5, **settings: Any
+) -> Agent:
+    """An untrained agent of BabyAI's grids; `spread` multiplies its weights, so that situations differ."""
+    home = GridHome(EnvConfig("goalbridge/BabyAI", levels=("GoToLocal",)))
+    text = text or FakeText()
+    networks: dict[str, Any] = {"width": 16, "depth": 2, "embedding_dim": 8}
+    torch.manual_seed(0)
+    agent = Agent(
+        home.spec,
+        AgentConfig(**(networks | settings)),
+        policy or PolicyConfig(name="planned", candidate_actions=4, average_noise=False),
+        text,
+        text.encode([home.captions.labels[0]]).shape[1],
+        home.candidates(4),
+        np.zeros((3, len(home.spec.goal_low)), np.uint8),
+    )
+    with torch.no_grad():
+        agent.critic_ab.log_scale.add_(0.9)
+        agent.critic_bc.log_scale.sub_(0.4)
+        for name, parameter in agent.named_parameters():
+            if parameter.ndim > 1 and not name.startswith("rotary"):
+                parameter.mul_(spread)
+    return agent.eval()
+
+
+@pytest.fixture(scope="session")
+def make_grid_agent() -> Callable[..., Agent]:
+    """`build_grid_agent`, for tests."""
+    return build_grid_agent
+
+
 @pytest.fixture
 def fake_text() -> FakeText:
     """A text encoder that needs no model."""
     return FakeText()
+
+
+SHARP = 40.0  # nats between what is so and what is not
+_CANVAS = 22
+_FREE, _OPEN, _CLOSED = (1, 3, 8), 4, 11  # as types in a situation's window
+_AHEAD = torch.tensor([(1, 0), (0, 1), (-1, 0), (0, -1)])
+_CENTRE = RADIUS * SIDE + RADIUS
+
+
+def _codes(x: Tensor, y: Tensor, direction: Tensor, opened: Tensor) -> Tensor:
+    """One-hot [..., C] of a pose, and whether it faces an open door."""
+    index = ((x * _CANVAS + y) * 4 + direction) * 2 + opened.long()
+    return functional.one_hot(index, _CANVAS * _CANVAS * 8).float()
+
+
+def goal_codes(goals: Tensor) -> Tensor:
+    """What a situation is: [..., S] to [..., C]."""
+    x, y, direction = goals[..., :3].long().unbind(-1)
+    return _codes(x, y, direction, (goals[..., 5] == 4) & (goals[..., 7] == 0))
+
+
+def next_codes(states: Tensor, actions: Tensor) -> Tensor:
+    """What an action makes of a situation, by minigrid's rules: [..., S] and [A, 4] to [..., A, C]."""
+    states = states.long().expand(*states.shape[:-2], len(actions), states.shape[-1])  # [..., A, S]
+    chosen = actions.argmax(dim=-1)  # [A]
+    window = states[..., OWN : OWN + SIDE * SIDE]
+    pose, faced = states[..., :3], window.gather(-1, (_CENTRE + _steps(states[..., 2]))[..., None])[..., 0]
+    x, y, direction = pose.unbind(-1)
+    direction = (direction + (chosen == 1).long() - (chosen == 0).long()) % 4
+    goes = (chosen == 2) & (torch.isin(faced, torch.tensor([*_FREE, _OPEN])))
+    ahead = _AHEAD[direction] * goes[..., None]
+    seen = _CENTRE + _steps(direction) * (1 + goes.long())
+    opens = (chosen == 3) & (faced == _CLOSED)  # no goal is to have shut a door: to shut one counts as staying
+    opened = (window.gather(-1, seen[..., None])[..., 0] == _OPEN) | opens
+    return _codes(x + ahead[..., 0], y + ahead[..., 1], direction, opened)
+
+
+def _steps(direction: Tensor) -> Tensor:
+    """How far apart in a window the cells before and behind a step are."""
+    return (_AHEAD[direction] * torch.tensor([SIDE, 1])).sum(-1)
+
+
+def meaning_codes(goals: Tensor) -> Tensor:
+    """One-hot type and colour of the thing faced: [..., S] to [..., 10], zeros where there is none."""
+    kind, colour = goals[..., 5].long() - FIRST_TYPE, goals[..., 6].long().clamp(max=5)
+    thing = ((kind >= 0) & (kind < 4)).unsqueeze(-1)
+    codes = torch.cat([functional.one_hot(kind.clamp(0, 3), 4), functional.one_hot(colour, 6)], dim=-1) * thing
+    return codes.float()
+
+
+def instruction_codes(texts: Sequence[str]) -> Tensor:
+    """What is asked for, [K, 10]: every word that is left out fits as well as it can."""
+    rows = []
+    for text in texts:
+        words = re.findall(r"\w+", text.lower())
+        row = [float(kind in words) for kind in TYPES] + [float(colour in words) for colour in COLOURS]
+        rows.append(torch.tensor(row) / max(sum(row), 1.0))
+    return torch.stack(rows)
+
+
+@pytest.fixture
+def perfect_agent(make_grid_agent: Callable[..., Agent], monkeypatch: pytest.MonkeyPatch) -> Agent:
+    """Knows where each action leads and what each word means ("red ball", "key", "blue ..."), to SHARP nats."""
+    agent = make_grid_agent(critic="dot")
+    with torch.no_grad():
+        agent.critic_ab.log_scale.fill_(math.log(SHARP))
+        agent.critic_bc.log_scale.fill_(math.log(2 * SHARP))
+    monkeypatch.setattr(agent, "encode_state_actions", next_codes)
+    monkeypatch.setattr(agent, "encode_goals", goal_codes)
+    monkeypatch.setattr(agent, "encode_meanings", meaning_codes)
+    monkeypatch.setattr(agent, "encode_instructions", instruction_codes)
+    return agent

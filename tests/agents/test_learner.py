@@ -13,7 +13,7 @@ import torch
 from agents import Agent, Learner
 from configs.schema import DataConfig, EnvConfig, TrainConfig
 from data.captions import CaptionPairs
-from data.collect import caption_goals, collect_trajectories, stream
+from data.collect import caption_goals, collect_maze, stream
 from data.trajectories import TrajectoryBuffer
 from evaluation.worlds import make_world, surface
 
@@ -23,9 +23,9 @@ Data = tuple[TrajectoryBuffer, CaptionPairs]
 
 @pytest.fixture(scope="module")
 def data() -> Data:
-    buffer = collect_trajectories(MAZE, DataConfig(trajectories=300), 0)
+    buffer = collect_maze(MAZE.layout, DataConfig(trajectories=300), 0)
     goals = buffer.sample_futures(np.random.default_rng(0), 1000, 0.95).goals
-    return buffer, caption_goals(MAZE, goals, "label", 0)
+    return buffer, caption_goals(MAZE.commands, goals, "label", 0)
 
 
 def make_learner(make_agent: Callable[..., Agent], **settings: Any) -> Learner:

@@ -132,3 +132,27 @@ def test_action_contrast_ignores_what_all_actions_of_a_state_share() -> None:
     logits = torch.randn(B, B)
     free = info_nce(logits)[0] - info_nce(logits + 0.1 * torch.randn(B, 1))[0]
     assert abs(free.item()) < 0.1
+
+
+@pytest.mark.parametrize("treat", DUPLICATES)
+@pytest.mark.parametrize("penalty", [0.0, 0.3])
+@pytest.mark.parametrize("with_duplicates", [True, False])
+def test_batches_apart_are_the_mean_of_each_alone(treat: str, penalty: float, with_duplicates: bool) -> None:
+    logits = 3 * torch.randn(2, 5, B, B, dtype=torch.float64)
+    duplicates = some_duplicates() if with_duplicates else None
+    loss, info = info_nce(logits, duplicates, treat, penalty)
+    assert loss.shape == ()
+    alone = [info_nce(one, duplicates, treat, penalty) for one in logits.flatten(0, 1)]
+    assert loss.item() == pytest.approx(sum(each.item() for each, _ in alone) / 10, rel=1e-10)
+    for name, value in info.items():
+        assert value.item() == pytest.approx(sum(each[name].item() for _, each in alone) / 10, rel=1e-6), name
+
+
+def test_batches_apart_are_not_compared_with_each_other() -> None:
+    logits = torch.randn(3, B, B)
+    before = info_nce(logits)[0]
+    other = logits.clone()
+    other[1] += 100  # every score of one batch, which changes nothing within it
+    torch.testing.assert_close(info_nce(other)[0], before, rtol=1e-4, atol=1e-4)
+    leading = torch.randn(2, 3, 4, 4, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda x: info_nce(x, logsumexp_penalty=0.2)[0], leading)

@@ -14,7 +14,7 @@ from scipy import stats
 from torch import Tensor
 
 from agents import Agent, CandidateActions, Policy
-from configs.schema import CRITICS, POLICIES, ConfigError
+from configs.schema import CRITICS, ConfigError
 from envs.motion import execution_kernel, unit_directions
 
 TEXTS = ["row 3", "column 1", "row 3", "row 7", "column 9"]
@@ -97,7 +97,7 @@ def test_the_best_action_is_taken(make_agent: Callable[..., Agent], name: str) -
     np.testing.assert_array_equal(actions, agent.candidate_actions[scores.argmax(dim=1)].numpy())
 
 
-@pytest.mark.parametrize("name", POLICIES)
+@pytest.mark.parametrize("name", FORMULAS)
 def test_a_batch_equals_one_at_a_time_and_batches_of_any_history(make_agent: Callable[..., Agent], name: str) -> None:
     agent = make_agent()
     policy = agent.policy(name, seed=2)
@@ -220,6 +220,7 @@ def test_arguments_that_do_not_fit_are_named(
     ("arguments", "says"),
     [
         ({"name": "logsumxp"}, "policy.name=logsumxp: must be one of logsumexp"),
+        ({"name": "planned"}, "policy.name=planned: is for grids; one of logsumexp, max, direct, sample would do"),
         ({"goals": np.zeros((0, 2))}, r"goals: has shape \(0, 2\), needs \[M, 2\]"),
         ({"goals": np.zeros(2)}, r"goals: has shape \(2,\)"),
         ({"goals": np.zeros((4, 3))}, r"goals: has shape \(4, 3\)"),

@@ -61,6 +61,31 @@ def test_a_folder_holds_json_and_safetensors_and_nothing_else(saved: Path) -> No
     assert json.loads((saved / "agent.json").read_text())["format"] == 1
 
 
+@pytest.mark.parametrize("critic", ["dot", "cosine"])
+def test_an_agent_saved_before_there_were_grids(make_agent: Callable[..., Agent], saved: Path, critic: str) -> None:
+    """Settings that it does not name are as they were then: one kind of critic, one goal tower, two hidden layers."""
+    before = make_agent(critic=critic)
+    before.save_pretrained(saved)
+    description = before.description()
+    for name in ("language_critic", "text_depth", "text_dropout", "rotary", "things"):
+        del description["agent"][name]
+    for name in ("kind", "discrete"):
+        del description["world"][name]
+    for name in ("hop_share", "hop_discount", "sweeps"):
+        del description["policy"][name]
+    write_json(saved / "agent.json", description)
+    after = Agent.from_pretrained(saved)
+    assert after.critic_ab.kind == after.critic_bc.kind == critic
+    for name in ("logsumexp", "direct"):
+        assert torch.equal(*(agent.policy(name).scores(STATES, TEXTS) for agent in (before, after)))
+
+
+def test_each_pair_may_have_a_critic_of_its_own(make_agent: Callable[..., Agent], saved: Path) -> None:
+    make_agent(critic="dot", language_critic="cosine").save_pretrained(saved)
+    agent = Agent.from_pretrained(saved)
+    assert (agent.critic_ab.kind, agent.critic_bc.kind) == ("dot", "cosine")
+
+
 def test_saving_again_replaces(make_agent: Callable[..., Agent], saved: Path) -> None:
     other = make_agent(critic="dot")
     other.save_pretrained(saved)

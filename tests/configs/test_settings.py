@@ -40,6 +40,7 @@ GROUPS: dict[str, type[Any]] = {
 FILES = sorted(FOLDER.glob("*/*.yaml"))
 # What a choice of a group is for differs from the default on purpose.
 CHOSEN = {("data", "kind"), ("encoder", "kind"), ("env", "id")}
+OTHER_WORLD = {"agent/grids", "data/grids", "env/babyai", "policy/planned", "train/grids"}
 
 
 def plain(value: Any) -> Any:
@@ -54,11 +55,43 @@ def default_of(kind: type[Any], name: str) -> Any:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_files_and_dataclasses_do_not_drift(path: Path) -> None:
     kind, values = GROUPS[path.parent.name], yaml.load(path.read_text(), yaml.SafeLoader)
+    values = values.get(path.parent.name, values)  # a world that chooses the other groups too names its own
     assert set(values) == {f.name for f in fields(kind)}
     for name, value in values.items():
-        if (path.parent.name, name) not in CHOSEN:
+        if (path.parent.name, name) not in CHOSEN and f"{path.parent.name}/{path.stem}" not in OTHER_WORLD:
             assert value == plain(default_of(kind, name)), name
     build(kind, values)
+
+
+def composed(*overrides: str) -> RunConfig:
+    values: Any = OmegaConf.to_container(check_overrides("train", ["run_dir=x", *overrides]), resolve=True)
+    return build(RunConfig, values)
+
+
+def choice(group: str, name: str) -> Any:
+    values = yaml.load((FOLDER / group / f"{name}.yaml").read_text(), yaml.SafeLoader)
+    return build(GROUPS[group], values.get(group, values))
+
+
+def test_babyai_chooses_the_groups_that_suit_it() -> None:
+    config = composed("env=babyai")
+    assert config.env == choice("env", "babyai")
+    for group, name in (("agent", "grids"), ("data", "grids"), ("train", "grids"), ("policy", "planned")):
+        assert getattr(config, group) == choice(group, name)
+    assert config.encoder == EncoderConfig()
+    maze = composed("env=slit_maze")
+    assert (maze.agent, maze.train, maze.policy) == (AgentConfig(), TrainConfig(), PolicyConfig())
+    assert composed() == composed("env=fork_maze")
+
+
+def test_what_is_asked_for_goes_before_what_a_world_chooses() -> None:
+    assert composed("env=babyai", "agent=default").agent == AgentConfig()
+    assert composed("policy=default", "env=babyai").policy == PolicyConfig()
+    assert composed("data=random", "env=babyai").data == DataConfig(kind="random")
+    config = composed("env=babyai", "env.levels=[GoTo]", "train.steps=5", "agent.things=true", "data.kind=mixed")
+    assert config.env.levels == ("GoTo",)
+    assert (config.train.steps, config.agent.things, config.data.kind) == (5, True, "mixed")
+    assert config.train.group_size == choice("train", "grids").group_size
 
 
 @pytest.mark.parametrize(("name", "kind"), [("train", RunConfig), ("evaluate", EvaluateConfig)])
@@ -100,8 +133,8 @@ TRAIN_REFUSALS = [
     (["zzz=1"], "zzz=1: no such setting; --help lists them all"),
     (["~zzz"], "~zzz: no such setting"),
     (["~env"], "env: is missing; give env=..."),
-    (["env=frok_maze"], "env=frok_maze: no such choice; did you mean fork_maze? (there are blank_maze, "),
-    (["agent=5"], "agent=5: no such choice (there are default)"),
+    (["env=frok_maze"], "env=frok_maze: no such choice; did you mean fork_maze? (there are babyai, "),
+    (["agent=5"], "agent=5: no such choice (there are default, grids)"),
     (["agnt=default"], "did you mean agent?"),
     (["seed"], "seed: must be written setting=value"),
     (["=3"], "=3: must be written setting=value"),
@@ -123,6 +156,12 @@ TRAIN_REFUSALS = [
     (["train.ema=-0.1"], "train.ema=-0.1: must be at least 0 and below 1"),
     (["train.checkpoint_every=-1"], "train.checkpoint_every=-1: must be at least 0"),
     (["train.duplicates=mask"], "must be one of positives, masked, negatives; did you mean masked?"),
+    (["train.objective=bridges"], "did you mean bridge?"),
+    (["train.group_size=-32"], "train.group_size=-32: must be at least 0"),
+    (["env=babyai", "train.group_size=1"], "train.group_size=1: must divide train.batch_size=512"),
+    (["env=babyai", "train.group_size=48"], "train.group_size=48: must divide train.batch_size=512"),
+    (["train.group_size=32"], "train.group_size=32: must be 0 in a single maze"),
+    (["train.nearby=1.5"], "train.nearby=1.5: must be between 0 and 1"),
     (["agent.embedding_dim=0"], "agent.embedding_dim=0: must be at least 1"),
     (["agent.width=-4"], "agent.width=-4: must be at least 1"),
     (["agent.depth=0"], "agent.depth=0: must be at least 1"),
@@ -131,14 +170,25 @@ TRAIN_REFUSALS = [
     (["agent.frequencies=2"], "agent.frequencies=2: must be a list"),
     (["agent.frequencies=[1,x]"], "agent.frequencies[1]=x: must be a number"),
     (["agent.frequencies=[1,0]"], "agent.frequencies.1=0.0: must be above 0"),
+    (["agent.language_critic=dots"], "agent.language_critic=dots: must be one of"),
+    (["agent.text_depth=-1"], "agent.text_depth=-1: must be at least 0"),
+    (["agent.text_dropout=1"], "agent.text_dropout=1.0: must be at least 0, below 1"),
+    (["agent.things=some"], "agent.things=some: must be true or false"),
     (["agent.bridge_goals=0"], "agent.bridge_goals=0: must be at least 1"),
     (["data.trajectories=0"], "data.trajectories=0: must be at least 1"),
     (["data.kind=exprt"], "did you mean expert?"),
+    (["data.kind=mixed"], "data.kind=mixed: is for BabyAI; in mazes expert or random would do"),
+    (["data.layouts=0"], "data.layouts=0: must be at least 1"),
+    (["data.lexicon=-1"], "data.lexicon=-1: must be at least 0"),
     (["data.noise_degrees=-1"], "data.noise_degrees=-1.0: must be at least 0"),
     (["encoder.kind=labels"], "did you mean label?"),
     (["encoder.text_model="], "encoder.text_model='': must be a model's name or folder"),
     (["encoder.text_model=/no/such/model"], "encoder.text_model=/no/such/model: there is no such folder"),
     (["policy.name=logsumxp"], "did you mean logsumexp?"),
+    (["policy=planned"], "policy.name=planned: is for BabyAI; logsumexp would do"),
+    (["policy.hop_share=0"], "policy.hop_share=0.0: must be above 0 and below 1"),
+    (["policy.hop_discount=1"], "policy.hop_discount=1.0: must be above 0 and below 1"),
+    (["policy.sweeps=0"], "policy.sweeps=0: must be at least 1"),
     (["policy.candidate_actions=1"], "policy.candidate_actions=1: must be at least 2"),
     (["policy.average_noise=perhaps"], "policy.average_noise=perhaps: must be true or false"),
     (["resume=2"], "resume=2: must be true or false"),
@@ -153,6 +203,11 @@ TRAIN_REFUSALS = [
     (["env=point_maze", "env.layout=/no/such.txt"], "layout '/no/such.txt': is neither a known name nor a file"),
     (["env=point_maze", "env.layout=frok"], "did you mean 'fork'?"),
     (["env.layout=${nothing}"], "nothing"),
+    (["env.view=half"], "env.view=half: must be one of full, partial"),
+    (["env=babyai", "env.levels=[]"], "env.levels=[]: is empty; name at least one level, such as [GoToLocal]"),
+    (["env=babyai", "env.levels=GoTo"], "env.levels=GoTo: must be a list"),
+    (["env=babyai", "env.levels=[GoToLocl]"], "'GoToLocl' is no navigation level; one of these would do: GoToLocal"),
+    (["env=babyai", "env.held_out=perhaps"], "env.held_out=perhaps: must be true or false"),
     (["run_dir="], "run_dir='': must be a folder"),
 ]
 
@@ -202,7 +257,8 @@ EVALUATE_REFUSALS = [
     (["run_dir=none", "episodes=0"], "episodes=0: must be at least 1"),
     (["run_dir=none", "episodes=many"], "episodes=many: must be a whole number"),
     (["run_dir=none", "rollouts=-1"], "rollouts=-1: must be at least 0"),
-    (["run_dir=none", "estimators=[]"], "estimators=[]: needs at least one name"),
+    (["run_dir=none", "view=half"], "view=half: must be one of full, partial"),
+    (["run_dir=none", "levels=GoTo"], "levels=GoTo: must be a list"),
     (["run_dir=none", "estimators=[limits]"], "estimators=limits: must be one of"),
     (["run_dir=none", "estimators=[limits]"], "did you mean limit?"),
     (["run_dir=none", "estimators=limit"], "estimators=limit: must be a list"),

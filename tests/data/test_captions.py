@@ -20,7 +20,7 @@ def maze() -> MazeSurface:
 
 
 def captioned(maze: MazeSurface, split: Split = "train", seed: int = 0, repeats: int = 20) -> CaptionPairs:
-    return caption_goals(maze, np.repeat(maze.candidate_goals(), repeats, axis=0), split, seed)
+    return caption_goals(maze.commands, np.repeat(maze.candidate_goals(), repeats, axis=0), split, seed)
 
 
 @pytest.mark.parametrize("split", ["train", "label"])
@@ -40,7 +40,7 @@ def test_captions_are_true_and_worded_in_their_split(maze: MazeSurface, split: S
 
 def test_captions_are_uniform_over_what_is_true_and_over_wordings(maze: MazeSurface) -> None:
     goal = maze.candidate_goals()[7]
-    pairs = caption_goals(maze, np.tile(goal, (40_000, 1)), "train", 3)
+    pairs = caption_goals(maze.commands, np.tile(goal, (40_000, 1)), "train", 3)
     rows = int((pairs.label == pairs.true_labels[:, 0]).sum())
     assert stats.binomtest(rows, 40_000).pvalue > 1e-3
     counts = np.unique(pairs.text, return_counts=True)[1]

@@ -11,7 +11,7 @@ from scipy import stats
 
 from configs.schema import DataConfig, EnvConfig
 from data import DatasetError, TrajectoryBuffer
-from data.collect import collect_trajectories
+from data.collect import collect_maze
 from evaluation.worlds import make_world, surface
 
 LENGTHS = np.array([1, 7, 3, 60])
@@ -132,7 +132,7 @@ def test_damaged_files_are_named(tmp_path: Path, damage: str) -> None:
 def test_collected_trajectories_are_walks_of_the_world(kind: str) -> None:
     maze = surface(make_world(EnvConfig("goalbridge/ForkMaze-v0"), 1))
     config = DataConfig(kind=kind, trajectories=40, walk_length=9)
-    buffer, again, other = (collect_trajectories(maze, config, seed) for seed in (0, 0, 1))
+    buffer, again, other = (collect_maze(maze.layout, config, seed) for seed in (0, 0, 1))
     np.testing.assert_array_equal(buffer.observations, again.observations)
     np.testing.assert_array_equal(buffer.actions, again.actions)
     assert not np.array_equal(buffer.observations[:5], other.observations[:5])

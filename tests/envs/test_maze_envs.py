@@ -15,7 +15,7 @@ import envs  # noqa: F401  (registers the ids)
 from envs.commands import Command
 from envs.layouts import LayoutError
 
-IDS = sorted(name for name in gymnasium.registry if name.startswith("goalbridge/") and "Maze" in name)
+IDS = sorted(name for name in gymnasium.registry if name.startswith("goalbridge/") and "BabyAI" not in name)
 TINY = ["..#", "...", "#.."]
 TWO_PARTS = [[0, 0, 1, 0], [0, 0, 1, 0]]
 

@@ -1,0 +1,110 @@
+"""Planning over the bridge: crossing it more than once.
+
+A critic with a short horizon is sharp nearby and silent far away. Where a bridge goal can also be stood in, the critic
+itself says where an action taken there leads,
+
+    P(m' | m, a) = softmax over m' of f_AB(state m, a, goal m'),
+
+and an instruction's value can be handed on from goal to goal,
+
+    V(m) = max(V_0(m), discount x max_a sum P(m' | m, a) V(m')).
+
+The policy then needs one LogSumExp into the goals around it: Q(s, a) = sum P(m | s, a) V(m).
+Nothing here knows a world: bridge goals are rows, and what was learnt says which are neighbours.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import scipy.sparse
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+_ROWS_AT_ONCE: Final = 1 << 22  # logits of one block: 16 MB in float32
+_SETTLED: Final = 1e-6  # relative change of the values below which they count as settled
+
+
+@dataclass(frozen=True, eq=False)
+class Hops:
+    """Where each action leads from each bridge goal.
+
+    chances: sparse [M A, M], row m A + a the chances of reaching each goal; a row may be all zero. actions: A.
+    """
+
+    chances: scipy.sparse.csr_array[Any, Any]
+    actions: int
+
+
+def likely(logits: Tensor, share: float, own: Tensor | None = None) -> Tensor:
+    """Where an action leads, from logits [..., M]: a softmax over what is `share` times as likely as the likeliest.
+
+    The critic's noise, summed over many far goals, would otherwise swamp a distant aim. own: bool [..., M], the goals
+    that are the present state itself. Staying is no way forward: an action that most likely changes nothing leads
+    nowhere, and its row is all zero. Other rows sum to one.
+    """
+    kept = logits >= logits.amax(dim=-1, keepdim=True) + math.log(share)  # [..., M]
+    if own is not None:
+        kept = kept & ~own
+    chances = logits.masked_fill(~kept, -torch.inf).softmax(dim=-1)
+    return chances.nan_to_num_(0.0)  # where nothing was kept
+
+
+@torch.no_grad()
+def find_hops(logits: Callable[[int, int], Tensor], goals: int, actions: int, share: float) -> Hops:
+    """The hops between M bridge goals.
+
+    logits: rows start to stop of f_AB from goals as states, [stop - start, A, M]. share: see `likely`.
+    """
+    parts = []
+    at_once = max(1, _ROWS_AT_ONCE // (actions * goals))
+    for start in range(0, goals, at_once):
+        stop = min(start + at_once, goals)
+        block = logits(start, stop)  # [m, A, M]
+        own = torch.arange(goals, device=block.device) == torch.arange(start, stop, device=block.device).unsqueeze(1)
+        chances = likely(block, share, own.unsqueeze(1))  # [m, A, M]
+        parts.append(scipy.sparse.csr_array(chances.flatten(0, 1).double().cpu().numpy()))
+    return Hops(scipy.sparse.csr_array(scipy.sparse.vstack(parts, format="csr")), actions)
+
+
+def propagate(hops: Hops, aims: NDArray[np.float64], discount: float, sweeps: int) -> NDArray[np.float64]:
+    """Values V [M] of the bridge goals, from how much each is what was asked for, aims [M] in [0, 1].
+
+    discount: of each hop, in (0, 1). sweeps: at most so many; far goals need as many as there are hops to them.
+    Raises ValueError where aims are not [M] of finite numbers in [0, 1].
+    """
+    if aims.shape != (hops.chances.shape[1],) or not ((aims >= 0) & (aims <= 1)).all():
+        raise ValueError(f"aims: have shape {aims.shape}; [M] = ({hops.chances.shape[1]},) in [0, 1] would do")
+    values: NDArray[np.float64] = aims.astype(np.float64)
+    for _ in range(sweeps):
+        reached = (hops.chances @ values).reshape(-1, hops.actions).max(axis=1)  # [M]
+        better: NDArray[np.float64] = np.maximum(aims, discount * reached)
+        settled = bool((better - values <= _SETTLED * better).all())
+        values = better
+        if settled:
+            break
+    return values
+
+
+def hop_scores(logits: Tensor, values: Tensor, share: float, own: Tensor | None = None) -> Tensor:
+    """log Q [..., A] of actions with logits f_AB [..., A, M] towards goals of values [..., M] (float64).
+
+    own: bool [..., M], see `likely`. -inf where nothing likely is worth anything.
+    """
+    chances = likely(logits, share, None if own is None else own.unsqueeze(-2)).to(values.dtype)  # [..., A, M]
+    return (chances @ values.unsqueeze(-1)).squeeze(-1).log()
+
+
+def aims_of(log_bc: NDArray[np.floating], best: float | None = None, floor: float = 0.05) -> NDArray[np.float64]:
+    """How much each bridge goal is what was asked for, [M] in [0, 1], from f_BC(g, instruction) [M].
+
+    Relative to `best`, the logit of what fits perfectly, or to the best of these; below `floor` nothing.
+    """
+    logits = np.asarray(log_bc, dtype=np.float64)
+    aims = np.exp(np.minimum(logits - (logits.max() if best is None else max(best, logits.max())), 0.0))
+    return np.where(aims < floor, 0.0, aims)

@@ -1,0 +1,1 @@
+"""BabyAI's navigation levels, as minigrid ships them."""

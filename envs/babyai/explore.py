@@ -1,0 +1,125 @@
+"""Trajectories without missions: random play and walks to random poses, collected in the batched simulator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import label
+
+from envs.babyai.layouts import Layouts, free_cells, free_poses
+from envs.babyai.optimum import PoseGraph
+from envs.babyai.simulator import ACTIONS, GridBatch
+
+RANDOM_PLAY: Final = (0.2, 0.2, 0.45, 0.15)
+"""How often random play turns left, turns right, steps forward and toggles."""
+
+Record = Callable[[GridBatch], NDArray[np.uint8]]
+
+
+@dataclass(frozen=True, eq=False)
+class Exploration:
+    """N trajectories of T actions, those of a layout one after the other.
+
+    recorded: uint8 [N, T + 1, S], what was to be recorded before each action and at the end. actions: int64 [N, T].
+    layout: int64 [N], an index into the layouts. scripted: bool [N], whether it walks from pose to pose or plays at
+    random.
+    """
+
+    recorded: NDArray[np.uint8]
+    actions: NDArray[np.int64]
+    layout: NDArray[np.int64]
+    scripted: NDArray[np.bool_]
+
+
+def explore(
+    layouts: Layouts,
+    per_layout: int,
+    length: int,
+    scripted_share: float,
+    rng: np.random.Generator,
+    record: Record,
+    random_play: Sequence[float] = RANDOM_PLAY,
+) -> Exploration:
+    """Collect `per_layout` trajectories of `length` actions in each layout, all stepped together.
+
+    Starts are uniform over the layout's free poses; who starts in a doorway finds its door open. A scripted trajectory
+    takes a shortest path to a uniformly random pose within reach, opening the doors on it, then to the next, without
+    noise. The others draw each action on its own. Both leave the doors as they used them; boxes that random play
+    toggles are gone.
+
+    Args:
+        layouts: L grids, N = L * per_layout.
+        per_layout: at least 1.
+        length: T, at least 1.
+        scripted_share: in [0, 1], of all trajectories, which of them drawn at random.
+        rng: all that is random; the same one gives the same trajectories.
+        record: called T + 1 times with all N trajectories as one batch, returns uint8 [N, S].
+        random_play: probabilities of left, right, forward, toggle.
+
+    Raises:
+        ValueError: an argument is out of range.
+    """
+    _check(per_layout, length, scripted_share, random_play)
+    layout = np.repeat(np.arange(len(layouts)), per_layout)  # [N]
+    starts = _draw_starts(layouts, per_layout, rng)  # [N, 3]
+    grids = layouts.grids[layout]  # [N, W, H, 3]
+    _open_doorways(grids, starts)
+    scripted = rng.permutation(len(layout)) < round(scripted_share * len(layout))  # [N]
+    actions = rng.choice(len(ACTIONS), size=(len(layout), length), p=np.asarray(random_play))  # [N, T]
+    sizes = layouts.sizes[layout]  # [N, 2]
+    for row in np.flatnonzero(scripted).tolist():
+        width, height = sizes[row]
+        actions[row] = scripted_actions(grids[row, :width, :height], starts[row], length, rng)
+    batch = GridBatch(grids, starts, sizes)
+    return Exploration(_play(batch, actions, record), actions, layout, scripted)
+
+
+def scripted_actions(
+    grid: NDArray[np.uint8], start: NDArray[np.int64], length: int, rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """Actions int64 [length] of walks from one random pose within reach to the next, beginning at `start` [3]."""
+    graph = PoseGraph(grid, rng)
+    parts, _ = label(free_cells(grid))  # [W, H]: cells with the same number are within reach of each other
+    cells = np.argwhere(parts == parts[start[0], start[1]])  # [C, 2]
+    pose, actions = start, list[int]()
+    while len(actions) < length:
+        goal = np.append(cells[rng.integers(len(cells))], rng.integers(4))  # [3]
+        actions += graph.walk(pose, goal)
+        pose = goal
+    return np.array(actions[:length], dtype=np.int64)
+
+
+def _draw_starts(layouts: Layouts, per_layout: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Starts [L * per_layout, 3], uniform over each layout's free poses."""
+    poses = (free_poses(grid, size) for grid, size in zip(layouts.grids, layouts.sizes, strict=True))  # L x [P, 3]
+    return np.concatenate([free[rng.integers(len(free), size=per_layout)] for free in poses])
+
+
+def _open_doorways(grids: NDArray[np.uint8], starts: NDArray[np.int64]) -> None:
+    """Open the doors that are started in, in place: nobody ever stands in a closed one."""
+    x, y, _ = starts.T
+    grids[np.arange(len(grids)), x, y, 2] = 0  # open; the state of every other free cell is 0 already
+
+
+def _play(batch: GridBatch, actions: NDArray[np.int64], record: Record) -> NDArray[np.uint8]:
+    """What is recorded, [N, T + 1, S], while the batch takes actions [N, T]."""
+    first = record(batch)  # [N, S]
+    recorded = np.empty((len(actions), actions.shape[1] + 1, first.shape[1]), dtype=np.uint8)  # [N, T + 1, S]
+    recorded[:, 0] = first
+    for step, action in enumerate(actions.T, start=1):
+        batch.step(action)
+        recorded[:, step] = record(batch)
+    return recorded
+
+
+def _check(per_layout: int, length: int, scripted_share: float, random_play: Sequence[float]) -> None:
+    if per_layout < 1 or length < 1:
+        raise ValueError(f"per_layout, length: are {per_layout} and {length}; 1 or more each would do")
+    if not 0.0 <= scripted_share <= 1.0:
+        raise ValueError(f"scripted_share: {scripted_share} is no share; a number from 0 to 1 would do")
+    if len(random_play) != len(ACTIONS) or min(random_play) < 0.0 or not np.isclose(sum(random_play), 1.0):
+        raise ValueError(f"random_play: {tuple(random_play)} is no distribution; {len(ACTIONS)} shares would do")

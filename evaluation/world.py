@@ -1,0 +1,54 @@
+"""A world as training and evaluation see it: one implementation each for point mazes and for BabyAI's grids."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agents.storage import CheckpointError
+from agents.world import CandidateActions, WorldSpec
+from configs.schema import DataConfig, EnvConfig
+from data import TrajectoryBuffer
+from data.collect import Captions
+
+
+class World(ABC):
+    """What scripts ask of a world.
+
+    env: its settings. captions: what is true of its goals. layout_text: the layout to be kept with the run, "" where
+    there are many.
+    """
+
+    env: EnvConfig
+    captions: Captions
+    layout_text: str
+
+    @property
+    @abstractmethod
+    def spec(self) -> WorldSpec:
+        """What the learner is told."""
+
+    @abstractmethod
+    def candidates(self, count: int) -> CandidateActions:
+        """Actions worth weighing: `count` of them, or all where they are few."""
+
+    @abstractmethod
+    def action_pool(self, count: int, rng: np.random.Generator) -> NDArray[np.float32]:
+        """Draws [count, D] from the action space."""
+
+    @abstractmethod
+    def collect(self, data: DataConfig, seed: int) -> TrajectoryBuffer:
+        """Trajectories without instructions, the same for the same seed."""
+
+    def require_same(self, spec: WorldSpec, folder: str) -> None:
+        """CheckpointError where an agent was trained in another world than this."""
+        if spec.env_id != self.spec.env_id:
+            raise CheckpointError(
+                f"{folder}: the agent was trained in {spec.env_id}, not {self.env.id}; train one there"
+            )
+        if spec.fingerprint != self.spec.fingerprint:
+            raise CheckpointError(
+                f"{folder}: the agent was trained on another layout of {self.env.id}; give it that layout"
+            )

@@ -1,0 +1,302 @@
+"""Planning over the bridge: hops and values against brute force, dense value iteration and closed forms."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.sparse
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from torch import Tensor
+
+from agents import planning
+from agents.planning import Hops, aims_of, find_hops, hop_scores, likely, propagate
+
+Floats = NDArray[np.float64]
+
+
+def random_logits(seed: int, goals: int = 13, actions: int = 3, spread: float = 3.0) -> Tensor:
+    """f_AB [M, A, M], each start likeliest to stay where it is or to move a little."""
+    return spread * torch.randn(goals, actions, goals, generator=torch.Generator().manual_seed(seed))
+
+
+def brute_hops(logits: Tensor, share: float) -> Floats:
+    """The definition, one entry at a time: [M, A, M]."""
+    starts, actions, goals = logits.shape
+    chances = np.zeros((starts, actions, goals))
+    for m in range(starts):
+        for a in range(actions):
+            weights = np.exp(logits[m, a].double().numpy() - float(logits[m, a].max()))
+            kept = [g for g in range(goals) if g != m and weights[g] >= share]
+            for g in kept:
+                chances[m, a, g] = weights[g] / sum(weights[k] for k in kept)
+    return chances
+
+
+def dense_values(chances: Floats, aims: Floats, discount: float, sweeps: int) -> Floats:
+    """Value iteration, chances [M, A, M]."""
+    values = aims.copy()
+    for _ in range(sweeps):
+        values = np.maximum(aims, discount * (chances @ values).max(axis=1))
+    return values
+
+
+def hops_of(chances: Floats) -> Hops:
+    """Hops from chances [M, A, M]."""
+    goals, actions, _ = chances.shape
+    return Hops(scipy.sparse.csr_array(chances.reshape(goals * actions, goals)), actions)
+
+
+def chain(goals: int, chance: float = 1.0) -> Floats:
+    """Chances [M, 2, M] of a corridor: action 0 goes to the goal before, action 1 to the one after."""
+    chances = np.zeros((goals, 2, goals))
+    for m in range(goals):
+        if m > 0:
+            chances[m, 0, m - 1] = chance
+        if m < goals - 1:
+            chances[m, 1, m + 1] = chance
+    return chances
+
+
+def test_likely_is_the_softmax_over_what_is_not_below_the_share_of_its_best() -> None:
+    weights = torch.tensor([[0.5, 0.36, 0.34, 0.1], [0.4, 0.4, 0.29, 0.01]], dtype=torch.float64)
+    expected = weights * torch.tensor([[True, True, False, False], [True, True, True, False]])
+    expected /= expected.sum(dim=1, keepdim=True)
+    torch.testing.assert_close(likely(weights.log() + torch.tensor([[5.0], [-700.0]]), 0.7), expected)
+
+
+@pytest.mark.parametrize("share", [1e-6, 0.3, 0.7, 0.999])
+def test_likely_keeps_the_best_and_sums_to_one(share: float) -> None:
+    logits = random_logits(0)
+    before = logits.clone()
+    chances, softmax = likely(logits, share), logits.softmax(dim=-1)
+    assert torch.equal(logits, before)
+    torch.testing.assert_close(chances.sum(dim=-1), torch.ones(13, 3))
+    assert torch.equal(chances.argmax(dim=-1), softmax.argmax(dim=-1))
+    ratio = softmax / softmax.amax(dim=-1, keepdim=True)
+    assert (ratio[chances > 0] >= share * (1 - 1e-5)).all()
+    assert (ratio[chances == 0] < share * (1 + 1e-5)).all()
+    torch.testing.assert_close(chances / chances.amax(dim=-1, keepdim=True), ratio * (chances > 0))
+
+
+def test_an_action_that_most_likely_changes_nothing_leads_nowhere() -> None:
+    logits, own = torch.tensor([[5.0, 0.0, 0.0], [4.0, 3.9, 0.0], [0.0, 5.0, 4.9]]), torch.tensor([True, False, False])
+    stays, wavers, goes = likely(logits, 0.7, own)
+    assert stays.tolist() == [0, 0, 0]
+    assert wavers.tolist() == [0, 1, 0]  # what else is likely enough is all that is left
+    torch.testing.assert_close(goes[1:], torch.tensor([5.0, 4.9]).softmax(0))
+    assert goes[0] == 0
+
+
+def test_goals_that_are_equally_likely_all_stay() -> None:
+    torch.testing.assert_close(likely(torch.zeros(2, 5), 0.999), torch.full((2, 5), 0.2))
+
+
+@pytest.mark.parametrize("share", [0.05, 0.7])
+@pytest.mark.parametrize("seed", range(3))
+def test_hops_equal_brute_force(seed: int, share: float) -> None:
+    logits = random_logits(seed)
+    hops = find_hops(lambda start, stop: logits[start:stop], 13, 3, share)
+    assert hops.actions == 3
+    assert hops.chances.dtype == np.float64
+    np.testing.assert_allclose(hops.chances.toarray().reshape(13, 3, 13), brute_hops(logits, share), rtol=1e-5)
+
+
+def test_hops_of_a_hand_made_chain_lead_to_the_neighbours() -> None:
+    """A corridor of five; at its ends one action changes nothing, which is no hop."""
+    logits = torch.full((5, 2, 5), -20.0)
+    for m in range(5):
+        logits[m, 0, max(m - 1, 0)] = 3.0
+        logits[m, 1, min(m + 1, 4)] = 3.0
+    hops = find_hops(lambda start, stop: logits[start:stop], 5, 2, 0.7)
+    np.testing.assert_allclose(hops.chances.toarray().reshape(5, 2, 5), chain(5), atol=1e-8)
+    assert hops.chances.nnz == 8
+
+
+@pytest.mark.parametrize("rows_at_once", [1, 39, 40, 100, 38 * 13])
+def test_hops_found_in_pieces_are_those_found_at_once(monkeypatch: pytest.MonkeyPatch, rows_at_once: int) -> None:
+    logits = random_logits(7)
+    asked: list[tuple[int, int]] = []
+
+    def rows(start: int, stop: int) -> Tensor:
+        asked.append((start, stop))
+        return logits[start:stop]
+
+    whole = find_hops(lambda start, stop: logits[start:stop], 13, 3, 0.3)
+    monkeypatch.setattr(planning, "_ROWS_AT_ONCE", rows_at_once)
+    pieces = find_hops(rows, 13, 3, 0.3)
+    np.testing.assert_array_equal(pieces.chances.toarray(), whole.chances.toarray())
+    assert [row for start, stop in asked for row in range(start, stop)] == list(range(13))
+    assert max((stop - start) * 3 * 13 for start, stop in asked) <= max(rows_at_once, 39)
+
+
+def test_finding_hops_wants_no_gradients() -> None:
+    logits = random_logits(1).requires_grad_()
+    find_hops(lambda start, stop: logits[start:stop], 13, 3, 0.3)
+    assert logits.grad is None
+
+
+@pytest.mark.parametrize("aim", [0, 3, 11])
+@pytest.mark.parametrize("chance", [1.0, 0.8])
+def test_values_of_a_chain_are_products_of_discount_and_chance(aim: int, chance: float) -> None:
+    aims = np.zeros(12)
+    aims[aim] = 0.6
+    values = propagate(hops_of(chain(12, chance)), aims, 0.9, 100)
+    np.testing.assert_allclose(values, 0.6 * (0.9 * chance) ** np.abs(np.arange(12) - aim), rtol=1e-12)
+
+
+@pytest.mark.parametrize("sweeps", [1, 2, 7])
+def test_a_sweep_hands_values_on_by_one_hop(sweeps: int) -> None:
+    values = propagate(hops_of(chain(12)), np.eye(12)[0], 0.5, sweeps)
+    np.testing.assert_allclose(values, [0.5**m if m <= sweeps else 0.0 for m in range(12)])
+
+
+def test_the_better_of_two_aims_counts() -> None:
+    aims = np.array([0.5, 0, 0, 0, 0, 1.0])
+    np.testing.assert_allclose(propagate(hops_of(chain(6)), aims, 0.8, 50), [0.5, 0.8**4, 0.8**3, 0.64, 0.8, 1.0])
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_values_equal_dense_value_iteration(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    chances = brute_hops(random_logits(seed, goals=17, spread=1.0), 0.3)
+    aims = np.where(rng.random(17) < 0.3, rng.random(17), 0.0)
+    for sweeps in (1, 3, 400):
+        values = propagate(hops_of(chances), aims, 0.98, sweeps)
+        np.testing.assert_allclose(values, dense_values(chances, aims, 0.98, sweeps), rtol=1e-5, atol=1e-9)
+
+
+class Counted:
+    """A sparse matrix that counts its products."""
+
+    def __init__(self, chances: Floats) -> None:
+        self.matrix, self.products = hops_of(chances).chances, 0
+        self.shape = self.matrix.shape
+
+    def __matmul__(self, values: Floats) -> Any:
+        self.products += 1
+        return self.matrix @ values
+
+
+@pytest.mark.parametrize(("goals", "needed"), [(1, 1), (4, 4), (30, 30)])
+def test_sweeps_end_where_values_have_settled(goals: int, needed: int) -> None:
+    counted: Any = Counted(chain(goals))
+    values = propagate(Hops(counted, 2), np.eye(goals)[0], 0.9, 10_000)
+    assert counted.products == needed  # as many as there are hops, and one that changes nothing
+    np.testing.assert_allclose(values, 0.9 ** np.arange(goals))
+
+
+def test_nothing_asked_for_is_worth_nothing_at_once() -> None:
+    counted: Any = Counted(chain(5))
+    assert (propagate(Hops(counted, 2), np.zeros(5), 0.9, 100) == 0).all()
+    assert counted.products == 1
+
+
+def test_values_lead_round_a_loop_no_better_than_once() -> None:
+    """Two goals that lead to each other for sure do not make each other worth more than the aim."""
+    chances = np.zeros((2, 1, 2))
+    chances[0, 0, 1] = chances[1, 0, 0] = 1.0
+    np.testing.assert_allclose(propagate(hops_of(chances), np.array([1.0, 0.2]), 0.98, 10_000), [1.0, 0.98])
+
+
+@pytest.mark.parametrize(
+    "aims",
+    [
+        np.zeros(4),
+        np.zeros((5, 1)),
+        np.array([0, 0, -0.1, 0, 0]),
+        np.array([0, 0, 1.01, 0, 0]),
+        np.array([0, 0, np.nan, 0, 0]),
+        np.array([np.inf, 0, 0, 0, 0]),
+    ],
+)
+def test_aims_that_cannot_be_are_refused(aims: Floats) -> None:
+    with pytest.raises(ValueError, match=r"aims: have shape .*; \[M\] = \(5,\) in \[0, 1\] would do") as caught:
+        propagate(hops_of(chain(5)), aims, 0.9, 10)
+    assert "\n" not in str(caught.value)
+
+
+@st.composite
+def problems(draw: st.DrawFn) -> tuple[Floats, Floats, float]:
+    """Chances [M, A, M] whose rows sum to at most one, aims [M] and a discount."""
+    goals, actions = draw(st.integers(1, 7)), draw(st.integers(1, 3))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    chances = rng.random((goals, actions, goals)) * (rng.random((goals, actions, goals)) < draw(st.floats(0, 1)))
+    chances /= np.maximum(chances.sum(axis=-1, keepdims=True), 1.0)
+    aims = rng.random(goals) * (rng.random(goals) < 0.5)
+    return chances, aims, draw(st.floats(0.01, 0.99))
+
+
+@settings(max_examples=60, deadline=None)
+@given(problems())
+def test_values_solve_their_equation_and_lie_between_aim_and_best_aim(problem: tuple[Floats, Floats, float]) -> None:
+    chances, aims, discount = problem
+    values = propagate(hops_of(chances), aims, discount, 10_000)
+    assert (values >= aims).all()
+    assert values.max() <= aims.max() + 1e-12
+    fixed = np.maximum(aims, discount * (chances @ values).max(axis=1))
+    np.testing.assert_allclose(values, fixed, rtol=2e-6, atol=1e-12)
+
+
+@settings(max_examples=60, deadline=None)
+@given(problems(), st.integers(1, 30))
+def test_more_sweeps_larger_aims_and_a_higher_discount_never_make_values_smaller(
+    problem: tuple[Floats, Floats, float], sweeps: int
+) -> None:
+    chances, aims, discount = problem
+    values = propagate(hops_of(chances), aims, discount, sweeps)
+    slack = 1e-4 * values + 1e-12  # what counts as settled
+    assert (propagate(hops_of(chances), aims, discount, sweeps + 1) >= values - slack).all()
+    assert (propagate(hops_of(chances), np.minimum(1.5 * aims, 1), discount, sweeps) >= values - slack).all()
+    assert (propagate(hops_of(chances), aims, min(1.1 * discount, 0.99), sweeps) >= values - slack).all()
+
+
+@pytest.mark.parametrize("share", [0.01, 0.5])
+def test_scores_are_the_log_of_the_sum_of_chances_times_values(share: float) -> None:
+    logits, values = random_logits(2)[0], torch.rand(13, dtype=torch.float64)
+    own = torch.zeros(13, dtype=torch.bool)
+    own[4] = True
+    for mask in (None, own):
+        scores = hop_scores(logits, values, share, mask)
+        assert scores.dtype == torch.float64
+        chances = likely(logits.double(), share, mask)
+        expected = [sum(float(chances[a, m] * values[m]) for m in range(13)) for a in range(3)]
+        np.testing.assert_allclose(scores.exp().numpy(), expected, rtol=1e-5)
+
+
+def test_scores_take_leading_axes() -> None:
+    logits = random_logits(3)  # [13, A, M]
+    values, own = torch.rand(13, 13, dtype=torch.float64), torch.rand(13, 13) < 0.3
+    together = hop_scores(logits, values, 0.2, own)
+    assert together.shape == (13, 3)
+    for row in range(13):
+        torch.testing.assert_close(together[row], hop_scores(logits[row], values[row], 0.2, own[row]))
+
+
+def test_an_action_that_leads_to_nothing_of_worth_is_out_of_the_question() -> None:
+    logits = torch.tensor([[0.0, -40.0], [-40.0, 0.0]])
+    scores = hop_scores(logits, torch.tensor([0.0, 1e-300], dtype=torch.float64), 0.5)
+    assert scores[0] == -torch.inf
+    assert scores[1].item() == pytest.approx(np.log(1e-300), rel=1e-6)  # far away, but not nothing
+
+
+def test_aims_are_relative_to_the_best_and_nothing_below_the_floor() -> None:
+    logits = np.log([0.2, 0.1, 0.0101, 0.0099, 1e-9])
+    np.testing.assert_allclose(aims_of(logits), [1, 0.5, 0.0505, 0, 0])
+    np.testing.assert_allclose(aims_of(logits - 800), [1, 0.5, 0.0505, 0, 0])
+    np.testing.assert_allclose(aims_of(logits, best=np.log(0.4)), [0.5, 0.25, 0, 0, 0])
+    np.testing.assert_allclose(aims_of(logits, best=np.log(0.1)), aims_of(logits))  # nothing fits better than it can
+    np.testing.assert_allclose(aims_of(logits, floor=0.6), [1, 0, 0, 0, 0])
+
+
+@given(st.lists(st.floats(-1e4, 1e4, width=32), min_size=1, max_size=20), st.none() | st.floats(-1e4, 1e4))
+def test_aims_may_be_propagated(logits: list[float], best: float | None) -> None:
+    aims = aims_of(np.array(logits, dtype=np.float32), best)
+    assert aims.dtype == np.float64
+    assert ((aims == 0) | ((aims >= 0.05) & (aims <= 1))).all()
+    assert best is not None or aims.max() == 1
+    propagate(hops_of(np.zeros((len(logits), 1, len(logits)))), aims, 0.9, 3)

@@ -1,0 +1,289 @@
+"""Planned acting with exact encoders: as few steps as there can be, parts in turn, doors, and maps that grow."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+from minigrid.core.constants import IDX_TO_COLOR, IDX_TO_OBJECT
+from numpy.typing import NDArray
+
+import envs  # noqa: F401  (registers the ids)
+from agents import Agent
+from agents.scenes import Scene
+from encoders.grid import situations
+from envs.babyai.layouts import draw_layouts, free_poses
+from envs.babyai.optimum import PoseGraph, facing, fewest_steps
+from envs.babyai.simulator import TOGGLE, GridBatch
+
+Grid = NDArray[np.uint8]
+WALL, BALL, KEY, BOX, RED, BLUE, GREY = 2, 6, 5, 7, 0, 2, 5
+
+
+def things_in(grid: Grid) -> list[tuple[str, NDArray[np.bool_]]]:
+    """Every kind of coloured thing in a grid and where it lies, ("red ball", bool [W, H])."""
+    found = {tuple(cell) for cell in grid[np.isin(grid[..., 0], (4, 5, 6, 7)), :2].tolist()}
+    return [
+        (f"{IDX_TO_COLOR[colour]} {IDX_TO_OBJECT[kind]}", (grid[..., :2] == (kind, colour)).all(axis=-1))
+        for kind, colour in sorted(found)
+    ]
+
+
+def play(agent: Agent, grid: Grid, pose: NDArray[np.int64], instruction: str, stops: Any, most: int = 300) -> int:
+    """Steps that "planned" takes until `stops(batch)`."""
+    policy, batch = agent.policy("planned"), GridBatch(grid[None], pose[None])
+    for step in range(1, most + 1):
+        batch.step(policy.act({"grid": batch.grids, "pose": batch.poses}, [instruction]))
+        if stops(batch):
+            return step
+    return most + 1
+
+
+def faces(target: NDArray[np.bool_]) -> Any:
+    """Whether the agent of a batch of one faces one of the cells."""
+
+    def holds(batch: GridBatch) -> bool:
+        return bool(target.reshape(-1)[batch.front()[0]])
+
+    return holds
+
+
+@pytest.mark.parametrize("level", ["GoToLocal", "GoToObjS4", "GoToObjMazeS4R2", "GoToSeqS5R2", "GoToObjMazeS4"])
+def test_a_thing_is_reached_in_the_fewest_steps(perfect_agent: Agent, level: str) -> None:
+    rng = np.random.default_rng(0)
+    layouts = draw_layouts([level], 6, rng)
+    played = 0
+    for grid in layouts.grids:
+        for name, target in things_in(grid)[:4]:
+            pose = rng.choice(free_poses(grid))
+            optimum = fewest_steps(grid, pose, target)
+            if np.isfinite(optimum) and grid[pose[0], pose[1], 0] != 4:
+                assert play(perfect_agent, grid, pose, f"go to the {name}", faces(target)) == optimum
+                played += 1
+    assert played >= 6
+
+
+def test_of_several_that_fit_the_nearest_is_reached(perfect_agent: Agent) -> None:
+    rng = np.random.default_rng(1)
+    for grid in draw_layouts(["GoToLocalS8N7"], 8, rng).grids:
+        kinds, counts = np.unique(grid[np.isin(grid[..., 0], (5, 6, 7)), 0], return_counts=True)
+        kind = kinds[counts.argmax()]
+        target, pose = grid[..., 0] == kind, rng.choice(free_poses(grid))
+        optimum = fewest_steps(grid, pose, target)
+        assert play(perfect_agent, grid, pose, f"go to a {IDX_TO_OBJECT[kind]}", faces(target)) == optimum
+
+
+class Sequence:
+    """Stops once the targets have been faced in turn; both orders do where `in_turn` is false."""
+
+    def __init__(self, targets: list[NDArray[np.bool_]], in_turn: bool) -> None:
+        self.left, self.in_turn = list(targets), in_turn
+
+    def __call__(self, batch: GridBatch) -> bool:
+        while hits := [target for target in self.left[: 1 if self.in_turn else None] if faces(target)(batch)]:
+            self.left = [target for target in self.left if not any(target is hit for hit in hits)]
+        return not self.left
+
+
+def fewest_in_turn(grid: Grid, pose: NDArray[np.int64], first: NDArray[np.bool_], last: NDArray[np.bool_]) -> float:
+    """Fewest steps until the first target was faced and then the last, in a grid without doors."""
+    graph = PoseGraph(grid)
+    onwards, best = graph.distances(facing(last)), np.inf
+    for turn in np.argwhere(facing(first)):
+        alone = np.zeros(graph.shape, dtype=np.bool_)
+        alone[tuple(turn)] = True
+        steps = max(1.0, graph.distances(alone)[tuple(pose)])
+        best = min(best, steps + onwards[tuple(turn)])
+    return float(best)
+
+
+@pytest.mark.parametrize("form", ["{}, then {}", "{1} after you {0}", "{} and {}"])
+def test_composed_instructions_take_the_fewest_steps_in_all(perfect_agent: Agent, form: str) -> None:
+    rng = np.random.default_rng(2)
+    played = 0
+    for grid in draw_layouts(["GoToLocalS8N4"], 12, rng).grids:
+        (one, here), (other, there) = things_in(grid)[:2]
+        pose = rng.choice(free_poses(grid))
+        orders = [fewest_in_turn(grid, pose, here, there)]
+        if "and" in form:
+            orders.append(fewest_in_turn(grid, pose, there, here))
+        if not np.isfinite(orders).all():
+            continue
+        stops = Sequence([here, there], in_turn="and" not in form)
+        text = form.format(f"go to the {one}", f"go to the {other}")
+        assert play(perfect_agent, grid, pose, text, stops) == min(orders)
+        played += 1
+    assert played >= 8
+
+
+def test_parts_are_noted_when_they_are_done_and_not_before(perfect_agent: Agent) -> None:
+    grid = room()
+    grid[5, 3], grid[3, 5] = (BALL, RED, 0), (KEY, BLUE, 0)
+    text = "go to the red ball and go to the blue key, then go to the red ball"
+    policy = perfect_agent.policy("planned")
+
+    def done_at(*pose: int) -> frozenset[int]:
+        policy.act({"grid": grid[None], "pose": np.array([pose])}, [text])
+        done: frozenset[int] = policy._episodes[0].done
+        return done
+
+    assert done_at(4, 3, 0) == frozenset()  # it faces the ball as it begins; minigrid looks after the first action
+    assert done_at(4, 3, 1) == frozenset()
+    assert done_at(4, 3, 0) == {0}
+    assert done_at(3, 3, 0) == {0}
+    assert done_at(3, 4, 1) == {0, 1}
+    assert done_at(3, 4, 0) == {0, 1}
+    assert done_at(4, 4, 0) == {0, 1}
+    assert done_at(4, 3, 0) == frozenset()  # all is done, and yet it goes on: begin again
+
+
+def room(width: int = 8, height: int = 8) -> Grid:
+    grid = np.zeros((width, height, 3), dtype=np.uint8)
+    grid[:] = (WALL, GREY, 0)
+    grid[1:-1, 1:-1] = (1, 0, 0)
+    return grid
+
+
+def two_rooms(door: int) -> Grid:
+    """A wall in the middle, x = 6 of 13, with a door of the given state, and a red ball behind it."""
+    grid = room(13, 7)
+    grid[6] = (WALL, GREY, 0)
+    grid[6, 3] = (4, GREY, door)
+    grid[10, 2] = (BALL, RED, 0)
+    return grid
+
+
+@pytest.mark.parametrize("door", [0, 1])
+def test_doors_are_opened_on_the_way_and_no_others(perfect_agent: Agent, door: int) -> None:
+    grid, pose = two_rooms(door), np.array([2, 3, 2])
+    target = grid[..., 0] == BALL
+    assert play(perfect_agent, grid, pose, "go to a ball", faces(target)) == fewest_steps(grid, pose, target)
+
+
+def test_a_scene_lasts_while_doors_swing_and_no_longer_than_the_layout(perfect_agent: Agent) -> None:
+    grid, policy = two_rooms(1), perfect_agent.policy("planned")
+    grid[2, 1] = (BOX, RED, 0)
+
+    def scene(*pose: int) -> Scene:
+        policy.act({"grid": grid[None], "pose": np.array([pose])}, ["go to a ball"])
+        found: Scene = policy._episodes[0].scene
+        return found
+
+    first = scene(5, 3, 0)
+    grid[6, 3, 2] = 0
+    assert scene(5, 3, 0) is first
+    assert policy._episodes[0].plan is not None
+    grid[2, 1] = (1, 0, 0)  # a box that was toggled
+    assert scene(5, 3, 0) is not first
+    assert len(policy._episodes) == 1
+
+
+def test_the_state_itself_is_no_way_forward_even_with_a_door_open_beside_it(perfect_agent: Agent) -> None:
+    """Scenes show the doors as they first were; whoever stands where it stands is still the same."""
+    grid, policy = two_rooms(1), perfect_agent.policy("planned")
+    policy.act({"grid": grid[None], "pose": np.array([(5, 3, 0)])}, ["go to a ball"])
+    episode = policy._episodes[0]
+    for opened in (1, 0):
+        grid[6, 3, 2] = opened
+        state = torch.from_numpy(situations(grid[None], np.array([(5, 3, 1)])))[0]
+        a = perfect_agent.encode_state_actions(state[None, None], perfect_agent.candidate_actions)[0]
+        scores = policy._estimate(episode, state, a)
+        assert scores[TOGGLE] == -torch.inf  # which changes nothing here
+        assert scores[0].isfinite()
+
+
+def test_what_an_episode_went_on_after_was_not_what_was_asked_for(perfect_agent: Agent) -> None:
+    grid, policy = room(), perfect_agent.policy("planned")
+    grid[3, 3], grid[3, 5], grid[6, 6] = (KEY, RED, 0), (KEY, RED, 0), (KEY, BLUE, 0)
+
+    def worth(*pose: int) -> set[int]:
+        """The colours of what is worth going to, after a look from a pose."""
+        policy.act({"grid": grid[None], "pose": np.array([pose])}, ["go to a key"])
+        episode = policy._episodes[0]
+        return set(episode.scene.rows[episode.plan.aims[0] == 1, 6].tolist())
+
+    assert worth(2, 3, 0) == {RED, BLUE}  # it faces one as it begins, which nobody has judged yet
+    assert worth(2, 3, 1) == {RED, BLUE}
+    assert worth(2, 3, 0) == {BLUE}
+    assert worth(2, 3, 3) == {BLUE}
+    policy.reset()
+    assert worth(2, 3, 3) == {RED, BLUE}
+
+
+@pytest.mark.parametrize("name", ["planned", "logsumexp", "max", "sample"])
+def test_what_is_in_front_as_it_begins_is_reached_by_staying(perfect_agent: Agent, name: str) -> None:
+    grid = room()
+    grid[3, 3] = (BALL, RED, 0)
+    policy = perfect_agent.policy(name)
+    action = policy.act({"grid": grid[None], "pose": np.array([(2, 3, 0)])}, ["go to the red ball"])
+    batch = GridBatch(grid[None], np.array([(2, 3, 0)]))
+    batch.step(action)
+    assert batch.poses.tolist() == [[2, 3, 0]]
+
+
+def partial(grid: Grid, unseen: slice) -> Grid:
+    """The grid without what lies in a range of columns."""
+    known = grid.copy()
+    known[unseen] = 0
+    return known
+
+
+def test_the_frontier_is_the_aim_while_nothing_seen_fits(perfect_agent: Agent) -> None:
+    grid, policy = room(13, 7), perfect_agent.policy("planned")
+    grid[11, 3], grid[1, 1] = (BALL, RED, 0), (KEY, BLUE, 0)
+    pose, text = np.array([(2, 3, 1)]), ["go to the red ball"]
+    seen = partial(grid, slice(7, None))
+    (action,) = policy.act({"grid": seen[None], "pose": pose}, text)
+    episode = policy._episodes[0]
+    values, goals = episode.plan.values[frozenset()], episode.scene.rows
+    frontier = (goals[:, 0] == 6) & (goals[:, 2] == 0)
+    np.testing.assert_array_equal(values == 1, frontier)
+    assert action == 0  # it turns to the unknown
+    (action,) = policy.act({"grid": partial(grid, slice(12, None))[None], "pose": np.array([(2, 3, 0)])}, text)
+    goals, values = episode.scene.rows, episode.plan.values[frozenset()]
+    np.testing.assert_array_equal(values == 1, (goals[:, 5] == BALL) & (goals[:, 6] == RED))
+    assert action == 2
+
+
+def test_a_thing_like_what_is_asked_for_is_not_it_while_there_is_more_to_see(perfect_agent: Agent) -> None:
+    """On the whole map the best that there is is meant; on a part of it, the red key may yet turn up."""
+    grid = room(13, 7)
+    grid[1, 3] = (KEY, BLUE, 0)
+    for known, is_aim in ((grid, True), (partial(grid, slice(7, None)), False)):
+        policy = perfect_agent.policy("planned")
+        policy.act({"grid": known[None], "pose": np.array([(3, 3, 1)])}, ["go to the red key"])
+        episode = policy._episodes[0]
+        at_key = episode.scene.rows[:, 5] == KEY
+        assert (episode.plan.values[frozenset()][at_key] == 1).all() == is_aim
+
+
+def test_where_nothing_is_left_to_see_the_best_that_is_known_is_the_aim(perfect_agent: Agent) -> None:
+    grid, policy = room(), perfect_agent.policy("planned")
+    grid[3, 3], grid[0, 0] = (BALL, RED, 0), 0  # a corner that nobody can ever look at
+    for text in ("go to the red ball", "go to the blue ball"):
+        policy.act({"grid": grid[None], "pose": np.array([(1, 1, 0)])}, [text])
+        episode = policy._episodes[0]
+        assert episode.known.partial
+        assert episode.scene.frontier.sum() == 0
+        np.testing.assert_array_equal(episode.plan.values[frozenset()] == 1, episode.scene.rows[:, 5] == BALL)
+
+
+@pytest.mark.parametrize("level", ["GoToObjMazeS4R2", "GoToObjMazeS4"])
+def test_the_7x7_view_is_enough_to_find_things(perfect_agent: Agent, level: str) -> None:
+    env: Any = gymnasium.make(f"goalbridge/BabyAI-{level}-v0", view="partial")
+    policy, steps = perfect_agent.policy("planned"), []
+    for episode in range(5):
+        observation, _ = env.reset(seed=episode)
+        over, reward = False, 0.0
+        while not over:
+            seen = {name: value[None] for name, value in observation["observation"].items()}
+            action = policy.act(seen, [observation["instruction"]], [episode])[0]
+            observation, reward, terminated, truncated, _ = env.step(action)
+            over = terminated or truncated
+        assert reward > 0
+        steps.append(env.unwrapped.step_count)
+    assert np.mean(steps) < 40
+    env.close()

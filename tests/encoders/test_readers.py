@@ -1,0 +1,203 @@
+"""Observations of grids: which goals they allow, what is yet unknown, when an episode goes on, what cannot be read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import envs  # noqa: F401  (registers the ids)
+from encoders.grid import SITUATION, possible_situations, situations
+from encoders.readers import GridView, ObservationError, imaginable, read_grids, states_of
+from envs.babyai.layouts import draw_layouts, free_poses
+from envs.babyai.simulator import GridBatch
+
+Grid = NDArray[np.uint8]
+EMPTY, WALL, DOOR, KEY, BALL, BOX = 1, 2, 4, 5, 6, 7
+RED, BLUE, GREY = 0, 2, 5
+OPEN, CLOSED, LOCKED = 0, 1, 2
+
+
+def room(width: int = 9, height: int = 7) -> Grid:
+    grid = np.zeros((width, height, 3), dtype=np.uint8)
+    grid[:] = (WALL, GREY, 0)
+    grid[1:-1, 1:-1] = (EMPTY, 0, 0)
+    return grid
+
+
+def view(grid: Grid, *pose: int) -> GridView:
+    return GridView(grid.copy(), np.array(pose or (1, 1, 0)))
+
+
+def test_a_batch_is_read_row_by_row() -> None:
+    rng = np.random.default_rng(0)
+    grids = draw_layouts(["GoToLocal"], 3, rng).grids
+    poses = np.stack([rng.choice(free_poses(grid)) for grid in grids])
+    views = read_grids({"grid": grids, "pose": poses.astype(np.int32), "more": None}, (22, 22))
+    for each, grid, pose in zip(views, grids, poses, strict=True):
+        np.testing.assert_array_equal(each.grid, grid)
+        np.testing.assert_array_equal(each.pose, pose)
+        np.testing.assert_array_equal(each.goals(), possible_situations(grid))
+    np.testing.assert_array_equal(states_of(views), situations(grids, poses))
+
+
+def test_what_an_environment_gives_can_be_read() -> None:
+    for name in ("full", "partial"):
+        env: Any = gymnasium.make_vec("goalbridge/BabyAI-GoToLocal-v0", num_envs=3, view=name)
+        observation, _ = env.reset(seed=0)
+        assert len(read_grids(observation["observation"], (8, 8))) == 3
+        with pytest.raises(ObservationError, match="a grid of 8 x 8 is larger than those trained on; at most 7 x 9"):
+            read_grids(observation["observation"], (7, 9))
+        env.close()
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"grid": np.zeros((9, 7, 3))}, r"grid has shape \(9, 7, 3\), pose \(2, 3\)"),
+        ({"grid": np.zeros((2, 9, 7, 2))}, r"grid has shape \(2, 9, 7, 2\)"),
+        ({"grid": np.zeros((3, 9, 7, 3))}, r"grid has shape \(3, 9, 7, 3\), pose \(2, 3\); .* would do"),
+        ({"pose": np.ones(3)}, r"pose \(3,\)"),
+        ({"pose": np.array([(1, 1, 0), (8, 1, 0)])}, r"pose \(8, 1, 0\) is outside of a grid of 9 x 7"),
+        ({"pose": np.array([(1, 1, 0), (1, 0, 0)])}, r"pose \(1, 0, 0\) is outside"),
+        ({"pose": np.array([(1, 1, 0), (1, 1, -1)])}, r"pose \(1, 1, -1\) is outside"),
+        ({"grid": np.full((2, 9, 7, 3), 11)}, "grid holds a type up to 11 and a colour up to 11"),
+        ({"grid": np.stack([room(), np.full((9, 7, 3), 2, np.uint8)])}, "grid 1 has no cell to stand in"),
+    ],
+)
+def test_what_cannot_be_read_is_one_line(change: dict[str, Any], says: str) -> None:
+    whole = {"grid": np.stack([room(), room()]), "pose": np.array([(1, 1, 0), (2, 2, 3)])}
+    assert len(read_grids(whole, (22, 22))) == 2
+    with pytest.raises(ObservationError, match=says) as caught:
+        read_grids(whole | change, (22, 22))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("observation", [None, np.zeros((2, 3)), {"grid": room()}, {"pose": np.zeros((1, 3))}, []])
+def test_what_is_no_observation_of_a_grid(observation: Any) -> None:
+    with pytest.raises(ObservationError, match=r'observation: needs {"grid": .* as BabyAI environments give'):
+        read_grids(observation, (22, 22))
+
+
+def test_the_layout_is_the_grid_but_for_how_doors_stand() -> None:
+    grid = room()
+    grid[4, 0], grid[4, 3] = (DOOR, RED, CLOSED), (BOX, BLUE, 0)
+    before = view(grid)
+    grid[4, 0, 2] = OPEN
+    assert view(grid).layout == before.layout
+    grid[4, 0, 2] = LOCKED
+    assert view(grid).layout != before.layout
+    grid[4, 0, 2] = CLOSED
+    grid[4, 3] = (EMPTY, 0, 0)
+    assert view(grid).layout != before.layout
+    assert view(grid, 3, 3, 1).layout == view(grid).layout
+    assert before.grid[4, 0, 2] == CLOSED  # reading changes nothing
+
+
+def poses_of(goals: NDArray[np.uint8]) -> set[tuple[int, ...]]:
+    return {tuple(goal) for goal in goals[:, :3].tolist()}
+
+
+def test_the_frontier_faces_what_has_not_been_seen() -> None:
+    grid = room()
+    grid[6:] = 0
+    assert view(room()).frontier(view(room()).goals()).sum() == 0
+    goals = view(grid).goals()
+    frontier = poses_of(goals[view(grid).frontier(goals)])
+    assert frontier == {(5, y, 0) for y in range(1, 6)}
+    grid[5, 3] = 0  # a single dark cell
+    goals = view(grid).goals()
+    frontier = poses_of(goals[view(grid).frontier(goals)])
+    assert frontier == {(5, y, 0) for y in (1, 2, 4, 5)} | {(4, 3, 0), (5, 2, 1), (5, 4, 3)}
+
+
+@pytest.mark.parametrize("state", [OPEN, CLOSED, LOCKED])
+def test_what_lies_behind_a_door_is_beyond_the_frontier_if_it_opens(state: int) -> None:
+    grid = room(11, 7)
+    grid[6:], grid[5] = 0, (WALL, GREY, 0)
+    grid[5, 3] = (DOOR, RED, state)
+    goals = view(grid).goals()
+    at_frontier = goals[view(grid).frontier(goals)]
+    expected = {OPEN: {(4, 3, 0), (5, 3, 0)}, CLOSED: {(4, 3, 0), (5, 3, 0)}, LOCKED: set[tuple[int, ...]]()}[state]
+    assert poses_of(at_frontier) == expected
+    if state == CLOSED:  # both facing it closed and facing it opened
+        assert sorted(at_frontier[at_frontier[:, 5] == DOOR, 7].tolist()) == [OPEN, CLOSED]
+    grid[6, 3] = (EMPTY, 0, 0)
+    goals = view(grid).goals()
+    assert (4, 3, 0) not in poses_of(goals[view(grid).frontier(goals)])
+
+
+def test_doors_in_the_outermost_columns_hide_nothing() -> None:
+    grid = room()
+    grid[-1, 3], grid[3, 0] = (DOOR, RED, CLOSED), (DOOR, RED, OPEN)
+    goals = view(grid).goals()
+    inner = ~((goals[:, 0] == 8) | (goals[:, 1] == 0))
+    assert not view(grid).frontier(goals)[inner].any()
+
+
+def test_alike_is_what_faces_its_like_or_stands_in_the_same_place() -> None:
+    grid = room()
+    grid[3, 3], grid[6, 5], grid[6, 1] = (BALL, RED, 0), (BALL, RED, 0), (BALL, BLUE, 0)
+    seen, goals = view(grid), view(grid).goals()
+
+    def alike(*pose: int) -> set[tuple[int, ...]]:
+        return poses_of(goals[seen.alike(goals, situations(grid[None], np.array([pose]))[0])])
+
+    red = {(2, 3, 0), (4, 3, 2), (3, 2, 1), (3, 4, 3), (5, 5, 0), (7, 5, 2), (6, 4, 1)}
+    assert alike(2, 3, 0) == red
+    assert alike(6, 4, 1) == red
+    assert alike(2, 3, 1) == {(2, 3, 1), (2, 3, 2), (2, 3, 3)}
+    assert alike(1, 1, 2) == {(1, 1, direction) for direction in range(4)}
+
+
+def test_an_episode_goes_on_while_one_cell_at_most_changes() -> None:
+    grid = room()
+    grid[3, 3], grid[5, 5] = (BOX, RED, 0), (DOOR, BLUE, CLOSED)
+    before = view(grid, 2, 3, 0)
+    assert view(grid, 2, 3, 1).goes_on_from(before)
+    assert view(grid, 2, 4, 0).goes_on_from(before)
+    assert not view(grid, 3, 4, 0).goes_on_from(before)
+    assert not view(grid, 2, 5, 0).goes_on_from(before)
+    changed = grid.copy()
+    changed[3, 3] = (EMPTY, 0, 0)
+    assert view(changed, 2, 3, 0).goes_on_from(before)
+    changed[5, 5, 2] = OPEN
+    assert not view(changed, 2, 3, 0).goes_on_from(before)
+    assert not view(room(8, 7), 2, 3, 0).goes_on_from(before)
+
+
+def test_what_comes_into_view_does_not_end_an_episode_but_what_vanishes_does() -> None:
+    grid = room()
+    dark = grid.copy()
+    dark[5:] = 0
+    assert view(grid, 2, 3, 0).goes_on_from(view(dark, 2, 3, 0))
+    assert not view(dark, 2, 3, 0).goes_on_from(view(grid, 2, 3, 0))
+
+
+@pytest.mark.parametrize("level", ["GoToLocal", "GoToSeqS5R2", "GoToObjMazeS4"])
+def test_every_step_of_play_goes_on_from_the_one_before(level: str) -> None:
+    rng = np.random.default_rng(0)
+    layouts = draw_layouts([level], 8, rng)
+    batch = GridBatch(layouts.grids, np.stack([rng.choice(free_poses(grid)) for grid in layouts.grids]))
+    before = read_grids({"grid": batch.grids.copy(), "pose": batch.poses.copy()}, (22, 22))
+    for _ in range(40):
+        batch.step(rng.integers(4, size=8))
+        after = read_grids({"grid": batch.grids.copy(), "pose": batch.poses.copy()}, (22, 22))
+        assert all(late.goes_on_from(early) for late, early in zip(after, before, strict=True))
+        before = after
+    assert not after[0].goes_on_from(after[1])
+
+
+@pytest.mark.parametrize("size", [(4, 4), (8, 8), (22, 22), (6, 11)])
+def test_all_that_a_goal_may_mean_can_be_imagined(size: tuple[int, int]) -> None:
+    rows = imaginable(*size)
+    assert rows.dtype == np.uint8
+    assert rows.shape[1] == SITUATION
+    assert (rows[:, 3:5] == size).all()
+    things = {tuple(row) for row in rows[rows[:, 5] != WALL, 5:7].tolist()}
+    assert things == {(kind, colour) for kind in (DOOR, KEY, BALL, BOX) for colour in range(6)}
+    places = {tuple(row) for row in rows[rows[:, 5] == WALL, :2].tolist()}
+    assert places == {(x, y) for x in range(1, size[0] - 1) for y in range(1, size[1] - 1)}
