@@ -15,7 +15,6 @@ import signal
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 import numpy as np
 import torch
@@ -29,7 +28,7 @@ from agents.storage import write_atomically, write_json
 from configs.load import command_line
 from configs.run_folder import open_run, record
 from configs.schema import ConfigError, RunConfig
-from data import CaptionPairs, TrajectoryBuffer
+from data import CaptionPairs, FutureBatch, TrajectoryBuffer
 from data.collect import ACTIONS, BATCHES, BRIDGE_GOALS, LABELLED_GOALS, caption_goals, stream
 from encoders import TextEncoder
 from envs.phrasing import Split
@@ -98,13 +97,14 @@ class Training:
             self.world.collect(self.config.data, self.config.seed).save(folder)
         return TrajectoryBuffer.open(folder)
 
-    def _goals(self, buffer: TrajectoryBuffer, count: int, purpose: int) -> NDArray[Any]:
-        """Draws [count, G] from the marginal of the goals that the state-action pair is trained with."""
-        return buffer.sample_futures(stream(self.config.seed, purpose), count, self.config.train.discount).goals
+    def _futures(self, buffer: TrajectoryBuffer, count: int, purpose: int) -> FutureBatch:
+        """`count` draws of what the state-action pair is trained with."""
+        return buffer.sample_futures(stream(self.config.seed, purpose), count, self.config.train.discount)
 
     def _captions(self, buffer: TrajectoryBuffer) -> CaptionPairs:
-        goals = self._goals(buffer, self.config.data.labelled_goals, LABELLED_GOALS)
-        return caption_goals(self.world.captions, goals, self._split, self.config.seed)
+        led = self._futures(buffer, self.config.data.labelled_goals, LABELLED_GOALS)
+        shown = (led.states, led.actions) if self.config.train.objective == "end_to_end" else None
+        return caption_goals(self.world.captions, led.goals, self._split, self.config.seed, shown)
 
     @property
     def _split(self) -> Split:
@@ -129,7 +129,7 @@ class Training:
             text,
             features.shape[1],
             self.world.candidates(config.policy.candidate_actions),
-            self._goals(buffer, config.agent.bridge_goals, BRIDGE_GOALS),
+            self._futures(buffer, config.agent.bridge_goals, BRIDGE_GOALS).goals,
         ).to(self.device)
         pool = self.world.action_pool(ACTION_POOL, stream(config.seed, ACTIONS))  # [P, D]
         return Learner(agent, config.train, features, pool)

@@ -74,6 +74,8 @@ class Learner:
     def loss(self, batch: TensorBatch, detailed: bool = True) -> tuple[Tensor, dict[str, Tensor]]:
         """Weighted sum of the three losses, and what to log (the accuracies and logits only where `detailed`)."""
         agent, config = self.agent, self.config
+        if config.objective == "end_to_end":
+            return self._end_to_end_loss(batch, detailed)
         weighed = torch.cat([batch.actions.unsqueeze(1), batch.other_actions], dim=1)  # [B, 1 + K, D]
         a = agent.encode_state_actions(batch.states.unsqueeze(1), weighed)  # [B, 1 + K, d]
         b, b_caption = self._encode_goals(batch)  # [B, d] each
@@ -92,6 +94,23 @@ class Learner:
             info |= {"action/loss": action_loss.detach()} | {f"action/{k}": v for k, v in action_info.items()}
         info |= {"goal/loss": goal_loss.detach(), "language/loss": text_loss.detach(), "loss": loss.detach()}
         return loss, info
+
+    def _end_to_end_loss(self, batch: TensorBatch, detailed: bool) -> tuple[Tensor, dict[str, Tensor]]:
+        """The rival's: state-actions against captions of what they led to, by the same networks."""
+        agent, config = self.agent, self.config
+        weighed = torch.cat([batch.actions.unsqueeze(1), batch.other_actions], dim=1)  # [B, 1 + K, D]
+        a = agent.meets_language(agent.encode_state_actions(batch.states.unsqueeze(1), weighed))  # [B, 1 + K, d]
+        c = agent.encode_language(self._texts[batch.captions])  # [B, d]
+        logits = agent.critic_ab(a[:, 0], c)  # [B, B]
+        penalty = config.logsumexp_penalty
+        loss, info = info_nce(logits, batch.duplicates, config.duplicates, penalty, detailed)
+        info = {f"language/{k}": v for k, v in info.items()} | {"language/loss": loss.detach()}
+        if batch.other_actions.shape[1]:
+            against = agent.critic_ab.paired(a, c.unsqueeze(1))  # [B, 1 + K]
+            action_loss, action_info = action_contrast(against[:, 0], against[:, 1:])
+            loss = loss + config.action_weight * action_loss
+            info |= {"action/loss": action_loss.detach()} | {f"action/{k}": v for k, v in action_info.items()}
+        return loss, info | {"loss": loss.detach()}
 
     def _encode_goals(self, batch: TensorBatch) -> tuple[Tensor, Tensor]:
         """Goals towards state-actions and captioned ones towards language, [B, d] each."""
@@ -112,9 +131,11 @@ class Learner:
         def put(array: NDArray[Any]) -> Tensor:
             return torch.as_tensor(array, device=self.agent.device)
 
-        actions = put(futures.actions)
+        actions, states = put(futures.actions), futures.states
+        if self.config.objective == "end_to_end":
+            actions, states = put(captions.actions), captions.states
         return TensorBatch(
-            put(futures.states),
+            put(states),
             actions,
             put(futures.goals),
             self._other_actions(actions, rng),

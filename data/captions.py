@@ -17,11 +17,14 @@ class CaptionBatch:
     """Positives of the goal/language pair: goals [B, G], their captions' indices [B].
 
     duplicates: [B, B] bool, entry (i, j) true where caption j is true of goal i as well (the diagonal included).
+    states, actions: see `CaptionPairs`.
     """
 
     goals: NDArray[Any]
     texts: NDArray[np.int64]
     duplicates: NDArray[np.bool_]
+    states: NDArray[Any] | None = None
+    actions: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +33,8 @@ class CaptionPairs:
 
     goals: [N, G]. texts: the distinct captions. text: [N], index of each goal's caption in `texts`.
     label: [N], what the caption says, apart from its wording. true_labels: [N, T], all that is true of the goal
-    (-1 pads); label[n] is among true_labels[n]. Raises DatasetError where sizes disagree.
+    (-1 pads); label[n] is among true_labels[n]. states [N, S], actions [N, D]: what led to each goal, for the
+    end-to-end rival alone; otherwise None, and no action ever meets a text. Raises DatasetError where sizes disagree.
     """
 
     goals: NDArray[Any]
@@ -38,6 +42,8 @@ class CaptionPairs:
     text: NDArray[np.int64]
     label: NDArray[np.int64]
     true_labels: NDArray[np.int64]
+    states: NDArray[Any] | None = None
+    actions: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         count = len(self.goals)
@@ -60,4 +66,6 @@ class CaptionPairs:
         duplicates = np.zeros((batch_size, batch_size), dtype=np.bool_)  # [B goal, B caption]
         for true in self.true_labels[pair].T:  # T is small: one [B, B] comparison each, no [B, B, T]
             duplicates |= true[:, None] == label
-        return CaptionBatch(self.goals[pair], self.text[pair], duplicates)
+        states = None if self.states is None else self.states[pair]
+        actions = None if self.actions is None else self.actions[pair]
+        return CaptionBatch(self.goals[pair], self.text[pair], duplicates, states, actions)

@@ -76,10 +76,17 @@ def collect_grids(layouts: Layouts, config: DataConfig, seed: int) -> Trajectory
     return TrajectoryBuffer(seen, seen, actions, np.full(count, length, np.int64), found.layout, places)
 
 
-def caption_goals(captions: Captions, goals: NDArray[Any], split: Split, seed: int) -> CaptionPairs:
+def caption_goals(
+    captions: Captions,
+    goals: NDArray[Any],
+    split: Split,
+    seed: int,
+    led_by: tuple[NDArray[Any], NDArray[np.float32]] | None = None,
+) -> CaptionPairs:
     """One caption for each goal [N, G]: a thing that is true of it, in a wording of `split`, both at random.
 
-    Goals of which nothing can be said are left out.
+    Goals of which nothing can be said are left out; DatasetError where that is all of them. led_by: states [N, S] and
+    actions [N, D] that led to the goals, which only the end-to-end rival is shown.
     """
     rng = stream(seed, CAPTIONS)
     phrasings = [captions.phrasings(label, split) for label in range(len(captions.labels))]
@@ -90,4 +97,6 @@ def caption_goals(captions: Captions, goals: NDArray[Any], split: Split, seed: i
     choices = (true_labels >= 0).sum(axis=1)  # [N]; padding comes last
     label = true_labels[np.arange(len(goals)), rng.integers(choices)]  # [N]
     text = first[label] + rng.integers(first[label + 1] - first[label])  # [N]
-    return CaptionPairs(goals, [text for texts in phrasings for text in texts], text, label, true_labels)
+    states, actions = (None, None) if led_by is None else (part[sayable] for part in led_by)
+    texts = [text for texts in phrasings for text in texts]
+    return CaptionPairs(goals, texts, text, label, true_labels, states, actions)
