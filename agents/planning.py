@@ -61,15 +61,21 @@ def find_hops(logits: Callable[[int, int], Tensor], goals: int, actions: int, sh
 
     logits: rows start to stop of f_AB from goals as states, [stop - start, A, M]. share: see `likely`.
     """
-    parts = []
+    rows, columns, weights = [], [], []
     at_once = max(1, _ROWS_AT_ONCE // (actions * goals))
     for start in range(0, goals, at_once):
-        stop = min(start + at_once, goals)
-        block = logits(start, stop)  # [m, A, M]
-        own = torch.arange(goals, device=block.device) == torch.arange(start, stop, device=block.device).unsqueeze(1)
-        chances = likely(block, share, own.unsqueeze(1))  # [m, A, M]
-        parts.append(scipy.sparse.csr_array(chances.flatten(0, 1).double().cpu().numpy()))
-    return Hops(scipy.sparse.csr_array(scipy.sparse.vstack(parts, format="csr")), actions)
+        block = logits(start, min(start + at_once, goals)).flatten(0, 1)  # [m A, M]
+        top = block.amax(dim=1, keepdim=True)  # [m A, 1]
+        kept = (block >= top + math.log(share)).nonzero(as_tuple=True)  # rows and columns, few of each row
+        weights.append((block[kept] - top[kept[0], 0]).double().exp().cpu().numpy())
+        rows.append((kept[0] + start * actions).cpu().numpy())
+        columns.append(kept[1].cpu().numpy())
+    row, column, weight = np.concatenate(rows), np.concatenate(columns), np.concatenate(weights)
+    leads = column != row // actions
+    row, column, weight = row[leads], column[leads], weight[leads]
+    weight = weight / np.bincount(row, weight, minlength=goals * actions)[row]
+    chances = scipy.sparse.csr_array((weight, (row, column)), shape=(goals * actions, goals))
+    return Hops(chances, actions)
 
 
 def propagate(hops: Hops, aims: NDArray[np.float64], discount: float, sweeps: int) -> NDArray[np.float64]:

@@ -1,0 +1,261 @@
+"""Measures the BabyAI protocol for RESULTS.md: one agent for all levels, three training seeds.
+
+    python -m evaluation.grid_protocol full            # every level, the whole grid seen
+    python -m evaluation.grid_protocol partial         # every level, the 7 x 7 view
+    python -m evaluation.grid_protocol rivals          # other estimators, and agents trained end to end or for Direct
+    python -m evaluation.grid_protocol ablations       # horizon, position code, negatives, data: equal steps
+    python -m evaluation.grid_protocol words           # colours and types in words never trained on
+    python -m evaluation.grid_protocol captions        # success over the number of captioned goals
+
+Trains with the command line that a user types, into runs/protocol, what is not there yet. Levels, missions and verifier
+are minigrid's own; the evaluation's seeds were used for nothing else. Writes results/babyai_PART.json.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from agents import Agent
+from agents.storage import write_json
+from configs.run_folder import record
+from configs.schema import EvaluateConfig
+from envs.babyai.layouts import HELD_OUT_COMBINATIONS
+from envs.babyai.levels import LEVELS
+from envs.babyai.lexicon import DEVELOPMENT_WORDS, TEST_WORDS, reword
+from evaluation.grid_actors import BOT, grid_actor
+from evaluation.grid_compare import Outcome, play_bot, play_in_parts
+from evaluation.grid_metrics import slices
+from evaluation.metrics import interval
+from evaluation.protocol import RESULTS, RUNS, SEEDS, train
+
+EVALUATION_SEED = 20_000_000
+MOST, MANY, FEW = 1000, 300, 100  # episodes: of the four levels compared in the literature, of the others, of slow ones
+FOUR = ("GoToRedBallGrey", "GoToRedBall", "GoToObj", "GoToLocal")
+LARGE = ("GoToObjMaze", "GoToObjMazeOpen", "GoToObjMazeS6", "GoToObjMazeS7", "GoTo", "GoToOpen", "GoToSeq")
+SIX = ("GoToRedBallGrey", "GoToLocal", "GoToObjDoor", "FourRooms", "GoToObjMazeS4", "GoTo")
+RIVALS = {
+    "direct": ("agent.things=true", "agent.language_critic=neg_squared_l2", "train.discount=0.9", "policy.name=direct"),
+    "end to end": (
+        "agent.things=true",
+        "train.objective=end_to_end",
+        "train.discount=0.9",
+        "policy.name=direct",
+    ),
+}
+ABLATIONS: dict[str, tuple[str, ...]] = {
+    "default": (),
+    "discount .2": ("train.discount=0.2",),
+    "discount .6": ("train.discount=0.6",),
+    "discount .8": ("train.discount=0.8",),
+    "absolute position": ("agent.rotary=false",),
+    "no nearby negatives": ("train.nearby=0.0",),
+    "negatives from all layouts": ("train.group_size=0",),
+    "no action contrast": ("train.action_negatives=0",),
+    "half shortest paths": ("data.kind=mixed",),
+    "shortest paths alone": ("data.kind=expert",),
+}
+SHORT = ("train.steps=1500",)  # of ablations, words and captions: the same for all that is compared
+CAPTIONS = (30, 100, 1000, 10_000, 100_000)
+
+
+def agent_of(seed: int, name: str = "", changes: Sequence[str] = ()) -> Agent:
+    """The agent of a training seed, trained now unless it is there."""
+    folder = RUNS / f"babyai{'_' + name.replace(' ', '_') if name else ''}_{seed}"
+    train("babyai", seed, folder, (*changes, "encoder.cache_dir=runs/protocol/texts"))
+    return Agent.from_pretrained(folder)
+
+
+def ratio(steps: NDArray[np.float64], optimum: NDArray[np.float64], resamples: int = 2000) -> dict[str, float]:
+    """Mean steps over mean optimum, [S, E] each, with a bootstrap over seeds, then episodes."""
+    rng = np.random.default_rng(0)
+    seeds, episodes = steps.shape
+    drawn = []
+    for _ in range(resamples):
+        seed, episode = rng.integers(seeds, size=(seeds, 1)), rng.integers(episodes, size=(seeds, episodes))
+        drawn.append(steps[seed, episode].sum() / optimum[seed, episode].sum())
+    low, high = np.quantile(drawn, (0.025, 0.975))
+    return {"mean": float(steps.sum() / optimum.sum()), "low": float(low), "high": float(high)}
+
+
+def figures(by_seed: Sequence[Outcome]) -> dict[str, Any]:
+    """Success, steps and steps over the optimum of one level, over training seeds, and by slices of the missions."""
+    success = np.stack([outcome.success.astype(np.float64) for outcome in by_seed])  # [S, E]
+    steps = np.stack([outcome.steps for outcome in by_seed])
+    optimum = np.stack([outcome.optimum for outcome in by_seed])
+    found: dict[str, Any] = {
+        "episodes": success.shape[1],
+        "success": asdict(interval(success)),
+        "success_per_seed": [round(float(row.mean()), 4) for row in success],
+        "steps": asdict(interval(steps)),
+    }
+    if np.isfinite(optimum).all():
+        found |= {"optimum": float(optimum.mean()), "against_optimum": ratio(steps, optimum)}
+    for name, rows in slices(by_seed[0].missions).items():
+        if rows.any():
+            found[name] = {"episodes": int(rows.sum()), "success": asdict(interval(success[:, rows]))}
+            found[name]["steps"] = asdict(interval(steps[:, rows]))
+    return found
+
+
+def episodes_of(name: str, view: str = "full") -> int:
+    """How many episodes of a level each training seed plays."""
+    if name in FOUR:
+        return MOST
+    return FEW if view == "partial" and name in LARGE else MANY
+
+
+def measure_levels(view: str) -> dict[str, Any]:
+    """The default agent in every level; the bot and chance beside it, once, for they are not trained."""
+    agents = [agent_of(seed) for seed in SEEDS]
+    rows: dict[str, Any] = {}
+    config = EvaluateConfig(run_dir="-", seed=EVALUATION_SEED)
+    for name in LEVELS:
+        count = episodes_of(name, view)
+        ours = [play_in_parts(name, agent.policy(), count, EVALUATION_SEED, view) for agent in agents]
+        rows[name] = {"planned": figures(ours)}
+        if view == "full" or name not in LARGE:
+            chance = play_in_parts(name, grid_actor("random", agents[0], config), min(count, MANY), EVALUATION_SEED)
+            rows[name]["random"] = figures([chance])
+        if LEVELS[name].family != "four_rooms":
+            bot = play_bot(name, count, EVALUATION_SEED)
+            rows[name][BOT] = figures([bot])
+            steps = np.stack([outcome.steps for outcome in ours])
+            rows[name]["planned"]["against_bot"] = ratio(steps, np.broadcast_to(bot.steps, steps.shape))
+        _say(name, rows[name]["planned"])
+    return {"view": view, "levels": rows}
+
+
+def measure_rivals() -> dict[str, Any]:
+    """Estimators of the default agent, and rivals trained on the same data and captions, on six levels."""
+    rows: dict[str, Any] = {name: {} for name in SIX}
+    config = EvaluateConfig(run_dir="-", seed=EVALUATION_SEED)
+    for estimator in ("planned", "logsumexp", "max", "sample", *RIVALS):
+        for name in SIX:
+            by_seed = []
+            for seed in SEEDS:
+                if estimator in RIVALS:
+                    actor: Any = agent_of(seed, estimator, RIVALS[estimator]).policy()
+                else:
+                    actor = grid_actor(estimator, agent_of(seed), config)
+                by_seed.append(play_in_parts(name, actor, FEW, EVALUATION_SEED))
+            rows[name][estimator] = figures(by_seed)
+            if estimator == "planned":
+                reference = {**locals().get("reference", {}), name: by_seed}
+            else:
+                rows[name][estimator] |= _beside(reference[name], by_seed)
+            _say(f"{estimator} {name}", rows[name][estimator])
+    return {"levels": rows, "recipes": {name: list(changes) for name, changes in RIVALS.items()}}
+
+
+def _beside(first: Sequence[Outcome], second: Sequence[Outcome]) -> dict[str, Any]:
+    """How much more often the first succeeds in the same episodes, on all missions and on ambiguous ones."""
+    gain = np.stack([a.success.astype(float) - b.success for a, b in zip(first, second, strict=True)])  # [S, E]
+    steps = np.stack([b.steps - a.steps for a, b in zip(first, second, strict=True)])  # [S, E]
+    found = {"planned_minus_this": asdict(interval(gain)), "steps_more_than_planned": asdict(interval(steps))}
+    unclear = slices(first[0].missions)["ambiguous"]
+    if unclear.any():
+        found["planned_minus_this_ambiguous"] = asdict(interval(gain[:, unclear]))
+        found["steps_more_than_planned_ambiguous"] = asdict(interval(steps[:, unclear]))
+    return found
+
+
+def measure_ablations() -> dict[str, Any]:
+    """One change of the recipe at a time, equal steps, three seeds."""
+    rows: dict[str, Any] = {}
+    for change, overrides in ABLATIONS.items():
+        agents = [agent_of(seed, f"short {change}", (*SHORT, *overrides)) for seed in SEEDS]
+        rows[change] = {"changes": list(overrides)}
+        for name in ("GoToLocal", "GoToObjMazeS4", "GoTo"):
+            rows[change][name] = figures([play_in_parts(name, a.policy(), FEW, EVALUATION_SEED) for a in agents])
+            _say(f"{change} {name}", rows[change][name])
+    return {"rows": rows, "steps": SHORT[0]}
+
+
+def measure_words() -> dict[str, Any]:
+    """Missions of GoToLocal said in other words, over the size of the lexicon that captions draw on."""
+    rows: dict[str, Any] = {}
+    for size in (0, 5, 20, 60):
+        agents = [agent_of(seed, f"short lexicon {size}", (*SHORT, f"data.lexicon={size}")) for seed in SEEDS]
+        rows[str(size)] = {}
+        for title, words in (("development", DEVELOPMENT_WORDS), ("test", TEST_WORDS)):
+            for kind in ("colours", "types", "both"):
+                told = [play_in_parts("GoToLocal", a.policy(), MANY, EVALUATION_SEED, reword=_in_words(words, kind))
+                        for a in agents]  # fmt: skip
+                found = figures(told)
+                at_once = np.stack([outcome.steps <= outcome.optimum + 2 for outcome in told]).astype(np.float64)
+                found["first_guess"] = asdict(interval(at_once))
+                rows[str(size)][f"{title} {kind}"] = found
+                _say(f"lexicon {size} {title} {kind}", found)
+    return {"level": "GoToLocal", "lexicon": rows, "words": {"development": DEVELOPMENT_WORDS, "test": TEST_WORDS}}
+
+
+def _in_words(words: Any, kind: str) -> Callable[[str], str]:
+    """Replaces colours, types or both by held-out words, drawn from the mission's own text and place."""
+    from envs.babyai.phrasing import COLOURS, TYPES
+
+    rng = np.random.default_rng(0)
+    names = {"colours": COLOURS, "types": TYPES, "both": (*COLOURS, *TYPES)}[kind]
+
+    def told(mission: str) -> str:
+        return reword(mission, {name: words[name][rng.integers(len(words[name]))] for name in names if name in words})
+
+    return told
+
+
+def measure_captions() -> dict[str, Any]:
+    """Success over how many goals were captioned, against training end to end on the same captions."""
+    rows: dict[str, Any] = {}
+    for count in CAPTIONS:
+        rows[str(count)] = {}
+        for title, overrides in (("bridge", ()), ("end to end", RIVALS["end to end"])):
+            changes = (*SHORT, f"data.labelled_goals={count}", *overrides)
+            agents = [agent_of(seed, f"short {title} {count}", changes) for seed in SEEDS]
+            found = figures([play_in_parts("GoToLocal", a.policy(), MANY, EVALUATION_SEED) for a in agents])
+            rows[str(count)][title] = found
+            _say(f"{count} captions, {title}", found)
+    return {"level": "GoToLocal", "captions": rows}
+
+
+def _say(what: str, found: dict[str, Any]) -> None:
+    success, steps = found["success"], found["steps"]
+    more = f", {found['against_optimum']['mean']:.3f} x optimum" if "against_optimum" in found else ""
+    print(f"{what}: success {success['mean']:.3f}, steps {steps['mean']:.1f}{more}", flush=True)
+
+
+PARTS: dict[str, Callable[[], dict[str, Any]]] = {
+    "full": lambda: measure_levels("full"),
+    "partial": lambda: measure_levels("partial"),
+    "rivals": measure_rivals,
+    "ablations": measure_ablations,
+    "words": measure_words,
+    "captions": measure_captions,
+}
+
+
+def main(parts: Sequence[str]) -> None:
+    """Measures the named parts, or all."""
+    torch.set_flush_denormal(True)
+    for part in parts or PARTS:
+        run = record()
+        result = {
+            "command": f"python -m evaluation.grid_protocol {part}",
+            "seeds": list(SEEDS),
+            "evaluation_seed": EVALUATION_SEED,
+            "git_commit": run["git_commit"],
+            "versions": run["versions"],
+            "held_out": sorted(HELD_OUT_COMBINATIONS),
+        }
+        write_json(RESULTS / f"babyai_{part}.json", result | PARTS[part]())
+
+
+if __name__ == "__main__":
+    Path(RUNS).mkdir(parents=True, exist_ok=True)
+    main(sys.argv[1:])
