@@ -155,7 +155,7 @@ class Agent(nn.Module):
         average_noise, escape: see `PolicyConfig`. seed: of the "sample" policy's goals.
         """
         from agents.policies import Policy  # policies need agents, not the other way round
-        from agents.scenes import ScenePolicy
+        from agents.scene_policy import ScenePolicy
 
         if self.world.kind == "grid":
             if goals is not None or candidates is not None or average_noise:

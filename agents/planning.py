@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 _ROWS_AT_ONCE: Final = 1 << 22  # logits of one block: 16 MB in float32
+_MOST_HOPS: Final = 32  # of one action; what an untrained critic takes for likely would fill the memory
 _SETTLED: Final = 1e-6  # relative change of the values below which they count as settled
 
 
@@ -66,7 +67,7 @@ def find_hops(logits: Callable[[int, int], Tensor], goals: int, actions: int, sh
     for start in range(0, goals, at_once):
         block = logits(start, min(start + at_once, goals)).flatten(0, 1)  # [m A, M]
         top = block.amax(dim=1, keepdim=True)  # [m A, 1]
-        kept = (block >= top + math.log(share)).nonzero(as_tuple=True)  # rows and columns, few of each row
+        kept = _kept(block, top + math.log(share))
         weights.append((block[kept] - top[kept[0], 0]).double().exp().cpu().numpy())
         rows.append((kept[0] + start * actions).cpu().numpy())
         columns.append(kept[1].cpu().numpy())
@@ -76,6 +77,16 @@ def find_hops(logits: Callable[[int, int], Tensor], goals: int, actions: int, sh
     weight = weight / np.bincount(row, weight, minlength=goals * actions)[row]
     chances = scipy.sparse.csr_array((weight, (row, column)), shape=(goals * actions, goals))
     return Hops(chances, actions)
+
+
+def _kept(block: Tensor, floor: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows and columns of the logits [R, M] that reach their row's floor [R, 1], at most `_MOST_HOPS` of each row."""
+    rows, columns = (block >= floor).nonzero(as_tuple=True)
+    if len(rows) <= _MOST_HOPS * len(block):  # as good as always once a critic has learnt anything
+        return rows, columns
+    values, which = block.topk(min(_MOST_HOPS, block.shape[1]), dim=1)  # [R, k] each
+    rows, places = (values >= floor).nonzero(as_tuple=True)
+    return rows, which[rows, places]
 
 
 def propagate(hops: Hops, aims: NDArray[np.float64], discount: float, sweeps: int) -> NDArray[np.float64]:

@@ -4,6 +4,7 @@ Every estimator scores A candidate actions of B states, each with its own instru
 
     logsumexp  log E_g exp(f_AB(s, a, g) + f_BC(g, instruction))     Lemma 1 (Che & Eysenbach, ICLR 2025)
     max        the best single goal instead of the expectation
+    planned    the bridge crossed as often as it takes (`agents.planning`)
     sample     one goal drawn from p(g | instruction) when the instruction is first met, then f_AB(s, a, g)
     direct     f_AB's own similarity of phi_A(s, a) and phi_C(instruction); no goals (Lemmas 2, 3)
 """
@@ -11,6 +12,8 @@ Every estimator scores A candidate actions of B states, each with its own instru
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Final
 
 import numpy as np
 import torch
@@ -20,8 +23,12 @@ from torch import Tensor
 from agents.agent import Agent
 from agents.bridge import BridgeDiagnostics, bridge_diagnostics, bridge_scores_per_row, goal_posterior
 from agents.escape import Escape
+from agents.planning import Hops, aims_of, find_hops, hop_scores, propagate
 from agents.world import CandidateActions
 from configs.schema import POLICIES, ConfigError
+
+PLANNED_GOALS: Final = 1000  # of the bridge goals, how many are planned over: hops cost their square
+_STATES_AT_ONCE: Final = 128
 
 
 class Policy:
@@ -44,8 +51,6 @@ class Policy:
     ) -> None:
         if name not in POLICIES:
             raise ConfigError(f"policy.name={name}: must be one of {', '.join(POLICIES)}")
-        if name not in _ESTIMATORS:
-            raise ConfigError(f"policy.name={name}: is for grids; one of {', '.join(_ESTIMATORS)} would do")
         self.agent, self.name = agent, name
         self.goals = agent.bridge_goals  # [M, G]
         if goals is not None:
@@ -67,6 +72,7 @@ class Policy:
         self._escape = Escape(execution, agent.observation_extent()) if escapes else None
         self._seed = seed
         self._rows: dict[str, int] = {}
+        self._planned_values: dict[int, Tensor] = {}
         self.reset()
         self._language = torch.empty(0, agent.config.embedding_dim, device=agent.device)  # [K, d]
         self._goal_logits = torch.empty(0, len(self.goals), device=agent.device)  # [K, M]
@@ -165,6 +171,37 @@ class Policy:
         goal_logits, critic = self._goal_logits, self.agent.critic_ab
         return bridge_scores_per_row(encoded, goal_logits, self._bridge, critic, which=rows, best_goal=True)
 
+    def _planned(self, encoded: Tensor, rows: Tensor, texts: Sequence[str], keys: Sequence[int]) -> Tensor:
+        share, bridge = self.agent.policy_config.hop_share, self._bridge[:PLANNED_GOALS]  # [M', d]
+        values = torch.stack([self._values(int(row)) for row in rows])  # [B, M']
+        parts = [slice(start, start + _STATES_AT_ONCE) for start in range(0, len(rows), _STATES_AT_ONCE)]
+        scores = torch.cat([hop_scores(self.agent.critic_ab(encoded[p], bridge), values[p], share) for p in parts])
+        lost = scores.isneginf().all(dim=1)  # no goal nearby is worth anything: the plain sum sees farther
+        if lost.any():
+            scores[lost] = self._logsumexp(encoded[lost], rows[lost], texts, keys).to(scores.dtype)
+        return scores.to(encoded.dtype)
+
+    def _values(self, row: int) -> Tensor:
+        """V [M'] of the goals that are planned over, for one kept instruction; worked out once."""
+        if row not in self._planned_values:
+            aims = aims_of(self._goal_logits[row, :PLANNED_GOALS].cpu().numpy())
+            config = self.agent.policy_config
+            values = propagate(self._hops, aims, config.hop_discount, config.sweeps)
+            self._planned_values[row] = torch.as_tensor(values, device=self._bridge.device)
+        return self._planned_values[row]
+
+    @cached_property
+    def _hops(self) -> Hops:
+        agent, bridge, goals = self.agent, self._bridge[:PLANNED_GOALS], self.goals[:PLANNED_GOALS]
+        if agent.world.observation_low != agent.world.goal_low:
+            raise ConfigError("policy.name=planned: needs goals that are states, for hops from one to the next")
+
+        def logits(start: int, stop: int) -> Tensor:
+            a = agent.encode_state_actions(goals[start:stop].unsqueeze(1), self.actions)  # [m, A, d]
+            return agent.critic_ab(a, bridge)  # type: ignore[no-any-return]  # [m, A, M']
+
+        return find_hops(logits, len(goals), len(self.actions), agent.policy_config.hop_share)
+
     def _direct(self, encoded: Tensor, rows: Tensor, _texts: Sequence[str], _keys: Sequence[int]) -> Tensor:
         return self.agent.critic_ab.paired(encoded, self._language[rows].unsqueeze(1))
 
@@ -185,6 +222,7 @@ class Policy:
 _Estimator = Callable[[Policy, Tensor, Tensor, Sequence[str], Sequence[int]], Tensor]
 _ESTIMATORS: dict[str, _Estimator] = {
     "logsumexp": Policy._logsumexp,
+    "planned": Policy._planned,
     "max": Policy._max,
     "direct": Policy._direct,
     "sample": Policy._sample,

@@ -287,7 +287,6 @@ class RunConfig:
             _require(
                 self.train.group_size == 0, "train.group_size", self.train.group_size, "must be 0 in a single maze"
             )
-            _require(self.policy.name != "planned", "policy.name", "planned", "is for BabyAI; logsumexp would do")
 
 
 ESTIMATORS = (*POLICIES, "expert", "limit", "bot", "random")

@@ -104,7 +104,7 @@ def level_table(report: Mapping[str, Any], width: int) -> Table:
     """A row a level: each estimator's success and mean steps. width: of the terminal, in columns."""
     title = f"{report['episodes']} episodes a level, {report['view']} view: success / mean steps"
     wide = width >= WIDE
-    table = Table(title=title, box=SIMPLE_HEAD, padding=(0, int(wide), 0, 0), show_edge=False)
+    table = Table(title=title, box=SIMPLE_HEAD, padding=(0, int(wide), 0, 0), show_edge=False, min_width=len(title))
     table.add_column("level", no_wrap=True)
     if wide:
         table.add_column("optimum", justify="right", no_wrap=True)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
-from torch import Tensor
+from torch import Tensor, nn
 
 from agents import Agent, CandidateActions, Policy
 from configs.schema import CRITICS, ConfigError
@@ -220,7 +220,6 @@ def test_arguments_that_do_not_fit_are_named(
     ("arguments", "says"),
     [
         ({"name": "logsumxp"}, "policy.name=logsumxp: must be one of logsumexp"),
-        ({"name": "planned"}, "policy.name=planned: is for grids; one of logsumexp, max, direct, sample would do"),
         ({"goals": np.zeros((0, 2))}, r"goals: has shape \(0, 2\), needs \[M, 2\]"),
         ({"goals": np.zeros(2)}, r"goals: has shape \(2,\)"),
         ({"goals": np.zeros((4, 3))}, r"goals: has shape \(4, 3\)"),
@@ -259,3 +258,31 @@ def test_a_reset_policy_repeats_what_a_new_one_does(make_agent: Callable[..., Ag
     again = [policy.act(still, TEXTS[:1] * 4) for _ in range(4)]
     assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
     assert not np.array_equal(first[0], first[1]), "what changed nothing is barred"
+
+
+def test_planning_hands_values_on_from_goal_to_goal(make_agent: Callable[..., Agent]) -> None:
+    """On a corridor of goals one step apart, only the last of which is asked for, "planned" walks there hop by hop."""
+    agent = make_agent()
+    corridor = np.stack([np.full(12, 0.5), np.arange(12) + 0.5], axis=1).astype(np.float32)  # [12, 2]
+    right, left = np.array([[0.0, 1.0], [0.0, -1.0]], np.float32)
+    policy = agent.policy("planned", corridor, CandidateActions(np.stack([left, right]), np.eye(2)), False, False)
+
+    class Ends(nn.Module):
+        """Where an action leads: one cell on."""
+
+        def forward(self, states: Tensor, actions: Tensor) -> Tensor:
+            return states[..., 1:] + actions[..., 1:]  # [..., A, 1]
+
+    def short_sighted(x: Tensor, y: Tensor) -> Tensor:
+        return -200.0 * (x - y[:, 0]).square()  # [..., A, M]; all but the cell itself is out of sight
+
+    agent.state_action_encoder = Ends()
+    agent.critic_ab.forward = short_sighted  # type: ignore[method-assign]
+    texts = ["row 3"]
+    policy._bridge, policy._rows = policy.goals[:, 1:], {"row 3": 0}
+    policy._goal_logits = torch.tensor([[-50.0] * 11 + [0.0]])
+    for column in range(11):
+        action = policy.act(np.array([[0.5, column + 0.5]], np.float32), texts)
+        np.testing.assert_array_equal(action[0], right)
+    values = policy._values(0).numpy()
+    np.testing.assert_allclose(values[::-1], agent.policy_config.hop_discount ** np.arange(12), rtol=1e-6)

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from agents import Agent
-from agents.scenes import ScenePolicy
+from agents.scene_policy import ScenePolicy
 from configs.schema import POLICIES, PolicyConfig
 from encoders.grid import possible_situations
 from envs.babyai.layouts import draw_layouts, free_poses

@@ -14,7 +14,7 @@ import yaml
 from numpy.typing import NDArray
 
 from agents import Agent
-from agents.scenes import ScenePolicy
+from agents.scene_policy import ScenePolicy
 from configs.load import FOLDER
 from configs.schema import POLICIES, ConfigError
 from encoders import LabelEncoder

@@ -185,7 +185,6 @@ TRAIN_REFUSALS = [
     (["encoder.text_model="], "encoder.text_model='': must be a model's name or folder"),
     (["encoder.text_model=/no/such/model"], "encoder.text_model=/no/such/model: there is no such folder"),
     (["policy.name=logsumxp"], "did you mean logsumexp?"),
-    (["policy=planned"], "policy.name=planned: is for BabyAI; logsumexp would do"),
     (["policy.hop_share=0"], "policy.hop_share=0.0: must be above 0 and below 1"),
     (["policy.hop_discount=1"], "policy.hop_discount=1.0: must be above 0 and below 1"),
     (["policy.sweeps=0"], "policy.sweeps=0: must be at least 1"),

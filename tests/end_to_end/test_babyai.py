@@ -162,7 +162,7 @@ def test_the_bot_alone_in_four_rooms(script: Any, run: Path) -> None:
             "levels=[GoToLocal]: is for BabyAI's agents; this one was trained in goalbridge/Fork",
         ),
         (("view=partial",), "view=partial: is for BabyAI's agents"),
-        (("estimators=[bot]",), "estimators=bot: means nothing in this world; logsumexp, direct, max, sample, expert"),
+        (("estimators=[bot]",), "estimators=bot: means nothing in this world; logsumexp, planned, direct, max"),
     ],
 )
 def test_what_only_babyai_has_is_refused_in_mazes(script: Any, finished: Path, settings: Any, says: str) -> None:
