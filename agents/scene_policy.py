@@ -108,7 +108,8 @@ class ScenePolicy:
 
     def goals(self, observation: Any) -> list[NDArray[np.uint8]]:
         """The goals that each grid allows, B arrays [M, S]."""
-        return [view.goals() for view in read_grids(observation, self._largest)]
+        every = self.agent.policy_config.candidate_goals == "all"
+        return [view.goals(every) for view in read_grids(observation, self._largest)]
 
     def act(
         self, observation: Any, instructions: Sequence[str], episodes: Sequence[int] | None = None

@@ -32,7 +32,7 @@ class Scene:
 
     def __init__(self, agent: Agent, view: GridView) -> None:
         self.agent, self.layout = agent, view.layout
-        self.rows = view.goals()  # [M, S]
+        self.rows = view.goals(agent.policy_config.candidate_goals == "all")  # [M, S]
         self.goals = torch.as_tensor(self.rows, device=agent.device)  # [M, S]
         self.frontier = view.frontier(self.rows).astype(np.float64)  # [M]
         self.bridge = agent.encode_goals(self.goals)  # [M, d]

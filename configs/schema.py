@@ -237,6 +237,7 @@ class PolicyConfig:
     name: the estimator. candidate_actions: how many actions it weighs (directions, in the mazes).
     average_noise: weigh an action by what the actuator makes of it, averaging exp(score) over the known noise.
     escape: after an action that changed nothing, bar it and its like for four steps (in grids: there, for good).
+    candidate_goals: in grids, the poses that are goals: "free" (cells seen to be free, and unlocked doors) or "all".
     hop_share, hop_discount, sweeps: of "planned", see `agents.planning`: how likely a hop must be beside the likeliest,
     what each costs, and how often values are handed on at most.
     """
@@ -245,12 +246,14 @@ class PolicyConfig:
     candidate_actions: int = 32
     average_noise: bool = True
     escape: bool = True
+    candidate_goals: str = "free"
     hop_share: float = 0.7
     hop_discount: float = 0.7
     sweeps: int = 400
 
     def __post_init__(self) -> None:
         _one_of("policy.name", self.name, POLICIES)
+        _one_of("policy.candidate_goals", self.candidate_goals, ("free", "all"))
         _at_least(1, policy__sweeps=self.sweeps)
         for name, value in (("hop_share", self.hop_share), ("hop_discount", self.hop_discount)):
             _require(0 < value < 1, f"policy.{name}", value, "must be above 0 and below 1")

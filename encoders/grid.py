@@ -61,12 +61,13 @@ def situations(
     return seen
 
 
-def possible_situations(grid: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def possible_situations(grid: NDArray[np.uint8], everywhere: bool = False) -> NDArray[np.uint8]:
     """Every situation [M, S] that a grid [W, H, 3] shows to be possible.
 
     All free cells and unlocked doors in each direction, and where a closed door is faced, once more with it open.
+    everywhere: all cells inside the outer wall, be they free or not.
     """
-    poses = standing_poses(grid)  # [P, 3]
+    poses = standing_poses(grid, everywhere)  # [P, 3]
     seen = situations(np.broadcast_to(grid, (len(poses), *grid.shape)), poses)  # [P, S]
     opened = seen[(seen[:, 5] == _DOOR) & (seen[:, 7] == _CLOSED)]  # [D, S]
     opened[:, 7] = _OPEN
@@ -74,10 +75,15 @@ def possible_situations(grid: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.concatenate([seen, opened])
 
 
-def standing_poses(grid: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Every pose [P, 3] that a grid [W, H, 3] shows to be possible: the free cells and the doors, in each direction."""
+def standing_poses(grid: NDArray[np.uint8], everywhere: bool = False) -> NDArray[np.int64]:
+    """Every pose [P, 3] that a grid [W, H, 3] shows to be possible: the free cells and the doors, in each direction.
+
+    everywhere: all cells inside the outer wall.
+    """
     kind, state = grid[..., 0], grid[..., 2]  # [W, H] each
     free = np.isin(kind, (_EMPTY, _FLOOR, _GOAL)) | ((kind == _DOOR) & (state != _LOCKED))  # [W, H]
+    if everywhere:
+        free = np.pad(np.ones((grid.shape[0] - 2, grid.shape[1] - 2), dtype=np.bool_), 1)
     cells = np.argwhere(free)  # [C, 2]
     return np.concatenate(
         [np.repeat(cells, DIRECTION_COUNT, axis=0), np.tile(np.arange(DIRECTION_COUNT), len(cells))[:, None]], axis=1

@@ -29,9 +29,9 @@ class GridView:
         plain[..., 2] = plain[..., 2] == _LOCKED
         self.layout = plain.tobytes()  # what plans depend on: a door that swings leaves it as it was
 
-    def goals(self) -> NDArray[np.uint8]:
-        """Every goal [M, S] that the grid allows."""
-        return possible_situations(self.grid)
+    def goals(self, everywhere: bool = False) -> NDArray[np.uint8]:
+        """Every goal [M, S] that the grid allows; `everywhere`: all poses in it, be their cells free or not."""
+        return possible_situations(self.grid, everywhere)
 
     def frontier(self, goals: NDArray[np.uint8]) -> NDArray[np.bool_]:
         """Which goals [M, S] look at what has not been seen: an unknown cell, or whatever a door hides that opens."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +35,15 @@ from evaluation.grid_compare import Outcome, play_bot, play_in_parts
 from evaluation.grid_metrics import slices
 from evaluation.metrics import interval
 from evaluation.protocol import RESULTS, RUNS, SEEDS, train
+from evaluation.rollouts import Actor
 
 EVALUATION_SEED = 20_000_000
-MOST, MANY, FEW = 1000, 300, 100  # episodes: of the four levels compared in the literature, of the others, of slow ones
+# Episodes of each training seed: in the four levels that the literature compares, in the others, and in slow ones.
+MOST, MANY, FEW = 1000, 300, 100
 FOUR = ("GoToRedBallGrey", "GoToRedBall", "GoToObj", "GoToLocal")
 LARGE = ("GoToObjMaze", "GoToObjMazeOpen", "GoToObjMazeS6", "GoToObjMazeS7", "GoTo", "GoToOpen", "GoToSeq")
 SIX = ("GoToRedBallGrey", "GoToLocal", "GoToObjDoor", "FourRooms", "GoToObjMazeS4", "GoTo")
+ANYWHERE = "planned, all poses"  # nothing is assumed of where one can stand
 RIVALS = {
     "direct": ("agent.things=true", "agent.language_critic=neg_squared_l2", "train.discount=0.9", "policy.name=direct"),
     "end to end": (
@@ -62,8 +65,8 @@ ABLATIONS: dict[str, tuple[str, ...]] = {
     "half shortest paths": ("data.kind=mixed",),
     "shortest paths alone": ("data.kind=expert",),
 }
-SHORT = ("train.steps=1500",)  # of ablations, words and captions: the same for all that is compared
-CAPTIONS = (30, 100, 1000, 10_000, 100_000)
+SHORT = ("train.steps=1000", "train.evaluate_every=0")  # of ablations, words and captions: the same for all that is compared
+CAPTIONS = (30, 100, 300, 1000, 10_000, 100_000)
 
 
 def agent_of(seed: int, name: str = "", changes: Sequence[str] = ()) -> Agent:
@@ -137,22 +140,27 @@ def measure_rivals() -> dict[str, Any]:
     """Estimators of the default agent, and rivals trained on the same data and captions, on six levels."""
     rows: dict[str, Any] = {name: {} for name in SIX}
     config = EvaluateConfig(run_dir="-", seed=EVALUATION_SEED)
-    for estimator in ("planned", "logsumexp", "max", "sample", *RIVALS):
+    reference: dict[str, list[Outcome]] = {}
+    for estimator in ("planned", ANYWHERE, "logsumexp", "max", "sample", *RIVALS):
         for name in SIX:
-            by_seed = []
-            for seed in SEEDS:
-                if estimator in RIVALS:
-                    actor: Any = agent_of(seed, estimator, RIVALS[estimator]).policy()
-                else:
-                    actor = grid_actor(estimator, agent_of(seed), config)
-                by_seed.append(play_in_parts(name, actor, FEW, EVALUATION_SEED))
+            by_seed = [play_in_parts(name, _actor(estimator, s, config), FEW, EVALUATION_SEED) for s in SEEDS]
             rows[name][estimator] = figures(by_seed)
-            if estimator == "planned":
-                reference = {**locals().get("reference", {}), name: by_seed}
-            else:
+            if name in reference:
                 rows[name][estimator] |= _beside(reference[name], by_seed)
+            reference.setdefault(name, by_seed)
             _say(f"{estimator} {name}", rows[name][estimator])
     return {"levels": rows, "recipes": {name: list(changes) for name, changes in RIVALS.items()}}
+
+
+def _actor(estimator: str, seed: int, config: EvaluateConfig) -> Actor:
+    if estimator in RIVALS:
+        rival: Actor = agent_of(seed, estimator, RIVALS[estimator]).policy()
+        return rival
+    agent = agent_of(seed)
+    if estimator == ANYWHERE:
+        agent.policy_config = replace(agent.policy_config, candidate_goals="all")
+        return grid_actor("planned", agent, config)
+    return grid_actor(estimator, agent, config)
 
 
 def _beside(first: Sequence[Outcome], second: Sequence[Outcome]) -> dict[str, Any]:
