@@ -65,7 +65,7 @@ ABLATIONS: dict[str, tuple[str, ...]] = {
     "half shortest paths": ("data.kind=mixed",),
     "shortest paths alone": ("data.kind=expert",),
 }
-SHORT = ("train.steps=1000", "train.evaluate_every=0")  # of ablations, words and captions: the same for all that is compared
+SHORT = ("train.steps=1000", "train.evaluate_every=0")  # of ablations, words and captions: all that is compared
 CAPTIONS = (30, 100, 300, 1000, 10_000, 100_000)
 
 

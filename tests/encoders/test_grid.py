@@ -192,7 +192,7 @@ def test_many_actions_at_a_state_equal_one_at_a_time(places: bool, things: bool)
 @PLACES
 def test_goals_and_meanings_take_any_leading_axes(places: bool) -> None:
     goals = rows(12).reshape(4, 3, SITUATION)
-    for encoder in (GridGoalEncoder(32, 2, 10, places), GridMeaningEncoder(32, 2, 10)):
+    for encoder in (GridGoalEncoder(32, 2, 10, places), GridMeaningEncoder(16, 10)):
         output = encoder(goals)
         assert output.shape == (4, 3, 10)
         torch.testing.assert_close(output[2, 1], encoder(goals[2, 1]), rtol=1e-4, atol=1e-5)
@@ -248,39 +248,35 @@ def test_state_and_goal_read_what_stands_in_the_way_and_things_only_when_asked(c
         assert (looks_around(seen[one], action) - looks_around(seen[other], action)).abs().max() > 1e-4, (one, other)
 
 
-def meaning_input(encoder: GridMeaningEncoder, goals: list[list[int]]) -> torch.Tensor:
-    """What the tower gets of goals given by their first seven numbers, [N, features]."""
-    caught: list[torch.Tensor] = []
-    handle = encoder.tower.register_forward_pre_hook(lambda _, inputs: caught.append(inputs[0]))
-    encoder(torch.nn.functional.pad(torch.tensor(goals, dtype=torch.uint8), (0, SITUATION - 7)))
-    handle.remove()
-    return caught[0]
+def meanings(encoder: GridMeaningEncoder, goals: list[list[int]]) -> torch.Tensor:
+    """What the encoder makes of goals given by their first seven numbers."""
+    output: torch.Tensor = encoder(torch.nn.functional.pad(torch.tensor(goals, dtype=torch.uint8), (0, SITUATION - 7)))
+    return output
 
 
 def test_meanings_read_type_and_colour_apart() -> None:
-    encoder, place = GridMeaningEncoder(32, 2, 10), [3, 4, 1, 8, 8]
+    encoder, place = GridMeaningEncoder(16, 10), [3, 4, 1, 8, 8]
     for kind, other in ((BALL, KEY), (DOOR, BOX)):
         pairs = [[kind, RED], [kind, BLUE], [other, RED], [other, BLUE]]
-        red, blue, other_red, other_blue = meaning_input(encoder, [place + pair for pair in pairs])
+        red, blue, other_red, other_blue = meanings(encoder, [place + pair for pair in pairs])
         torch.testing.assert_close(blue - red, other_blue - other_red)
         torch.testing.assert_close(other_red - red, other_blue - blue)
-        assert (blue - red).abs().sum() == 2  # one colour for another, nothing else
-        assert (other_red - red).abs().sum() == 2
-    empty, red_ball, wall, green_wall = meaning_input(
-        encoder, [place + pair for pair in ([EMPTY, RED], [BALL, RED], [WALL, GREY], [WALL, GREEN])]
+        assert (blue - red).abs().max() > 0.1
+    empty, other_empty, wall, green_wall = meanings(
+        encoder, [place + pair for pair in ([EMPTY, RED], [EMPTY, BLUE], [WALL, GREY], [WALL, GREEN])]
     )
-    assert (red_ball - empty).abs().sum() == 3  # an empty cell, encoded with colour 0, is not red
+    torch.testing.assert_close(empty, other_empty)  # an empty cell, encoded with colour 0, is not red
     torch.testing.assert_close(wall, green_wall)
 
 
 def test_meanings_depend_on_the_share_of_the_grid_and_on_no_direction_or_window() -> None:
-    encoder = GridMeaningEncoder(32, 2, 10)
-    one, turned, larger, mirrored = meaning_input(
+    encoder = GridMeaningEncoder(16, 10)
+    one, turned, larger, mirrored = meanings(
         encoder, [[x, 6, d, w, 9, BALL, RED] for x, d, w in ((2, 0, 9), (2, 3, 9), (4, 0, 17), (6, 0, 9))]
     )
     torch.testing.assert_close(one, turned)
     torch.testing.assert_close(one, larger)
-    assert (one - mirrored).abs().max() > 0.5
+    assert (one - mirrored).abs().max() > 0.01
     goals = rows(6)
     around = goals.clone()
     around[:, OWN:] = 0
@@ -292,7 +288,7 @@ def test_meanings_depend_on_the_share_of_the_grid_and_on_no_direction_or_window(
 def test_gradients_reach_every_parameter(places: bool, things: bool) -> None:
     rotary, critic = Rotary(10), Critic("dot", embedding_dim=10)
     state_action = GridStateActionEncoder(4, 32, 3, 10, places, things)
-    goal, meaning = GridGoalEncoder(32, 2, 10, places), GridMeaningEncoder(32, 2, 10)
+    goal, meaning = GridGoalEncoder(32, 2, 10, places), GridMeaningEncoder(16, 10)
     states, goals = rows(6), rows(5, 1)
     turned = rotary.turn(state_action(states, torch.randn(6, 4)), states), rotary.turn(goal(goals), goals)
     (critic(*turned).square().mean() + meaning(goals).square().mean()).backward()
