@@ -41,6 +41,14 @@ class Hops:
     chances: scipy.sparse.csr_array[Any, Any]
     actions: int
 
+    def without(self, rows: NDArray[np.integer]) -> Hops:
+        """The same but for some rows of `chances`, which lead nowhere: what was tried and changed nothing."""
+        if not len(rows):
+            return self
+        kept = np.ones(self.chances.shape[0])
+        kept[rows] = 0.0
+        return Hops(scipy.sparse.csr_array(scipy.sparse.diags_array(kept) @ self.chances), self.actions)
+
 
 def likely(logits: Tensor, share: float, own: Tensor | None = None) -> Tensor:
     """Where an action leads, from logits [..., M]: a softmax over what is `share` times as likely as the likeliest.

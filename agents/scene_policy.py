@@ -33,7 +33,8 @@ class _Episode:
     """What is remembered of an episode.
 
     done: parts of a composed instruction. ruled_out: [M] goals of the scene that were tried, from `visited` states.
-    aim: the goal that "sample" drew. last: situation and action before. barred, taken: actions in situations.
+    aim: the goal that "sample" drew. last: situation and action before. barred, taken: actions in situations; the first
+    changed nothing, and no plan counts on them again.
     """
 
     instruction: str
@@ -57,6 +58,21 @@ class _Episode:
         self.ruled_out = np.zeros(len(scene.rows), dtype=np.bool_)
         for state in self.visited:
             self.ruled_out |= view.alike(scene.rows, state)
+
+    def bar(self, moment: bytes, action: int) -> None:
+        """Notes that the action changed nothing in that situation."""
+        if (moment, action) not in self.barred:
+            self.barred.add((moment, action))
+            self.plan = None
+
+    def blocked(self) -> NDArray[np.int64]:
+        """Rows of the scene's hops, goal times action, that have been tried in vain."""
+        rows: list[NDArray[np.int64]] = [np.empty(0, dtype=np.int64)]
+        for moment, action in self.barred:
+            own = np.frombuffer(moment, dtype=np.uint8)[:OWN]
+            goals = np.flatnonzero((self.scene.rows[:, :OWN] == own).all(axis=1))
+            rows.append(goals * len(self.scene.agent.candidate_actions) + action)
+        return np.concatenate(rows)
 
     def rule_out(self, state: NDArray[np.uint8]) -> None:
         """Notes that the episode went on after `state`: what means the same is not what was asked for."""
@@ -137,10 +153,12 @@ class ScenePolicy:
         seen = torch.as_tensor(states, device=agent.device)  # [B, S]
         encoded = agent.encode_state_actions(seen.unsqueeze(1), agent.candidate_actions)  # [B, A, d]
         scores = []
-        for view, state, a, text, key in zip(views, seen, encoded, instructions, keys, strict=True):
-            episode = self._episode(key, view, text)
+        for row, (view, text, key) in enumerate(zip(views, instructions, keys, strict=True)):
+            episode, state, a = self._episode(key, view, text), seen[row], encoded[row]
             if episode.begun:
                 self._learn_from_going_on(episode, state)
+            if self._escapes and episode.last is not None and episode.last[0] == states[row].tobytes():
+                episode.bar(*episode.last)
             scores.append(self._estimate(episode, state, a).double().cpu().numpy())
         return scores
 
@@ -149,7 +167,7 @@ class ScenePolicy:
         scene, known = episode.scene, episode.known
         if self.name == "planned":
             if episode.plan is None:
-                episode.plan = Plan.of(scene, known, episode.ruled_out)
+                episode.plan = Plan.of(scene, known, episode.ruled_out, episode.blocked())
             values = episode.plan.values[episode.done]  # [M]
             own = (scene.goals[:, :OWN] == state[:OWN]).all(dim=-1)  # [M]; doors elsewhere may have swung since
             begins_there = not episode.begun and self._fitting(episode, state)  # any action counts that stays there
@@ -175,8 +193,6 @@ class ScenePolicy:
     def _choose(self, episode: _Episode, moment: bytes, scores: NDArray[np.float64]) -> int:
         if not self._escapes:
             return int(scores.argmax())
-        if episode.last is not None and episode.last[0] == moment:
-            episode.barred.add(episode.last)
         barred = np.array([(moment, action) in episode.barred for action in range(len(scores))])
         worn = np.array([episode.taken.get((moment, action), 0) for action in range(len(scores))])
         usable = np.maximum(scores, -1e6) - _TIRED * worn - 1e9 * (barred & ~barred.all())

@@ -79,18 +79,19 @@ class Plan:
     values: dict[frozenset[int], NDArray[np.float64]]
 
     @classmethod
-    def of(cls, scene: Scene, known: Known, ruled_out: NDArray[np.bool_]) -> Plan:
+    def of(cls, scene: Scene, known: Known, ruled_out: NDArray[np.bool_], blocked: NDArray[np.integer]) -> Plan:
         """Works out what each goal is worth at each stage of the task, from its end backwards.
 
         A part's goals are worth as much as what remains from there. Where nothing seen fits a part, the aim is to see
-        more: the frontier. ruled_out: [M], goals that have been tried.
+        more: the frontier. ruled_out: [M], goals that have been tried. blocked: rows of the hops that were.
         """
+        hops = scene.hops.without(blocked)
         config, task = scene.agent.policy_config, known.task
         aims = np.stack([_aim(scene, known, part, ruled_out) for part in range(len(task.parts))])  # [P, M]
         values: dict[frozenset[int], NDArray[np.float64]] = {task.all_parts: np.ones(len(scene.rows))}
         for done in task.stages()[1:]:
             options = [aims[part] * values[done | {part}] for part in task.open_parts(done)]  # each [M]
-            values[done] = propagate(scene.hops, np.maximum.reduce(options), config.hop_discount, config.sweeps)
+            values[done] = propagate(hops, np.maximum.reduce(options), config.hop_discount, config.sweeps)
         return cls(aims, values)
 
 
