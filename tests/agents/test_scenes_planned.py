@@ -17,7 +17,7 @@ from agents.scenes import Scene
 from encoders.grid import situations
 from envs.babyai.layouts import draw_layouts, free_poses
 from envs.babyai.optimum import PoseGraph, facing, fewest_steps
-from envs.babyai.simulator import TOGGLE, GridBatch
+from envs.babyai.simulator import FORWARD, TOGGLE, GridBatch
 
 Grid = NDArray[np.uint8]
 WALL, BALL, KEY, BOX, RED, BLUE, GREY = 2, 6, 5, 7, 0, 2, 5
@@ -289,3 +289,31 @@ def test_minigrids_own_verifier_is_content(perfect_agent: Agent, level: str, ste
         taken.append(env.unwrapped.step_count)
     assert np.mean(taken) < steps
     env.close()
+
+
+def test_a_plan_no_longer_counts_on_what_changed_nothing(perfect_agent: Agent) -> None:
+    """An action that failed is struck from the plan, which then goes another way, and from plans of later scenes."""
+    grid = np.full((8, 8, 3), (1, 0, 0), dtype=np.uint8)
+    grid[[0, -1]] = grid[:, [0, -1]] = (WALL, GREY, 0)
+    grid[6, 3] = (BALL, RED, 0)
+    start, policy = np.array([2, 3, 0]), perfect_agent.policy("planned")
+    observation, texts = {"grid": grid[None], "pose": start[None]}, ["go to the red ball"]
+    assert policy.act(observation, texts)[0] == FORWARD
+    episode = policy._episodes[0]
+    here = int(np.flatnonzero((episode.scene.rows[:, :3] == start).all(axis=1))[0])
+    before = episode.plan.values[frozenset()][here]
+    assert policy.act(observation, texts)[0] != FORWARD  # the same situation again: nothing had changed
+    after = episode.plan.values[frozenset()][here]
+    assert after < before
+    assert episode.blocked().tolist() == [here * 4 + FORWARD]
+    assert episode.scene.hops.without(episode.blocked()).chances[[here * 4 + FORWARD]].nnz == 0
+    assert episode.scene.hops.chances[[here * 4 + FORWARD]].nnz == 1
+    batch, arrived = GridBatch(grid[None], start[None]), faces(grid[..., 0] == BALL)
+    policy.reset()
+    for _ in range(20):
+        action = policy.act({"grid": batch.grids, "pose": batch.poses}, texts)
+        if not ((batch.poses[0] == start).all() and action[0] == FORWARD):  # a wall that nobody sees
+            batch.step(action)
+        if arrived(batch):
+            break
+    assert arrived(batch)
