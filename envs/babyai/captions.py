@@ -118,9 +118,9 @@ class GridCaptions:
 
     @cached_property
     def _label_of_text(self) -> dict[str, int]:
-        """Every wording of all splits to its label's id; all are in lower case."""
+        """Every wording of all splits, in lower case, to its label's id."""
         return {
-            text: label_id
+            text.lower(): label_id
             for label_id in range(len(self.labels))
             for split in SPLITS
             for text in self.phrasings(label_id, split)

@@ -118,7 +118,7 @@ def test_every_label_has_distinct_wordings_of_its_own(captions: GridCaptions) ->
         assert texts == tuple(text for part in parts for text in part)
         assert min(map(len, parts)) >= 1
         assert len(set(texts)) == len(texts)
-        assert all(INSTRUCTION_SPACE.contains(text) and text == text.lower().strip() for text in texts)
+        assert all(INSTRUCTION_SPACE.contains(text) and text == text.strip() for text in texts)
     with pytest.raises(ValueError, match="phrasings: 'test' is no split"):
         captions.phrasings(0, "test")  # type: ignore[arg-type]
 
