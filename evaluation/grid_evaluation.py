@@ -14,6 +14,7 @@ from configs.schema import ConfigError, EvaluateConfig
 from encoders import LabelEncoder
 from envs.babyai.captions import GridCaptions
 from envs.babyai.levels import LEVELS, level
+from envs.babyai.phrasing import other_action
 from evaluation.grid_actors import BOT, grid_actor, grid_estimators
 from evaluation.grid_compare import compare_level, reworder
 from evaluation.grid_follow import Fulfilment, is_true_of, likeliest_places
@@ -112,6 +113,8 @@ class GridEvaluation:
         name = self.levels[0] if self.config.levels else self.first_level
         label = self.captions.label_id(instruction)
         known = "is in no caption" if label is None else f"words the caption {self.captions.labels[label]!r}"
+        if (action := other_action(instruction)) is not None:
+            known = f"asks to {action}, a mission of other levels: this agent goes to things and places, and no more"
         console.print(
             f"{shown!r} {known}; no verifier judges it: in layouts of {name}, it is followed until the agent stands "
             "where it thinks that it was sent, or to the level's limit of steps",

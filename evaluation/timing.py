@@ -1,4 +1,4 @@
-"""Times the training command of every maze on one core: `python -m evaluation.timing`, on an otherwise idle machine.
+"""Times the training command of every maze and of BabyAI on one core: `python -m evaluation.timing`, on an otherwise idle machine.
 
 Each is the whole command as a user types it: imports, collecting, encoding captions, learning, evaluating, saving.
 Writes results/training_time.json.
@@ -16,10 +16,10 @@ from evaluation.protocol import MAZES, RESULTS, train
 
 
 def main() -> None:
-    """Trains seed 0 of every maze in a temporary folder."""
+    """Trains seed 0 of every world in a temporary folder."""
     seconds = {}
     with tempfile.TemporaryDirectory() as folder:
-        for maze in MAZES:
+        for maze in (*MAZES, "babyai"):
             seconds[maze] = train(maze, 0, Path(folder) / maze)
             print(f"{maze}: {seconds[maze]:.0f} s", flush=True)
     result = {"command": "python -m evaluation.timing", "platform": platform.platform(), "seconds": seconds}

@@ -170,6 +170,15 @@ def phrase(kind: Kind, names: tuple[str, ...], extra: tuple[str, ...], turn: int
     return (*(say(form, name) for name in names for form in forms), *few)
 
 
+_OTHER_MISSION: Final = re.compile(r"\b(pick up|put|open|unlock|drop|move (?=the|an?\b))", re.IGNORECASE)
+
+
+def other_action(text: str) -> str | None:
+    """What a mission of levels other than these asks for ("pick up", "open", ...); None where it is to go somewhere."""
+    found = _OTHER_MISSION.search(text)
+    return None if found is None else found[1].strip().lower()
+
+
 _ARTICLE: Final = re.compile(r"\b([Aa])n?(?= ([A-Za-z]))(?= ((?i:eu|uni|use|one))?)")
 
 

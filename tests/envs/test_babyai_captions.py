@@ -11,7 +11,15 @@ from minigrid.core.constants import COLOR_TO_IDX, OBJECT_TO_IDX
 from envs.babyai.captions import GridCaptions
 from envs.babyai.four_rooms import EVALUATION_TEMPLATES, ROOMS, room_at
 from envs.babyai.lexicon import HELD_OUT_WORDS
-from envs.babyai.phrasing import COLOURS, FIRST_TYPE, HELD_OUT_TEMPLATES, TRAIN_TEMPLATES, TYPES, correct_articles
+from envs.babyai.phrasing import (
+    COLOURS,
+    FIRST_TYPE,
+    HELD_OUT_TEMPLATES,
+    TRAIN_TEMPLATES,
+    TYPES,
+    correct_articles,
+    other_action,
+)
 from envs.phrasing import SPLITS
 from envs.spaces import INSTRUCTION_SPACE
 
@@ -248,3 +256,18 @@ def test_bad_settings_are_refused(size: int, nouns: dict[str, tuple[str, ...]], 
     with pytest.raises(ValueError, match=re.escape(message)) as error:
         GridCaptions(size, nouns)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("mission", "action"),
+    [
+        ("pick up the red ball", "pick up"),
+        ("open the yellow door", "open"),
+        ("put the blue key next to the green box", "put"),
+        ("go to the red ball after you pick up a key", "pick up"),
+        ("go to the green door", None),
+        ("move over to the top left room", None),
+    ],
+)
+def test_missions_of_other_levels_are_told_apart(mission: str, action: str | None) -> None:
+    assert other_action(mission) == action
