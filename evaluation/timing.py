@@ -1,4 +1,4 @@
-"""Times the training command of every maze and of BabyAI on one core: `python -m evaluation.timing`, on an otherwise idle machine.
+"""Times the training command of every maze and of BabyAI on one core, idle otherwise: `python -m evaluation.timing`.
 
 Each is the whole command as a user types it: imports, collecting, encoding captions, learning, evaluating, saving.
 Writes results/training_time.json.
