@@ -8,10 +8,12 @@ from agents.storage import write_json
 from benchmarks import bridge, environments, evaluation, grid, grid_evaluation, show, training
 from configs.run_folder import record
 
+MODULES = (bridge, environments, grid, training, evaluation, grid_evaluation)
+
 
 def main() -> None:
     """Runs every benchmark in turn; a bound is a lower one where the name says faster or share, else an upper one."""
-    rows = [row for module in (bridge, environments, grid, training, evaluation, grid_evaluation) for row in module.run()]
+    rows = [row for module in MODULES for row in module.run()]
     show(rows)
     run = record()
     kept = {"command": "make bench", "git_commit": run["git_commit"], "platform": run["platform"], "rows": rows}

@@ -17,7 +17,7 @@ from envs.babyai.levels import level
 from envs.babyai.simulator import ACTIONS, GridBatch
 
 LEVELS: Final = ("GoToLocal", "GoTo")  # the smallest and the largest grid that are common
-BATCH: Final = 1024
+BATCH: Final = 512  # agents at once: their windows stay in the processor's cache
 STEPS, SINGLE_STEPS, REPEATS = 100, 1500, 5
 _MINIGRID: Final = np.array([0, 1, 2, 5])  # minigrid's numbers of left, right, forward, toggle
 

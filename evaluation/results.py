@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from evaluation.protocol import MAZES, RESULTS
+from evaluation import grid_results
+from evaluation.grid_figures import draw
+from evaluation.markdown import cell, load, table
+from evaluation.protocol import MAZES
 
 SHOWN = ("success", "spl_grid", "spl", "steps")
 # Asked of LogSumExp by the project's own protocol: success, spl_grid.
@@ -32,20 +34,6 @@ ABOUT_POLICIES = (
 )
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def _cell(estimate: Mapping[str, float], digits: int = 3) -> str:
-    return f"{estimate['mean']:.{digits}f} [{estimate['low']:.{digits}f}, {estimate['high']:.{digits}f}]"
-
-
-def _load(name: str) -> Any:
-    path = RESULTS / f"{name}.json"
-    return json.loads(path.read_text()) if path.is_file() else None
-
-
 def _overview(results: Mapping[str, Any], seconds: Mapping[str, float]) -> str:
     rows = []
     for maze, result in results.items():
@@ -56,7 +44,7 @@ def _overview(results: Mapping[str, Any], seconds: Mapping[str, float]) -> str:
         rows.append(
             [
                 maze,
-                f"{_cell(ours['success'])} / {_cell(ours['spl_grid'])}",
+                f"{cell(ours['success'])} / {cell(ours['spl_grid'])}",
                 f"{as_published['success']['mean']:.3f} / {as_published['spl_grid']['mean']:.3f}",
                 f"{FLOORS[maze][0]} / {FLOORS[maze][1]}",
                 f"{ours['spl_grid']['mean'] / limit['spl_grid']['mean']:.3f}",
@@ -73,7 +61,7 @@ def _overview(results: Mapping[str, Any], seconds: Mapping[str, float]) -> str:
         "published reference",
         "s to train, one core",
     ]
-    return _table(header, rows)
+    return table(header, rows)
 
 
 def _maze(result: Mapping[str, Any]) -> str:
@@ -85,12 +73,12 @@ def _maze(result: Mapping[str, Any]) -> str:
         rows = [
             [
                 name,
-                *(_cell(metrics[m], 1 if m == "steps" else 3) for m in SHOWN),
-                _cell(metrics["success_minus_logsumexp"]),
+                *(cell(metrics[m], 1 if m == "steps" else 3) for m in SHOWN),
+                cell(metrics["success_minus_logsumexp"]),
             ]
             for name, metrics in estimators.items()
         ]
-        parts += [f"Policy: {policy}", _table(["estimator", *SHOWN, "success - LogSumExp's, paired"], rows)]
+        parts += [f"Policy: {policy}", table(["estimator", *SHOWN, "success - LogSumExp's, paired"], rows)]
     return "\n\n".join(parts)
 
 
@@ -98,13 +86,13 @@ def _ablations(result: Mapping[str, Any]) -> str:
     rows = [
         [
             f"`{change}`" if "=" in change else change,
-            f"{_cell(row['logsumexp']['success'])} / {row['logsumexp']['spl_grid']['mean']:.3f}",
-            f"{_cell(row['direct']['success'])} / {row['direct']['spl_grid']['mean']:.3f}",
+            f"{cell(row['logsumexp']['success'])} / {row['logsumexp']['spl_grid']['mean']:.3f}",
+            f"{cell(row['direct']['success'])} / {row['direct']['spl_grid']['mean']:.3f}",
         ]
         for change, row in result["rows"].items()
     ]
     head = f"Seeds {result['seeds']}, 1000 episodes each; `{result['command']}`."
-    return head + "\n\n" + _table(["one change to the recipe", "LogSumExp", "Direct"], rows)
+    return head + "\n\n" + table(["one change to the recipe", "LogSumExp", "Direct"], rows)
 
 
 def _benchmarks(result: Mapping[str, Any]) -> str:
@@ -117,13 +105,13 @@ def _benchmarks(result: Mapping[str, Any]) -> str:
         for row in result["rows"]
     ]
     note = "A bound is a lower one where the name says faster or share, else an upper one."
-    return f"`{result['command']}`, {result['platform']}. {note}\n\n" + _table(["benchmark", "value", "bound"], rows)
+    return f"`{result['command']}`, {result['platform']}. {note}\n\n" + table(["benchmark", "value", "bound"], rows)
 
 
 def render() -> str:
     """RESULTS.md as text."""
-    results = {maze: result for maze in MAZES if (result := _load(maze))}
-    timing = _load("training_time") or {"command": "python -m evaluation.timing", "seconds": {}}
+    results = {maze: result for maze in MAZES if (result := load(maze))}
+    timing = load("training_time") or {"command": "python -m evaluation.timing", "seconds": {}}
     seconds = timing["seconds"]
     parts = ["# Results", PREFACE]
     if results:
@@ -137,12 +125,14 @@ def render() -> str:
             f"Training time is that of the whole command, `{timing['command']}`, on an idle machine.",
             *(_maze(result) for result in results.values()),
         ]
-    if ablations := _load("ablations"):
+    if ablations := load("ablations"):
         parts += ["## What each part is worth (fork)", _ablations(ablations)]
-    if benchmarks := _load("benchmarks"):
+    parts += grid_results.sections()
+    if benchmarks := load("benchmarks"):
         parts += ["## Benchmarks", _benchmarks(benchmarks)]
     return "\n\n".join(parts) + "\n"
 
 
 if __name__ == "__main__":
+    draw()
     Path("RESULTS.md").write_text(render())
