@@ -1,4 +1,4 @@
-"""Acting where every episode has a layout of its own, and what is remembered of each episode.
+"""Acting where every episode has a layout of its own.
 
 The estimators are those of `agents.policies`, over each scene's goals.
 """
@@ -6,7 +6,6 @@ The estimators are those of `agents.policies`, over each scene's goals.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -16,8 +15,9 @@ from torch import Tensor
 
 from agents.bridge import goal_posterior
 from agents.composition import parse
+from agents.episodes import Episode
 from agents.planning import hop_scores
-from agents.scenes import FOUND, Known, Plan, Scene
+from agents.scenes import FOUND, Known, Plan, read_scenes
 from configs.schema import POLICIES, ConfigError
 from encoders.grid import OWN
 from encoders.readers import GridView, imaginable, read_grids, states_of
@@ -26,64 +26,6 @@ if TYPE_CHECKING:
     from agents.agent import Agent
 
 _TIRED: Final = 0.3  # nats by which each time an action was taken in a situation speaks against taking it again
-
-
-@dataclass
-class _Episode:
-    """What is remembered of an episode.
-
-    done: parts of a composed instruction. ruled_out: [M] goals of the scene that were tried, from `visited` states.
-    aim: the goal that "sample" drew. last: situation and action before. barred, taken: actions in situations; the first
-    changed nothing, and no plan counts on them again.
-    """
-
-    instruction: str
-    view: GridView
-    scene: Scene
-    known: Known
-    ruled_out: NDArray[np.bool_]
-    plan: Plan | None = None
-    done: frozenset[int] = frozenset()
-    begun: bool = False
-    aim: int | None = None
-    last: tuple[bytes, int] | None = None
-    visited: list[NDArray[np.uint8]] = field(default_factory=list)
-    barred: set[tuple[bytes, int]] = field(default_factory=set)
-    taken: dict[tuple[bytes, int], int] = field(default_factory=dict)
-
-    def enter(self, scene: Scene, view: GridView) -> None:
-        """Goes on in another scene: the grid has changed, or more of it has been seen."""
-        self.scene, self.plan, self.aim = scene, None, None
-        self.taken.clear()  # there is something new to go by
-        self.ruled_out = np.zeros(len(scene.rows), dtype=np.bool_)
-        for state in self.visited:
-            self.ruled_out |= view.alike(scene.rows, state)
-
-    def bar(self, moment: bytes, action: int) -> None:
-        """Notes that the action changed nothing in that situation."""
-        if (moment, action) not in self.barred:
-            self.barred.add((moment, action))
-            self.plan = None
-
-    def blocked(self) -> NDArray[np.int64]:
-        """Rows of the scene's hops, goal times action, that have been tried in vain."""
-        rows: list[NDArray[np.int64]] = [np.empty(0, dtype=np.int64)]
-        for moment, action in self.barred:
-            own = np.frombuffer(moment, dtype=np.uint8)[:OWN]
-            goals = np.flatnonzero((self.scene.rows[:, :OWN] == own).all(axis=1))
-            rows.append(goals * len(self.scene.agent.candidate_actions) + action)
-        return np.concatenate(rows)
-
-    def rule_out(self, state: NDArray[np.uint8]) -> None:
-        """Notes that the episode went on after `state`: what means the same is not what was asked for."""
-        alike = self.view.alike(self.scene.rows, state)  # [M]
-        if (alike & ~self.ruled_out).any():
-            self.visited.append(state)
-            self.ruled_out = self.ruled_out | alike
-            if self.aim is not None and self.ruled_out[self.aim]:
-                self.aim = None
-            if self.plan is not None and (self.plan.aims[0][alike] > 0).any():
-                self.plan = None
 
 
 class ScenePolicy:
@@ -109,7 +51,7 @@ class ScenePolicy:
     def reset(self) -> None:
         """Forgets the episodes so far."""
         self._rng = np.random.default_rng(self._seed)
-        self._episodes: dict[int, _Episode] = {}
+        self._episodes: dict[int, Episode] = {}
 
     @torch.no_grad()
     def goal_posterior(self, instructions: Sequence[str], observation: Any) -> list[NDArray[np.float32]]:
@@ -117,8 +59,8 @@ class ScenePolicy:
         views = self._read(observation, instructions)
         posteriors = []
         for view, text in zip(views, instructions, strict=True):
-            scene, known = Scene(self.agent, view), self._understand(text, view)
-            logits = scene.language(known.language[0])
+            (scene,) = read_scenes(self.agent, [view])
+            logits = scene.language(self._understand(text, view).language[0])
             posteriors.append(goal_posterior(logits).cpu().numpy())
         return posteriors
 
@@ -152,28 +94,43 @@ class ScenePolicy:
         agent = self.agent
         seen = torch.as_tensor(states, device=agent.device)  # [B, S]
         encoded = agent.encode_state_actions(seen.unsqueeze(1), agent.candidate_actions)  # [B, A, d]
-        scores = []
-        for row, (view, text, key) in enumerate(zip(views, instructions, keys, strict=True)):
-            episode, state, a = self._episode(key, view, text), seen[row], encoded[row]
+        episodes = self._episodes_of(keys, views, instructions)
+        for row, episode in enumerate(episodes):
             if episode.begun:
-                self._learn_from_going_on(episode, state)
+                self._learn_from_going_on(episode, seen[row])
             if self._escapes and episode.last is not None and episode.last[0] == states[row].tobytes():
                 episode.bar(*episode.last)
-            scores.append(self._estimate(episode, state, a).double().cpu().numpy())
-        return scores
-
-    def _estimate(self, episode: _Episode, state: Tensor, a: Tensor) -> Tensor:
-        """Log-scores [A] of the actions by the policy's estimator."""
-        scene, known = episode.scene, episode.known
         if self.name == "planned":
+            return list(self._planned(episodes, seen, encoded).cpu().numpy())
+        rows = zip(episodes, seen, encoded, strict=True)
+        return [self._estimate(episode, state, a).double().cpu().numpy() for episode, state, a in rows]
+
+    def _planned(self, episodes: Sequence[Episode], seen: Tensor, encoded: Tensor) -> Tensor:
+        """Log-scores [B, A] by each episode's plan, all at once: of tensors this small it is the calls that cost."""
+        states = seen[:, :OWN].cpu().numpy()
+        left = self.agent.critic_ab.left_vectors(encoded)  # [B, A, d']
+        most = max(len(episode.scene.rows) for episode in episodes)  # M
+        logits = left.new_full((*left.shape[:2], most), -torch.inf)  # [B, A, M]
+        worth, own = np.zeros((len(episodes), most)), np.zeros((len(episodes), most), dtype=np.bool_)  # [B, M] each
+        for row, episode in enumerate(episodes):
+            scene, count = episode.scene, len(episode.scene.rows)
             if episode.plan is None:
-                episode.plan = Plan.of(scene, known, episode.ruled_out, episode.blocked())
-            values = episode.plan.values[episode.done]  # [M]
-            own = (scene.goals[:, :OWN] == state[:OWN]).all(dim=-1)  # [M]; doors elsewhere may have swung since
-            begins_there = not episode.begun and self._fitting(episode, state)  # any action counts that stays there
-            worth = torch.as_tensor(values, device=a.device)
-            share = self.agent.policy_config.hop_share
-            return hop_scores(scene.logits(a), worth, share, None if begins_there else own)
+                episode.plan = Plan.of(scene, episode.known, episode.ruled_out, episode.blocked())
+            logits[row, :, :count] = scene.logits_of(left[row])
+            worth[row, :count] = episode.plan.values[episode.done]
+            own[row, :count] = (scene.rows[:, :OWN] == states[row]).all(axis=1)  # doors elsewhere may have swung since
+        begins = [row for row, episode in enumerate(episodes) if not episode.begun]
+        for row, meaning in zip(begins, self.agent.encode_meanings(seen[begins]) if begins else (), strict=True):
+            if self._fitting(episodes[row], meaning):
+                own[row] = False  # it begins where it is sent: any action counts that stays there
+        here, values = (torch.as_tensor(array, device=logits.device) for array in (own, worth))
+        return hop_scores(logits, values, self.agent.policy_config.hop_share, here)
+
+    def _estimate(self, episode: Episode, state: Tensor, a: Tensor) -> Tensor:
+        """Log-scores [A] of the actions by the policy's estimator."""
+        if self.name == "planned":
+            return self._planned([episode], state.unsqueeze(0), a.unsqueeze(0))[0]
+        scene, known = episode.scene, episode.known
         part = min(known.task.open_parts(episode.done), default=0)
         language = known.language[part]  # [d]
         if self.name == "direct":
@@ -190,7 +147,7 @@ class ScenePolicy:
         joint = logits + log_bc
         return joint.amax(dim=-1) if self.name == "max" else joint.logsumexp(dim=-1)
 
-    def _choose(self, episode: _Episode, moment: bytes, scores: NDArray[np.float64]) -> int:
+    def _choose(self, episode: Episode, moment: bytes, scores: NDArray[np.float64]) -> int:
         if not self._escapes:
             return int(scores.argmax())
         barred = np.array([(moment, action) in episode.barred for action in range(len(scores))])
@@ -200,39 +157,49 @@ class ScenePolicy:
         episode.taken[moment, best] = episode.taken.get((moment, best), 0) + 1
         return best
 
-    def _learn_from_going_on(self, episode: _Episode, state: Tensor) -> None:
+    def _learn_from_going_on(self, episode: Episode, state: Tensor) -> None:
         """Rules out what a single instruction cannot have meant; notes which parts of a composed one are now done."""
         task = episode.known.task
         if len(task.parts) == 1:
             episode.rule_out(state.cpu().numpy())
             return
-        while newly := self._fitting(episode, state):
+        meaning = self.agent.encode_meanings(state)  # [d']
+        while newly := self._fitting(episode, meaning):
             episode.done |= newly
             episode.taken.clear()
             if episode.done == task.all_parts:  # it went on all the same: something was misjudged
                 episode.done = frozenset()
                 break
 
-    def _fitting(self, episode: _Episode, state: Tensor) -> set[int]:
-        """The parts that may be done next and that the present state does."""
-        meaning = self.agent.encode_meanings(state.unsqueeze(0))  # [1, d]
-        fits = self.agent.critic_bc(meaning, episode.known.language)[0]  # [P]
-        best = torch.tensor(episode.known.best, device=fits.device)
-        good = (fits >= best + np.log(FOUND)).tolist()
-        return {part for part in episode.known.task.open_parts(episode.done) if good[part]}
+    def _fitting(self, episode: Episode, meaning: Tensor) -> set[int]:
+        """The parts that may be done next and that a state of that meaning [d'] does."""
+        known = episode.known
+        fits = self.agent.critic_bc(meaning.unsqueeze(0), known.language)[0].tolist()  # [P]
+        good = [fit >= best + np.log(FOUND) for fit, best in zip(fits, known.best, strict=True)]
+        return {part for part in known.task.open_parts(episode.done) if good[part]}
 
-    def _episode(self, key: int, view: GridView, instruction: str) -> _Episode:
-        episode = self._episodes.get(key)
-        if episode is None or episode.instruction != instruction or not view.goes_on_from(episode.view):
-            scene = Scene(self.agent, view)
-            nothing = np.zeros(len(scene.rows), dtype=np.bool_)
-            episode = _Episode(instruction, view, scene, self._understand(instruction, view), nothing)
-            self._episodes[key] = episode
-        elif view.layout != episode.scene.layout:
-            episode.known = self._understand(instruction, view)
-            episode.enter(Scene(self.agent, view), view)
-        episode.view = view
-        return episode
+    def _episodes_of(self, keys: Sequence[int], views: list[GridView], instructions: Sequence[str]) -> list[Episode]:
+        """The episodes of those keys, begun anew where what is seen or asked for cannot be a later moment."""
+        goes_on = [
+            key in self._episodes and self._episodes[key].goes_on(view, text)
+            for key, view, text in zip(keys, views, instructions, strict=True)
+        ]
+        unread = [
+            row
+            for row, (key, view) in enumerate(zip(keys, views, strict=True))
+            if not goes_on[row] or view.layout != self._episodes[key].scene.layout
+        ]
+        scenes = read_scenes(self.agent, [views[row] for row in unread], with_hops=self.name == "planned")
+        for row, scene in zip(unread, scenes, strict=True):
+            known = self._understand(instructions[row], views[row])
+            if goes_on[row]:
+                self._episodes[keys[row]].enter(scene, known, views[row])
+            else:
+                self._episodes[keys[row]] = Episode.of(instructions[row], views[row], scene, known)
+        found = [self._episodes[key] for key in keys]
+        for episode, view in zip(found, views, strict=True):
+            episode.view = view
+        return found
 
     def _understand(self, instruction: str, view: GridView) -> Known:
         partial = bool((view.grid[..., 0] == 0).any())

@@ -6,6 +6,7 @@ is what each of them is worth to an instruction (`agents.planning`).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
@@ -25,30 +26,41 @@ if TYPE_CHECKING:
 # A goal fits an instruction if it does so at least so well beside the best imaginable one: what is asked for lies
 # within about 3 nats of it wherever it stands, all else below (measured with combinations held out from training).
 FOUND: Final = 0.05
+_AT_ONCE: Final = 1500  # goals that are read together
 
 
 class Scene:
     """The bridge goals of one grid: goals [M, S], their representations, and where they lead."""
 
-    def __init__(self, agent: Agent, view: GridView) -> None:
+    def __init__(
+        self,
+        agent: Agent,
+        view: GridView,
+        rows: NDArray[np.uint8],
+        bridge: Tensor,
+        meaning: Tensor,
+        left: Tensor | None,
+    ) -> None:
         self.agent, self.layout = agent, view.layout
-        self.rows = view.goals(agent.policy_config.candidate_goals == "all")  # [M, S]
-        self.goals = torch.as_tensor(self.rows, device=agent.device)  # [M, S]
-        self.frontier = view.frontier(self.rows).astype(np.float64)  # [M]
-        self.bridge = agent.encode_goals(self.goals)  # [M, d]
-        self.meaning = agent.encode_meanings(self.goals)  # [M, d']
+        self.rows = rows  # [M, S]
+        self.frontier = view.frontier(rows).astype(np.float64)  # [M]
+        self.bridge = bridge  # [M, d]
+        self.meaning = meaning  # [M, d']
+        self.hops: Hops | None = None if left is None else self._find_hops(left)
 
     @cached_property
-    def hops(self) -> Hops:
-        """Where each action leads from each goal."""
-        agent, config = self.agent, self.agent.policy_config
-        right = agent.critic_ab.right_vectors(self.bridge).T.contiguous()  # [d', M]
+    def _right(self) -> Tensor:
+        """The goals' side of f_AB, [d', M]."""
+        return self.agent.critic_ab.right_vectors(self.bridge).T.contiguous()
 
-        def logits(start: int, stop: int) -> Tensor:
-            a = agent.encode_state_actions(self.goals[start:stop].unsqueeze(1), agent.candidate_actions)  # [m, A, d]
-            return agent.critic_ab.logits_from_products(agent.critic_ab.left_vectors(a) @ right)  # [m, A, M]
+    def _find_hops(self, left: Tensor) -> Hops:
+        """Where each action leads from each goal; left: [M, A, d'], the other side of f_AB."""
+        share = self.agent.policy_config.hop_share
+        return find_hops(lambda start, stop: self.logits_of(left[start:stop]), len(left), left.shape[1], share)
 
-        return find_hops(logits, len(self.goals), len(agent.candidate_actions), config.hop_share)
+    def logits_of(self, left: Tensor) -> Tensor:
+        """f_AB of state-actions and the scene's goals, [..., M], from the left side of f_AB, [..., d']."""
+        return self.agent.critic_ab.logits_from_products(left @ self._right)
 
     def logits(self, a: Tensor) -> Tensor:
         """f_AB of state-actions [A, d] and the scene's goals, [A, M]."""
@@ -59,6 +71,30 @@ class Scene:
         """f_BC of the scene's goals and one instruction [d], [M]."""
         output: Tensor = self.agent.critic_bc(self.meaning, c.unsqueeze(0)).squeeze(1)
         return output
+
+
+def read_scenes(agent: Agent, views: Sequence[GridView], with_hops: bool = False) -> list[Scene]:
+    """The scenes of several grids, each with its hops if they are asked for.
+
+    Small ones are read together, which saves calls, but no more than stay in a processor's cache.
+    """
+    everywhere = agent.policy_config.candidate_goals == "all"
+    every = [view.goals(everywhere) for view in views]  # [M, S] each
+    scenes: list[Scene] = []
+    while len(scenes) < len(views):
+        first = len(scenes)
+        fitting = int(np.searchsorted(np.cumsum([len(rows) for rows in every[first:]]), _AT_ONCE, "right"))
+        part = slice(first, first + max(1, fitting))
+        counts = [len(rows) for rows in every[part]]
+        goals = torch.as_tensor(np.concatenate(every[part]), device=agent.device)  # [sum of M, S]
+        bridge, meaning = (torch.split(encode(goals), counts) for encode in (agent.encode_goals, agent.encode_meanings))
+        left: Sequence[Tensor | None] = [None] * len(counts)
+        if with_hops:
+            a = agent.encode_state_actions(goals.unsqueeze(1), agent.candidate_actions)  # [sum of M, A, d]
+            left = torch.split(agent.critic_ab.left_vectors(a), counts)
+        read = zip(views[part], every[part], bridge, meaning, left, strict=True)
+        scenes += [Scene(agent, *one) for one in read]
+    return scenes
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +121,7 @@ class Plan:
         A part's goals are worth as much as what remains from there. Where nothing seen fits a part, the aim is to see
         more: the frontier. ruled_out: [M], goals that have been tried. blocked: rows of the hops that were.
         """
+        assert scene.hops is not None
         hops = scene.hops.without(blocked)
         config, task = scene.agent.policy_config, known.task
         aims = np.stack([_aim(scene, known, part, ruled_out) for part in range(len(task.parts))])  # [P, M]

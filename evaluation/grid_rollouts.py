@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import gymnasium
@@ -57,9 +58,7 @@ def play_level(
     reword: what is told to the actor instead of the level's own mission. The level, its mission and its verifier are
     minigrid's; an environment whose episode is over waits.
     """
-    world: Any = gymnasium.make_vec(
-        level(name).id, num_envs=episodes, view=view, autoreset_mode=AutoresetMode.DISABLED
-    ).unwrapped
+    world = _world(name, episodes, view)
     actor.reset()
     observation, _ = world.reset(seed=seed)
     told = tuple(text if reword is None else reword(text) for text in world.missions)
@@ -80,10 +79,17 @@ def play_level(
         steps += active
         success |= active & (reward > 0)
         active &= ~(terminated | truncated)
-    world.close()
     charged = np.where(success, steps, limits)
     walked = tuple(np.array(path, dtype=np.int64) for path in paths)
     return GridEpisodes(name, told, grids, walked, success, steps, charged, optimum)
+
+
+@lru_cache(maxsize=2)  # as many episodes as are played at once, and the rest of them
+def _world(name: str, episodes: int, view: str) -> Any:
+    """Environments of a level, kept for the next actor: they are slow to make, and a seeded reset begins all anew."""
+    return gymnasium.make_vec(
+        level(name).id, num_envs=episodes, view=view, autoreset_mode=AutoresetMode.DISABLED
+    ).unwrapped
 
 
 def optimum_of(env: Any) -> float:
