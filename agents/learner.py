@@ -40,7 +40,7 @@ class Learner:
     """Optimises an agent's encoders and critics; `averaged` is the exponential moving average that acts.
 
     config reads: learning_rate, warmup, steps, weight_decay, gradient_clip, ema, action_negatives, action_weight,
-    caption_weight, logsumexp_penalty, duplicates.
+    caption_weight, logsumexp_penalty, duplicates, objective, group_size.
     text_features: [distinct captions, T] frozen features. action_pool: [P, D] draws from the action space, from which
     the other actions of `action_contrast` come.
     """
@@ -87,11 +87,9 @@ class Learner:
         text_loss, text_info = info_nce(text_logits, batch.duplicates, config.duplicates, penalty, detailed)
         loss = goal_loss + config.caption_weight * text_loss
         info = {f"goal/{k}": v for k, v in goal_info.items()} | {f"language/{k}": v for k, v in text_info.items()}
-        if batch.other_actions.shape[1]:
-            against = agent.critic_ab.paired(a, b.unsqueeze(1))  # [B, 1 + K]
-            action_loss, action_info = action_contrast(against[:, 0], against[:, 1:])
-            loss = loss + config.action_weight * action_loss
-            info |= {"action/loss": action_loss.detach()} | {f"action/{k}": v for k, v in action_info.items()}
+        action_loss, action_info = self._action_contrast(a, b)
+        loss = loss + action_loss
+        info |= action_info
         info |= {"goal/loss": goal_loss.detach(), "language/loss": text_loss.detach(), "loss": loss.detach()}
         return loss, info
 
@@ -105,12 +103,17 @@ class Learner:
         penalty = config.logsumexp_penalty
         loss, info = info_nce(logits, batch.duplicates, config.duplicates, penalty, detailed)
         info = {f"language/{k}": v for k, v in info.items()} | {"language/loss": loss.detach()}
-        if batch.other_actions.shape[1]:
-            against = agent.critic_ab.paired(a, c.unsqueeze(1))  # [B, 1 + K]
-            action_loss, action_info = action_contrast(against[:, 0], against[:, 1:])
-            loss = loss + config.action_weight * action_loss
-            info |= {"action/loss": action_loss.detach()} | {f"action/{k}": v for k, v in action_info.items()}
-        return loss, info | {"loss": loss.detach()}
+        action_loss, action_info = self._action_contrast(a, c)
+        loss = loss + action_loss
+        return loss, info | action_info | {"loss": loss.detach()}
+
+    def _action_contrast(self, a: Tensor, towards: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Weighted loss of the action taken against the others, a [B, 1 + K, d], towards what it led to, [B, d]."""
+        if a.shape[1] == 1:
+            return a.new_zeros(()), {}
+        against = self.agent.critic_ab.paired(a, towards.unsqueeze(1))  # [B, 1 + K]
+        loss, info = action_contrast(against[:, 0], against[:, 1:])
+        return self.config.action_weight * loss, {f"action/{k}": v for k, v in ({"loss": loss.detach()} | info).items()}
 
     def _encode_goals(self, batch: TensorBatch) -> tuple[Tensor, Tensor]:
         """Goals towards state-actions and captioned ones towards language, [B, d] each."""

@@ -127,9 +127,7 @@ class ScenePolicy:
         return hop_scores(logits, values, self.agent.policy_config.hop_share, here)
 
     def _estimate(self, episode: Episode, state: Tensor, a: Tensor) -> Tensor:
-        """Log-scores [A] of the actions by the policy's estimator."""
-        if self.name == "planned":
-            return self._planned([episode], state.unsqueeze(0), a.unsqueeze(0))[0]
+        """Log-scores [A] of the actions by an estimator that does not plan."""
         scene, known = episode.scene, episode.known
         part = min(known.task.open_parts(episode.done), default=0)
         language = known.language[part]  # [d]

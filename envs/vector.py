@@ -20,6 +20,7 @@ from envs.options import read_starts
 from envs.phrasing import Split
 from envs.point_maze import MazeBatch, MazeSurface, MazeWorld
 from envs.rendering import draw
+from envs.resets import read_mask, read_seeds
 from envs.spaces import Direction
 
 
@@ -87,7 +88,9 @@ class PointMazeVectorEnv(MazeSurface, VectorEnv[Observation, NDArray[np.float32]
     ) -> tuple[Observation, dict[str, Any]]:
         """Begin episodes, in all environments or in those of options["reset_mask"]; ValueError on bad options."""
         options = dict(options or {})
-        rows = np.flatnonzero(self._read_mask(options.pop("reset_mask", None)))  # [R]
+        rows = np.flatnonzero(
+            read_mask(options.pop("reset_mask", None), self.num_envs, bool(self._batch.generators))
+        )  # [R]
         starts = read_starts(self.world, options, rows, self.num_envs) if options else None
         self._seed(rows, seed)
         self._batch.reset(rows, starts)
@@ -142,31 +145,15 @@ class PointMazeVectorEnv(MazeSurface, VectorEnv[Observation, NDArray[np.float32]
             for path, command in zip(paths, self.current_commands, strict=True)
         )
 
-    def _read_mask(self, mask: Any) -> NDArray[np.bool_]:
-        if mask is None:
-            return np.ones(self.num_envs, dtype=np.bool_)
-        if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_ or mask.shape != (self.num_envs,):
-            raise ValueError(f"reset_mask: a bool array of shape ({self.num_envs},) would do")
-        if not mask.any():
-            raise ValueError("reset_mask: marks no environment; one with at least one True would do")
-        if not self._batch.generators and not mask.all():
-            raise ValueError("reset_mask: marks only some environments at the first reset; all would do")
-        return mask
-
     def _seed(self, rows: NDArray[np.int64], seed: int | Sequence[int | None] | None) -> None:
         """Give the rows new generators where there is a seed, and every row one if it has none yet."""
-        if isinstance(seed, int | np.integer):
-            seed = [int(seed) + row for row in range(self.num_envs)]
-        elif seed is None:
-            seed = [None] * self.num_envs
-        if len(seed) != self.num_envs:
-            raise ValueError(f"seed: {len(seed)} seeds for {self.num_envs} environments; one each would do")
+        seeds = read_seeds(seed, self.num_envs)
         if not self._batch.generators:
-            self._batch.generators = [np_random(value)[0] for value in seed]
+            self._batch.generators = [np_random(value)[0] for value in seeds]
             return
         for row in rows.tolist():
-            if seed[row] is not None:
-                self._batch.generators[row] = np_random(seed[row])[0]
+            if seeds[row] is not None:
+                self._batch.generators[row] = np_random(seeds[row])[0]
 
     def _check_begun(self) -> None:
         if not self._batch.generators:

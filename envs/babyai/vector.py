@@ -15,6 +15,7 @@ from envs.babyai import levels
 from envs.babyai.levels import Level
 from envs.babyai.navigation import Navigation, Observation, check_options
 from envs.babyai.simulator import ACTIONS
+from envs.resets import read_mask, read_seeds
 
 
 class BabyAIVectorEnv(VectorEnv[Observation, NDArray[np.integer], NDArray[Any]]):
@@ -85,9 +86,9 @@ class BabyAIVectorEnv(VectorEnv[Observation, NDArray[np.integer], NDArray[Any]])
     ) -> tuple[Observation, dict[str, Any]]:
         """Begin episodes, in all environments or in those of options["reset_mask"]; ValueError on bad options."""
         options = dict(options or {})
-        is_reset = self._read_mask(options.pop("reset_mask", None))
+        is_reset = read_mask(options.pop("reset_mask", None), self.num_envs, self._begun)
         check_options(options)
-        seeds = self._read_seeds(seed)
+        seeds = read_seeds(seed, self.num_envs)
         for row in np.flatnonzero(is_reset).tolist():
             self._begin(row, seeds[row])
         for flags in (self._terminated, self._truncated, self._is_success):
@@ -182,24 +183,3 @@ class BabyAIVectorEnv(VectorEnv[Observation, NDArray[np.integer], NDArray[Any]])
         if chosen.min() < 0 or chosen.max() >= len(ACTIONS):
             raise ValueError(f"actions: from {chosen.min()} to {chosen.max()}; 0 (left) to 3 (toggle) would do")
         return [int(action) for action in chosen.tolist()]
-
-    def _read_mask(self, mask: Any) -> NDArray[np.bool_]:
-        """Bool [B], a copy: which environments to reset."""
-        if mask is None:
-            return np.ones(self.num_envs, dtype=np.bool_)
-        if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_ or mask.shape != (self.num_envs,):
-            raise ValueError(f"reset_mask: a bool array of shape ({self.num_envs},) would do")
-        if not mask.any():
-            raise ValueError("reset_mask: marks no environment; one with at least one True would do")
-        if not self._begun and not mask.all():
-            raise ValueError("reset_mask: marks only some environments at the first reset; all would do")
-        return mask.copy()
-
-    def _read_seeds(self, seed: int | Sequence[int | None] | None) -> list[int | None]:
-        if seed is None:
-            return [None] * self.num_envs
-        if isinstance(seed, int | np.integer):
-            return [int(seed) + row for row in range(self.num_envs)]
-        if len(seed) != self.num_envs:
-            raise ValueError(f"seed: {len(seed)} seeds for {self.num_envs} environments; one each would do")
-        return list(seed)

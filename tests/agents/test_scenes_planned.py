@@ -190,7 +190,7 @@ def test_the_state_itself_is_no_way_forward_even_with_a_door_open_beside_it(perf
         grid[6, 3, 2] = opened
         state = torch.from_numpy(situations(grid[None], np.array([(5, 3, 1)])))[0]
         a = perfect_agent.encode_state_actions(state[None, None], perfect_agent.candidate_actions)[0]
-        scores = policy._estimate(episode, state, a)
+        scores = policy._planned([episode], state[None], a[None])[0]
         assert scores[TOGGLE] == -torch.inf  # which changes nothing here
         assert scores[0].isfinite()
 
