@@ -102,8 +102,8 @@ class ScenePolicy:
                 episode.bar(*episode.last)
         if self.name == "planned":
             return list(self._planned(episodes, seen, encoded).cpu().numpy())
-        rows = zip(episodes, seen, encoded, strict=True)
-        return [self._estimate(episode, state, a).double().cpu().numpy() for episode, state, a in rows]
+        rows = zip(episodes, encoded, strict=True)
+        return [self._estimate(episode, a).double().cpu().numpy() for episode, a in rows]
 
     def _planned(self, episodes: Sequence[Episode], seen: Tensor, encoded: Tensor) -> Tensor:
         """Log-scores [B, A] by each episode's plan, all at once: of tensors this small it is the calls that cost."""
@@ -126,7 +126,7 @@ class ScenePolicy:
         here, values = (torch.as_tensor(array, device=logits.device) for array in (own, worth))
         return hop_scores(logits, values, self.agent.policy_config.hop_share, here)
 
-    def _estimate(self, episode: Episode, state: Tensor, a: Tensor) -> Tensor:
+    def _estimate(self, episode: Episode, a: Tensor) -> Tensor:
         """Log-scores [A] of the actions by an estimator that does not plan."""
         scene, known = episode.scene, episode.known
         part = min(known.task.open_parts(episode.done), default=0)
