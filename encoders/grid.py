@@ -116,17 +116,22 @@ class Rotary(nn.Module):
         return torch.cat([turned, vectors[..., self.size :]], dim=-1)
 
 
-_SURROUNDINGS = DIRECTION_COUNT + 3 * WINDOW + 4
+_STATE_SURROUNDINGS, _GOAL_SURROUNDINGS = (DIRECTION_COUNT + masks * WINDOW + 4 for masks in (3, 2))
 
 
-def _surroundings(seen: Tensor) -> Tensor:
-    """[..., S] to [..., 251]: direction; which cells around are blocked, open doors, closed doors; what is in front."""
+def _surroundings(seen: Tensor, doors_apart: bool) -> Tensor:
+    """[..., S] to [..., 251 or 170]: direction; which cells around are blocked, or are doors; what is in front.
+
+    doors_apart: open doors and closed ones are told apart around, not only in front. A goal is where one can be,
+    however the doors around it are by then: those seen closed now are open if the way led through them.
+    """
     kinds = seen[..., OWN : OWN + WINDOW]  # [..., 81]
     free = (kinds == _EMPTY) | (kinds == _FLOOR) | (kinds == _GOAL)
     opened, closed = kinds == _DOOR, kinds == _SHUT + _CLOSED
     direction = functional.one_hot(seen[..., 2].long(), DIRECTION_COUNT)
     blocked = ~(free | opened | closed)
-    return torch.cat([direction, blocked.float() - 0.5, opened.float(), closed.float(), _ahead(seen)], dim=-1)
+    doors = [opened, closed] if doors_apart else [opened | closed]
+    return torch.cat([direction, blocked.float() - 0.5, *(mask.float() for mask in doors), _ahead(seen)], dim=-1)
 
 
 def _ahead(seen: Tensor) -> Tensor:
@@ -164,13 +169,13 @@ class GridStateActionEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.places, self.things = _places() if places else None, things
-        features = _SURROUNDINGS + 10 * WINDOW * things + (self.places.out_features if self.places else 0)
+        features = _STATE_SURROUNDINGS + 10 * WINDOW * things + (self.places.out_features if self.places else 0)
         self.state_tower = tower(features, width, depth - 1, width)
         self.action_layer = nn.Linear(action_dim, width, bias=False)
         self.output_layer = nn.Linear(width, out_features)
 
     def forward(self, states: Tensor, actions: Tensor) -> Tensor:
-        features = [_surroundings(states)] + ([_things(states)] if self.things else [])
+        features = [_surroundings(states, doors_apart=True)] + ([_things(states)] if self.things else [])
         features += [self.places(states[..., :2].float())] if self.places else []
         joined = self.state_tower(torch.cat(features, dim=-1)) + self.action_layer(actions)  # [..., width]
         output: Tensor = self.output_layer(functional.silu(joined))  # [..., d]
@@ -178,16 +183,17 @@ class GridStateActionEncoder(nn.Module):
 
 
 class GridGoalEncoder(nn.Module):
-    """phi_B towards actions: situations [..., S] to [..., d], read as the state is."""
+    """phi_B towards actions: situations [..., S] to [..., d]. Doors around are read alike, open or closed."""
 
     def __init__(self, width: int, depth: int, out_features: int, places: bool = False) -> None:
         super().__init__()
         self.places = _places() if places else None
-        features = _SURROUNDINGS + (self.places.out_features if self.places else 0)
+        features = _GOAL_SURROUNDINGS + (self.places.out_features if self.places else 0)
         self.tower = tower(features, width, depth, out_features)
 
     def forward(self, goals: Tensor) -> Tensor:
-        features = [_surroundings(goals)] + ([self.places(goals[..., :2].float())] if self.places else [])
+        features = [_surroundings(goals, doors_apart=False)]
+        features += [self.places(goals[..., :2].float())] if self.places else []
         output: Tensor = self.tower(torch.cat(features, dim=-1))  # [..., d]
         return output
 
