@@ -147,7 +147,7 @@ class Agent(nn.Module):
         escape: bool | None = None,
         seed: int = 0,
     ) -> Any:
-        """A way to act: "logsumexp", "planned", "direct", "max" or "sample"; without a name, what it was trained for.
+        """A way to act, one of `configs.schema.POLICIES`; without a name, what it was trained for.
 
         A `Policy`, or where layouts differ a `ScenePolicy`, which reads its goals off each observation.
 

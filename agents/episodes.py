@@ -17,8 +17,8 @@ class Episode:
     """What is remembered of an episode.
 
     done: parts of a composed instruction. ruled_out: [M] goals of the scene that were tried, from `visited` states.
-    aim: the goal that "sample" drew. last: situation and action before. barred, taken: actions in situations; the first
-    changed nothing, and no plan counts on them again.
+    drawn: each part's goal, in policies that draw one. last: situation and action before. barred, taken: actions in
+    situations; the first changed nothing, and no plan counts on them again.
     """
 
     instruction: str
@@ -29,7 +29,7 @@ class Episode:
     plan: Plan | None = None
     done: frozenset[int] = frozenset()
     begun: bool = False
-    aim: int | None = None
+    drawn: dict[int, int] = field(default_factory=dict)
     last: tuple[bytes, int] | None = None
     visited: list[NDArray[np.uint8]] = field(default_factory=list)
     barred: set[tuple[bytes, int]] = field(default_factory=set)
@@ -46,7 +46,8 @@ class Episode:
 
     def enter(self, scene: Scene, known: Known, view: GridView) -> None:
         """Goes on in another scene: the grid has changed, or more of it has been seen."""
-        self.scene, self.known, self.plan, self.aim = scene, known, None, None
+        self.scene, self.known, self.plan = scene, known, None
+        self.drawn.clear()
         self.taken.clear()  # there is something new to go by
         self.ruled_out = np.zeros(len(scene.rows), dtype=np.bool_)
         for state in self.visited:
@@ -73,7 +74,6 @@ class Episode:
         if (alike & ~self.ruled_out).any():
             self.visited.append(state)
             self.ruled_out = self.ruled_out | alike
-            if self.aim is not None and self.ruled_out[self.aim]:
-                self.aim = None
+            self.drawn = {part: goal for part, goal in self.drawn.items() if not self.ruled_out[goal]}
             if self.plan is not None and (self.plan.aims[0][alike] > 0).any():
                 self.plan = None

@@ -6,6 +6,7 @@ Every estimator scores A candidate actions of B states, each with its own instru
     max        the best single goal instead of the expectation
     planned    the bridge crossed as often as it takes (`agents.planning`)
     sample     one goal drawn from p(g | instruction) when the instruction is first met, then f_AB(s, a, g)
+    planned_sample  a goal drawn likewise, and planned towards
     direct     f_AB's own similarity of phi_A(s, a) and phi_C(instruction); no goals (Lemmas 2, 3)
 """
 
@@ -172,8 +173,21 @@ class Policy:
         return bridge_scores_per_row(encoded, goal_logits, self._bridge, critic, which=rows, best_goal=True)
 
     def _planned(self, encoded: Tensor, rows: Tensor, texts: Sequence[str], keys: Sequence[int]) -> Tensor:
-        share, bridge = self.agent.policy_config.hop_share, self._bridge[:PLANNED_GOALS]  # [M', d]
         values = torch.stack([self._values(int(row)) for row in rows])  # [B, M']
+        return self._towards(values, encoded, rows, texts, keys)
+
+    def _planned_sample(self, encoded: Tensor, rows: Tensor, texts: Sequence[str], keys: Sequence[int]) -> Tensor:
+        aims = np.eye(min(PLANNED_GOALS, len(self.goals)))  # [M', M']
+        drawn = zip(keys, texts, rows, strict=True)
+        goals = [self._goal_of(key, text, int(row), PLANNED_GOALS) for key, text, row in drawn]  # B
+        values = torch.stack([self._values_of(-1 - goal, aims[goal]) for goal in goals])  # [B, M']
+        return self._towards(values, encoded, rows, texts, keys)
+
+    def _towards(
+        self, values: Tensor, encoded: Tensor, rows: Tensor, texts: Sequence[str], keys: Sequence[int]
+    ) -> Tensor:
+        """Log-scores [B, A] where goals have the values [B, M']."""
+        share, bridge = self.agent.policy_config.hop_share, self._bridge[:PLANNED_GOALS]  # [M', d]
         parts = [slice(start, start + _STATES_AT_ONCE) for start in range(0, len(rows), _STATES_AT_ONCE)]
         scores = torch.cat([hop_scores(self.agent.critic_ab(encoded[p], bridge), values[p], share) for p in parts])
         lost = scores.isneginf().all(dim=1)  # no goal nearby is worth anything: the plain sum sees farther
@@ -182,13 +196,16 @@ class Policy:
         return scores.to(encoded.dtype)
 
     def _values(self, row: int) -> Tensor:
-        """V [M'] of the goals that are planned over, for one kept instruction; worked out once."""
-        if row not in self._planned_values:
-            aims = aims_of(self._goal_logits[row, :PLANNED_GOALS].cpu().numpy())
+        """V [M'] of the goals that are planned over, for one kept instruction."""
+        return self._values_of(row, aims_of(self._goal_logits[row, :PLANNED_GOALS].cpu().numpy()))
+
+    def _values_of(self, key: int, aims: NDArray[np.float64]) -> Tensor:
+        """V [M'] for aims [M']; worked out once for each key."""
+        if key not in self._planned_values:
             config = self.agent.policy_config
             values = propagate(self._hops, aims, config.hop_discount, config.sweeps)
-            self._planned_values[row] = torch.as_tensor(values, device=self._bridge.device)
-        return self._planned_values[row]
+            self._planned_values[key] = torch.as_tensor(values, device=self._bridge.device)
+        return self._planned_values[key]
 
     @cached_property
     def _hops(self) -> Hops:
@@ -209,11 +226,11 @@ class Policy:
         goals = [self._goal_of(key, text, int(row)) for key, text, row in zip(keys, texts, rows, strict=True)]  # B
         return self.agent.critic_ab.paired(encoded, self._bridge[goals].unsqueeze(1))
 
-    def _goal_of(self, key: int, text: str, row: int) -> int:
-        """The bridge goal drawn for this episode; drawn anew where the instruction is not the one it was drawn for."""
+    def _goal_of(self, key: int, text: str, row: int, most: int | None = None) -> int:
+        """The bridge goal drawn for this episode, of the first `most`; anew where the instruction is another one."""
         known = self._sampled.get(key)
         if known is None or known[0] != text:
-            posterior = goal_posterior(self._goal_logits[row].double()).cpu().numpy()  # [M]
+            posterior = goal_posterior(self._goal_logits[row, :most].double()).cpu().numpy()  # [M]
             known = (text, int(self._rng.choice(len(posterior), p=posterior / posterior.sum())))
             self._sampled[key] = known
         return known[1]
@@ -226,4 +243,5 @@ _ESTIMATORS: dict[str, _Estimator] = {
     "max": Policy._max,
     "direct": Policy._direct,
     "sample": Policy._sample,
+    "planned_sample": Policy._planned_sample,
 }

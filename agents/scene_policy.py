@@ -18,7 +18,7 @@ from agents.composition import parse
 from agents.episodes import Episode
 from agents.planning import hop_scores
 from agents.scenes import FOUND, Known, Plan, read_scenes
-from configs.schema import POLICIES, ConfigError
+from configs.schema import PLANNED, POLICIES, ConfigError
 from encoders.grid import OWN
 from encoders.readers import GridView, imaginable, read_grids, states_of
 
@@ -100,7 +100,7 @@ class ScenePolicy:
                 self._learn_from_going_on(episode, seen[row])
             if self._escapes and episode.last is not None and episode.last[0] == states[row].tobytes():
                 episode.bar(*episode.last)
-        if self.name == "planned":
+        if self.name in PLANNED:
             return list(self._planned(episodes, seen, encoded).cpu().numpy())
         rows = zip(episodes, encoded, strict=True)
         return [self._estimate(episode, a).double().cpu().numpy() for episode, a in rows]
@@ -115,7 +115,7 @@ class ScenePolicy:
         for row, episode in enumerate(episodes):
             scene, count = episode.scene, len(episode.scene.rows)
             if episode.plan is None:
-                episode.plan = Plan.of(scene, episode.known, episode.ruled_out, episode.blocked())
+                episode.plan = self._plan(episode)
             logits[row, :, :count] = scene.logits_of(left[row])
             worth[row, :count] = episode.plan.values[episode.done]
             own[row, :count] = (scene.rows[:, :OWN] == states[row]).all(axis=1)  # doors elsewhere may have swung since
@@ -138,12 +138,27 @@ class ScenePolicy:
         if not episode.ruled_out.all():
             log_bc = log_bc.masked_fill(torch.as_tensor(episode.ruled_out, device=a.device), -torch.inf)
         if self.name == "sample":
-            if episode.aim is None:
-                chances = goal_posterior(log_bc.double()).cpu().numpy()
-                episode.aim = int(self._rng.choice(len(chances), p=chances / chances.sum()))
-            return logits[:, episode.aim]
+            return logits[:, self._draw(episode, part, goal_posterior(log_bc.double()).cpu().numpy())]
         joint = logits + log_bc
         return joint.amax(dim=-1) if self.name == "max" else joint.logsumexp(dim=-1)
+
+    def _draw(self, episode: Episode, part: int, chances: NDArray[np.float64]) -> int:
+        """The goal drawn for one part of an episode's task, of chances [M] in any scale; kept until it is ruled out."""
+        if part not in episode.drawn:
+            episode.drawn[part] = int(self._rng.choice(len(chances), p=chances / chances.sum()))
+        return episode.drawn[part]
+
+    def _plan(self, episode: Episode) -> Plan:
+        scene, known, blocked = episode.scene, episode.known, episode.blocked()
+        if self.name == "planned":
+            return Plan.of(scene, known, episode.ruled_out, blocked)
+
+        def one_goal(part: int, aim: NDArray[np.float64]) -> NDArray[np.float64]:
+            chosen = np.zeros_like(aim)  # [M]
+            chosen[self._draw(episode, part, aim)] = 1.0
+            return chosen
+
+        return Plan.of(scene, known, episode.ruled_out, blocked, one_goal)
 
     def _choose(self, episode: Episode, moment: bytes, scores: NDArray[np.float64]) -> int:
         if not self._escapes:
@@ -187,7 +202,7 @@ class ScenePolicy:
             for row, (key, view) in enumerate(zip(keys, views, strict=True))
             if not goes_on[row] or view.layout != self._episodes[key].scene.layout
         ]
-        scenes = read_scenes(self.agent, [views[row] for row in unread], with_hops=self.name == "planned")
+        scenes = read_scenes(self.agent, [views[row] for row in unread], with_hops=self.name in PLANNED)
         for row, scene in zip(unread, scenes, strict=True):
             known = self._understand(instructions[row], views[row])
             if goes_on[row]:

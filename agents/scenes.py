@@ -6,7 +6,7 @@ is what each of them is worth to an instruction (`agents.planning`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
@@ -115,16 +115,26 @@ class Plan:
     values: dict[frozenset[int], NDArray[np.float64]]
 
     @classmethod
-    def of(cls, scene: Scene, known: Known, ruled_out: NDArray[np.bool_], blocked: NDArray[np.integer]) -> Plan:
+    def of(
+        cls,
+        scene: Scene,
+        known: Known,
+        ruled_out: NDArray[np.bool_],
+        blocked: NDArray[np.integer],
+        choose: Callable[[int, NDArray[np.float64]], NDArray[np.float64]] = lambda _part, aim: aim,
+    ) -> Plan:
         """Works out what each goal is worth at each stage of the task, from its end backwards.
 
         A part's goals are worth as much as what remains from there. Where nothing seen fits a part, the aim is to see
-        more: the frontier. ruled_out: [M], goals that have been tried. blocked: rows of the hops that were.
+        more: the frontier. ruled_out: [M], goals that have been tried. blocked: rows of the hops that were. choose:
+        what to make of a part's aim [M].
         """
         assert scene.hops is not None
         hops = scene.hops.without(blocked)
         config, task = scene.agent.policy_config, known.task
-        aims = np.stack([_aim(scene, known, part, ruled_out) for part in range(len(task.parts))])  # [P, M]
+        aims = np.stack(
+            [choose(part, _aim(scene, known, part, ruled_out)) for part in range(len(task.parts))]
+        )  # [P, M]
         values: dict[frozenset[int], NDArray[np.float64]] = {task.all_parts: np.ones(len(scene.rows))}
         for done in task.stages()[1:]:
             options = [aims[part] * values[done | {part}] for part in task.open_parts(done)]  # each [M]

@@ -22,7 +22,7 @@ Metrics = dict[str, NDArray[np.float64]]
 
 EPISODES = 1000
 OWN_ESTIMATORS = ("logsumexp", "direct", "max", "sample", "limit", "random")
-ESTIMATORS = ("logsumexp", "planned", "direct", "max", "sample", "expert", "limit", "random")
+ESTIMATORS = ("logsumexp", "planned", "direct", "max", "sample", "planned_sample", "expert", "limit", "random")
 
 
 def chosen_estimators(chosen: tuple[str, ...], own: tuple[str, ...], possible: tuple[str, ...]) -> tuple[str, ...]:

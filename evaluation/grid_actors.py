@@ -17,7 +17,7 @@ from evaluation.rollouts import Actor
 
 BOT = "bot"
 OWN_ESTIMATORS = ("planned", "logsumexp", "max", "sample", BOT, "random")
-ESTIMATORS = ("planned", "logsumexp", "direct", "max", "sample", BOT, "random")
+ESTIMATORS = ("planned", "planned_sample", "logsumexp", "direct", "max", "sample", BOT, "random")
 
 
 def grid_estimators(agent: Agent, chosen: tuple[str, ...]) -> tuple[str, ...]:
@@ -34,7 +34,7 @@ def grid_actor(name: str, agent: Agent, config: EvaluateConfig) -> Actor:
     """The estimator of that name (not the bot); what it does in an episode depends on that episode alone."""
     if name == "random":
         return Chance(config.seed)
-    if name == "sample":  # the only one that draws
+    if name in ("sample", "planned_sample"):  # those that draw
         return Apart(lambda episode: agent.policy(name, escape=config.escape, seed=config.seed + episode))
     policy: Actor = agent.policy(name, escape=config.escape)
     return policy

@@ -22,7 +22,8 @@ def rivals(result: Result) -> list[str]:
     recipes = "; ".join(f"*{name}*: `{' '.join(changes)}`" for name, changes in result["recipes"].items())
     found = [
         "*planned* is the default. *planned, all poses* assumes nothing of where one can stand; *logsumexp* and *max* "
-        "cross the bridge once; *sample* heads for one goal drawn from the posterior. Trained for the purpose, on the "
+        "cross the bridge once; *sample* heads for one goal drawn from the posterior, *planned_sample* plans towards "
+        "one drawn likewise; both draw anew when it is ruled out. Trained for the purpose, on the "
         f"same data and captions: {recipes}. Differences are paired by episode.",
         _against_sample(result["levels"]),
     ]
@@ -52,14 +53,15 @@ def _maybe(of: Result, name: str, digits: int = 3) -> str:
 def _against_sample(levels: Result) -> str:
     """In which levels one sampled goal is worse on ambiguous missions, beyond doubt."""
     said = []
-    for name, what in (
-        ("planned_minus_this_ambiguous", "planned succeeds more often"),
-        ("steps_more_than_planned_ambiguous", "takes fewer steps"),
-    ):
-        unclear = {level: by["sample"][name] for level, by in levels.items() if name in by.get("sample", {})}
-        sure = [level for level, estimate in unclear.items() if estimate["low"] > 0]
-        said.append(f"{what}, with an interval that excludes 0, in {len(sure)} of {len(unclear)} levels{_listed(sure)}")
-    return f"On ambiguous missions, beside one sampled goal: {'; '.join(said)}."
+    for name, ours in (("planned_sample", "planned"), ("sample", "planned"), ("sample", "logsumexp")):
+        for figure, what in ((f"{ours}_minus_this", "succeeds more often"), (f"steps_more_than_{ours}", "is quicker")):
+            estimates = {level: by[name].get(f"{figure}_ambiguous") for level, by in levels.items() if name in by}
+            unclear = {level: estimate for level, estimate in estimates.items() if estimate}
+            sure = [level for level, estimate in unclear.items() if estimate["low"] > 0]
+            if not unclear:
+                continue
+            said.append(f"*{ours}* {what} than *{name}* in {len(sure)} of {len(unclear)} levels{_listed(sure)}")
+    return f"On ambiguous missions, with intervals that exclude 0: {'; '.join(said)}."
 
 
 def _listed(names: list[str]) -> str:

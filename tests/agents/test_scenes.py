@@ -110,15 +110,25 @@ def test_sample_draws_by_its_seed_and_keeps_its_goal(agent: Agent) -> None:
     for seed in range(12):
         policy: ScenePolicy = agent.policy("sample", seed=seed)
         policy.act(seen(batch), TEXTS[:1])
-        aims.add(policy._episodes[0].aim)
+        aims.add(policy._episodes[0].drawn[0])
     assert len(aims) > 1
-    aim, row = policy._episodes[0].aim, policy._episodes[0].scene.rows
+    aim, row = policy._episodes[0].drawn[0], policy._episodes[0].scene.rows
     assert aim is not None
     batch.step(np.array([0]))
     policy.act(seen(batch), TEXTS[:1])
     later = policy._episodes[0]
-    assert later.aim == aim or later.ruled_out[aim]
+    assert later.drawn.get(0) == aim or later.ruled_out[aim]
     assert later.scene.rows is row
+
+
+def test_one_drawn_goal_is_planned_towards(agent: Agent) -> None:
+    batch = layouts_of("GoToLocal", 1)
+    policy: ScenePolicy = agent.policy("planned_sample", seed=3)
+    policy.act(seen(batch), TEXTS[:1])
+    episode = policy._episodes[0]
+    assert episode.plan is not None
+    assert np.flatnonzero(episode.plan.aims[0]).tolist() == [episode.drawn[0]]
+    assert episode.plan.values[frozenset()].argmax() == episode.drawn[0]
 
 
 def test_sample_draws_from_the_posterior(agent: Agent) -> None:
@@ -128,7 +138,7 @@ def test_sample_draws_from_the_posterior(agent: Agent) -> None:
     counts = np.zeros(len(posterior))
     for key in range(600):
         policy.act(observation, TEXTS[:1], [key])
-        aim = policy._episodes.pop(key).aim
+        aim = policy._episodes.pop(key).drawn[0]
         assert aim is not None
         counts[aim] += 1
     error = np.sqrt(posterior * (1 - posterior) / 600)

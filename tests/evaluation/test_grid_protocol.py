@@ -44,7 +44,7 @@ def test_sequences_have_no_optimum() -> None:
 
 def test_rivals_are_compared_in_pairs() -> None:
     ours, theirs = outcome([True] * 4, [2] * 4, [2] * 4), outcome([True, True, False, False], [4] * 4, [2] * 4)
-    found = _beside([ours], [theirs])
+    found = _beside("planned", [ours], [theirs])
     assert found["planned_minus_this"]["mean"] == pytest.approx(0.5)
     assert found["planned_minus_this_ambiguous"]["mean"] == pytest.approx(0.5)
     assert found["steps_more_than_planned"]["mean"] == pytest.approx(2.0)
@@ -52,4 +52,4 @@ def test_rivals_are_compared_in_pairs() -> None:
 
 def test_levels_that_are_named_exist_and_the_four_play_most() -> None:
     assert {*FOUR, *LARGE, *SIX} <= set(LEVELS)
-    assert all(episodes_of(name, view) == MOST for name in FOUR for view in ("full", "partial"))
+    assert all(episodes_of(name) == MOST for name in FOUR)

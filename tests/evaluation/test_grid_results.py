@@ -175,14 +175,14 @@ def test_a_held_out_gap_that_is_too_large_is_said(write: Write) -> None:
 
 def test_rivals_are_shown_with_paired_differences(write: Write) -> None:
     ours, sampled = [outcome()] * 2, [outcome(1, 20.0)] * 2
-    row = {"planned": figures(ours), "sample": figures(sampled) | _beside(ours, sampled)}
+    row = {"planned": figures(ours), "sample": figures(sampled) | _beside("planned", ours, sampled)}
     write("rivals", levels={"GoToLocal": row}, recipes={"direct": ["agent.things=true", "policy.name=direct"]})
     text = results.render()
     assert "*direct*: `agent.things=true policy.name=direct`" in text
     assert cells(text, "planned")[3:] == ["-", "-", "-", "-"]
     assert cells(text, "sample")[3].startswith("0.750 [")
     assert cells(text, "sample")[5] == "14.0 [14.0, 14.0]"
-    assert "takes fewer steps, with an interval that excludes 0, in 1 of 1 levels (GoToLocal)." in text
+    assert "*planned* is quicker than *sample* in 1 of 1 levels (GoToLocal)." in text
 
 
 def test_ablations_name_the_change(write: Write) -> None:
