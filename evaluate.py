@@ -39,7 +39,7 @@ def evaluation_of(config: EvaluateConfig) -> MazeEvaluation | GridEvaluation:
     run = read_run_config(folder)
     env = trained_env(run, folder)
     agent = Agent.from_pretrained(folder, resolve_device(config.device))
-    world = open_world(env, run.data.lexicon)
+    world = open_world(env, run.data)
     world.require_same(agent.world, str(folder))
     if isinstance(world, GridHome):
         return GridEvaluation(agent, config, world, folder)

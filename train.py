@@ -49,7 +49,7 @@ class Training:
     def __init__(self, config: RunConfig) -> None:
         self.config, self.folder = config, Path(config.run_dir)
         torch.set_flush_denormal(True)  # exp() of far goals gives denormals, which are ten times slower
-        self.world = open_world(config.env, config.data.lexicon)
+        self.world = open_world(config.env, config.data)
         self.identity = {"env": config.env.id, "layout": self.world.spec.fingerprint}
         self.device = resolve_device(config.device)
         self.resuming = open_run(config, RUN_FILES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -62,6 +63,8 @@ class Agent(nn.Module):
             text,
             text_dim,
         )
+        self.least_evidence = -math.inf
+        """Evidence (`agents.hearing`) below which an instruction counts as not understood."""
         self._build_encoders()
         self.language_head: nn.Module
         if isinstance(text, LabelEncoder):

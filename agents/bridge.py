@@ -24,6 +24,7 @@ __all__ = [
     "bridge_scores",
     "bridge_scores_per_row",
     "direct_scores",
+    "effective_sample",
     "goal_posterior",
     "log_matmul_exp",
 ]
@@ -236,6 +237,14 @@ def bridge_diagnostics(
     # Var(mean w) / mean(w)^2 = (M sum w^2 / (sum w)^2 - 1) / (M - 1).
     error = ((terms / size - 1) / (terms - 1)).sqrt() if terms > 1 else torch.full_like(size, math.inf)
     return BridgeDiagnostics(size.to(log_sum.dtype), error.to(log_sum.dtype), arithmetic)
+
+
+def effective_sample(log_terms: Tensor) -> tuple[Tensor, Tensor]:
+    """Effective sample size and standard error, as in `BridgeDiagnostics`, of log summands [..., M]: [...] each."""
+    terms = log_terms.shape[-1]
+    size = (2 * log_terms.double().logsumexp(-1) - (2 * log_terms.double()).logsumexp(-1)).exp().clamp(1.0, terms)
+    error = ((terms / size - 1) / (terms - 1)).sqrt() if terms > 1 else torch.full_like(size, math.inf)
+    return size.to(log_terms.dtype), error.to(log_terms.dtype)
 
 
 class _BridgeFactors:

@@ -14,7 +14,17 @@ from dataclasses import dataclass, field
 CRITICS = ("neg_squared_l2", "neg_l2", "dot", "cosine")
 ENCODERS = ("sentence", "label")
 DATA_KINDS = ("expert", "random", "mixed")
-POLICIES = ("logsumexp", "planned", "direct", "max", "sample", "planned_sample")
+POLICIES = (
+    "logsumexp",
+    "planned",
+    "direct",
+    "max",
+    "sample",
+    "planned_sample",
+    "likeliest",
+    "tempered",
+    "resampled",
+)
 PLANNED = ("planned", "planned_sample")
 VIEWS = ("full", "partial")
 OBJECTIVES = ("bridge", "end_to_end")
@@ -90,7 +100,8 @@ class DataConfig:
     kind: "expert" (shortest paths between random places; noisy in mazes), "random" (random walks) or "mixed" (half of
     each). trajectories: how many. noise_degrees: the expert's angle noise. walk_length: steps of a random walk.
     labelled_goals: how many goals are captioned, one caption each. layouts: how many the trajectories are spread over,
-    where a world has many. lexicon: colour words learnt beside each colour's own name, in BabyAI.
+    where a world has many. lexicon: colour words learnt beside each colour's own name, in BabyAI. captions: categories
+    of places that captions speak of, in mazes ("exact", "line", "region", "vague"); all if empty.
     """
 
     kind: str = "expert"
@@ -100,6 +111,7 @@ class DataConfig:
     labelled_goals: int = 100_000
     layouts: int = 1
     lexicon: int = 0
+    captions: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _one_of("data.kind", self.kind, DATA_KINDS)
@@ -241,6 +253,9 @@ class PolicyConfig:
     candidate_goals: in grids, the poses that are goals: "free" (cells seen to be free, and unlocked doors) or "all".
     hop_share, hop_discount, sweeps: of "planned", see `agents.planning`: how likely a hop must be beside the likeliest,
     what each costs, and how often values are handed on at most.
+    compose: read "or", "but not" and "and" as compositions of the goals' posteriors (`agents.expressions`).
+    remember: goals that an episode has come by and gone on were not meant. language_temperature: of "tempered", what
+    f_BC is divided by. proposals: of "resampled", how many goals are drawn for an instruction.
     """
 
     name: str = "logsumexp"
@@ -251,11 +266,16 @@ class PolicyConfig:
     hop_share: float = 0.7
     hop_discount: float = 0.7
     sweeps: int = 400
+    compose: bool = True
+    remember: bool = True
+    language_temperature: float = 0.5
+    proposals: int = 256
 
     def __post_init__(self) -> None:
         _one_of("policy.name", self.name, POLICIES)
         _one_of("policy.candidate_goals", self.candidate_goals, ("free", "all"))
-        _at_least(1, policy__sweeps=self.sweeps)
+        _at_least(1, policy__sweeps=self.sweeps, policy__proposals=self.proposals)
+        _positive(policy__language_temperature=self.language_temperature)
         for name, value in (("hop_share", self.hop_share), ("hop_discount", self.hop_discount)):
             _require(0 < value < 1, f"policy.{name}", value, "must be above 0 and below 1")
         _at_least(2, policy__candidate_actions=self.candidate_actions)

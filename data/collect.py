@@ -38,6 +38,9 @@ class Captions(Protocol):
     def true_labels(self, goals: NDArray[Any]) -> NDArray[np.int64]:
         """All that is true of each goal [N, G], [N, T]; -1 pads."""
 
+    def choose(self, true_labels: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
+        """Which of what is true of each goal [N, T] its caption says, [N]."""
+
     def phrasings(self, label: int, split: Split) -> tuple[str, ...]:
         """The wordings of a label."""
 
@@ -94,8 +97,7 @@ def caption_goals(
     true_labels = captions.true_labels(goals)  # [N, T]
     sayable = (true_labels >= 0).any(axis=1)  # [N]
     goals, true_labels = goals[sayable], true_labels[sayable]
-    choices = (true_labels >= 0).sum(axis=1)  # [N]; padding comes last
-    label = true_labels[np.arange(len(goals)), rng.integers(choices)]  # [N]
+    label = true_labels[np.arange(len(goals)), captions.choose(true_labels, rng)]  # [N]
     text = first[label] + rng.integers(first[label + 1] - first[label])  # [N]
     states, actions = (None, None) if led_by is None else (part[sayable] for part in led_by)
     texts = [text for texts in phrasings for text in texts]

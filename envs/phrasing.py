@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, Literal, get_args
 
-Split = Literal["train", "held_out", "label"]
+Split = Literal["train", "validation", "held_out", "label"]
 SPLITS: Final[tuple[Split, ...]] = get_args(Split)
 
 TRAIN_TEMPLATES: Final[tuple[str, ...]] = (
@@ -20,6 +20,12 @@ TRAIN_TEMPLATES: Final[tuple[str, ...]] = (
     "please go to {place}",
     "could you head over to {place}",
     "come to {place}, please",
+    "{place}",  # as parts of a compound are said: "row 3 or column 5"
+)
+VALIDATION_TEMPLATES: Final[tuple[str, ...]] = (
+    "move to {place}",
+    "set off for {place}",
+    "can you get over to {place}?",
 )
 HELD_OUT_TEMPLATES: Final[tuple[str, ...]] = (
     "navigate to {place}",
@@ -29,9 +35,13 @@ HELD_OUT_TEMPLATES: Final[tuple[str, ...]] = (
     "your target is {place}",
     "I want you in {place}",
 )
+TEMPLATES: Final[dict[str, tuple[str, ...]]] = {
+    "train": TRAIN_TEMPLATES,
+    "validation": VALIDATION_TEMPLATES,  # what thresholds are chosen on
+    "held_out": HELD_OUT_TEMPLATES,
+}
 # Ordinals ("the third row") are left out: counting starts at 0, so nobody could tell which row they mean.
-TRAIN_PLACES: Final[tuple[str, ...]] = ("{axis} {number}", "{axis} number {number}", "the {axis} numbered {number}")
-HELD_OUT_PLACES: Final[tuple[str, ...]] = ("{axis} {number}", "{axis} number {number}")
+LINE_NAMES: Final[tuple[str, ...]] = ("{axis} {number}", "{axis} number {number}", "the {axis} numbered {number}")
 
 # fmt: off
 _ONES: Final = (
@@ -56,29 +66,24 @@ def number_words(number: int) -> str:
     return f"{_ONES[head]} {unit}" + (f" {number_words(rest)}" if rest else "")
 
 
+def line_names(axis: str, number: int) -> tuple[str, ...]:
+    """The names of a row or column, counted from 0: "row 3", "row three", "row number 3" ..."""
+    return tuple(form.format(axis=axis, number=n) for form in LINE_NAMES for n in (str(number), number_words(number)))
+
+
 def phrase(axis: str, number: int, split: Split) -> tuple[str, ...]:
     """All wordings of "go to `axis` `number`" in a split, distinct, in a fixed order.
 
     Args:
         axis: "row" or "column".
         number: the row or column, counted from 0.
-        split: "train", "held_out", or "label" for the bare "row 3".
+        split: "train", "validation", "held_out", or "label" for the bare "row 3".
 
     Raises:
         ValueError: unknown split.
     """
     if split == "label":
         return (f"{axis} {number}",)
-    if split == "train":
-        templates, places = TRAIN_TEMPLATES, TRAIN_PLACES
-    elif split == "held_out":
-        templates, places = HELD_OUT_TEMPLATES, HELD_OUT_PLACES
-    else:
+    if split not in TEMPLATES:
         raise ValueError(f"phrasings: {split!r} is no split; one of {', '.join(SPLITS)} would do")
-    numbers = (str(number), number_words(number))
-    return tuple(
-        template.format(place=place.format(axis=axis, number=form))
-        for template in templates
-        for place in places
-        for form in numbers
-    )
+    return tuple(template.format(place=name) for template in TEMPLATES[split] for name in line_names(axis, number))

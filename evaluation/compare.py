@@ -22,7 +22,7 @@ Metrics = dict[str, NDArray[np.float64]]
 
 EPISODES = 1000
 OWN_ESTIMATORS = ("logsumexp", "direct", "max", "sample", "limit", "random")
-ESTIMATORS = ("logsumexp", "planned", "direct", "max", "sample", "planned_sample", "expert", "limit", "random")
+ESTIMATORS = (*POLICIES, "expert", "limit", "random")
 
 
 def chosen_estimators(chosen: tuple[str, ...], own: tuple[str, ...], possible: tuple[str, ...]) -> tuple[str, ...]:
@@ -70,19 +70,13 @@ def compare(
 def bridge_health(policy: Policy, episodes: Episodes, most: int = 200) -> dict[str, float]:
     """How far the LogSumExp estimate can be trusted at the starts of (at most `most`) episodes, medians.
 
-    effective_sample_size: of the M bridge goals. standard_error: of a score, in nats. float64_share, exact_share: of
-    the state-instruction pairs whose sum needed float64, or to be taken term by term.
+    effective_sample_size: of the M bridge goals. standard_error: of a score, in nats.
     """
     texts = [command.text for command in episodes.commands[:most]]
     starts = episodes.starts[:most]
     policy.reset()
-    found = policy.diagnose(starts, policy.act(starts, texts), texts)
-    return {
-        "effective_sample_size": float(found.effective_sample_size.median()),
-        "standard_error": float(found.standard_error.median()),
-        "float64_share": found.arithmetic.float64_share,
-        "exact_share": found.arithmetic.exact_share,
-    }
+    size, error = policy.diagnose(starts, policy.act(starts, texts), texts)
+    return {"effective_sample_size": float(size.median()), "standard_error": float(error.median())}
 
 
 def summary(metrics: Mapping[str, Metrics], episodes: Mapping[str, Episodes], env_id: str, seed: int) -> dict[str, Any]:

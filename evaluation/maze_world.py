@@ -6,20 +6,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.world import CandidateActions, WorldSpec
-from configs.schema import DataConfig, EnvConfig
+from configs.schema import ConfigError, DataConfig, EnvConfig
 from data import TrajectoryBuffer
 from data.collect import collect_maze
+from envs.places import CATEGORIES, MazePlaces
 from evaluation.world import World
 from evaluation.worlds import candidates, make_world, surface, world_spec
 
 
 class MazeHome(World):
-    """One maze and its commands."""
+    """One maze and its places. captions: the categories of places that are spoken of; all if empty."""
 
-    def __init__(self, env: EnvConfig) -> None:
+    def __init__(self, env: EnvConfig, captions: tuple[str, ...] = ()) -> None:
+        for category in captions:
+            if category not in CATEGORIES:
+                raise ConfigError(f"data.captions={category}: is no category; of {', '.join(CATEGORIES)} would do")
         self.env = env
         self._vector = make_world(env, 1)
-        self.captions = surface(self._vector).commands
+        self.captions = MazePlaces(surface(self._vector).layout, captions or CATEGORIES)
         self.layout_text = surface(self._vector).layout.to_text()
 
     @property

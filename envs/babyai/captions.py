@@ -59,6 +59,10 @@ class GridCaptions:
         )
         self._phrasings: dict[tuple[int, Split], tuple[str, ...]] = {}
 
+    def choose(self, true_labels: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
+        """Int [N]: which of the true labels [N, 6] of each goal to say; each is as likely."""
+        return np.asarray(rng.integers((true_labels >= 0).sum(axis=1)))  # padding comes last
+
     def true_labels(self, goals: ArrayLike) -> NDArray[np.int64]:
         """Int [N, 6]: ids of all labels that are true of goals [N, >= 7], in rising order, then -1.
 

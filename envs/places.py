@@ -1,0 +1,201 @@
+"""The places of a maze that have a name: what captions say of a goal, and what commands ask for.
+
+exact   one cell                 "row 3, column 5"
+line    a row or a column        "row 3"
+region  half, quadrant, corner, border      "the top left corner"
+vague   with a soft meaning      "somewhere on the left", "not far from the middle"
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from envs.layouts import Layout
+from envs.phrasing import SPLITS, TEMPLATES, Split, line_names, number_words
+
+CATEGORIES: Final = ("exact", "line", "region", "vague")
+CORNER: Final = 2  # cells along a corner's side
+_EXACT_WORDINGS: Final = 12  # of a cell: templates and names take turns, or there would be 78 of each
+_VERTICAL: Final = (("top", "upper"), ("bottom", "lower"))
+_HORIZONTAL: Final = (("left", "left-hand"), ("right", "right-hand"))
+
+
+@dataclass(frozen=True, eq=False)
+class Place:
+    """A named place.
+
+    category: one of `CATEGORIES`. label: its canonical name. names: all its names, the first being the plainest.
+    region: bool [H, W], read-only, its free cells.
+    """
+
+    category: str
+    label: str
+    names: tuple[str, ...]
+    region: NDArray[np.bool_]
+
+
+class MazePlaces:
+    """All named places of a layout that hold a free cell, as captions of the chosen categories.
+
+    Args:
+        layout: the maze.
+        categories: of `CATEGORIES`, those to be spoken of.
+
+    Raises:
+        ValueError: an unknown category, or none.
+    """
+
+    def __init__(self, layout: Layout, categories: Sequence[str] = CATEGORIES) -> None:
+        unknown = [category for category in categories if category not in CATEGORIES]
+        if unknown or not categories:
+            raise ValueError(f"categories: {unknown or 'none'} are no places; of {', '.join(CATEGORIES)} would do")
+        self.layout: Final = layout
+        found = [place for place in _places(layout) if place.category in categories]
+        self.places: Final = tuple(place for place in found if place.region.any())
+        self.labels: Final = tuple(place.label for place in self.places)
+        self._wordings: dict[tuple[int, Split], tuple[str, ...]] = {}
+
+    @cached_property
+    def regions(self) -> NDArray[np.bool_]:
+        """Bool [L, H, W]: the free cells of each place."""
+        return np.stack([place.region for place in self.places])
+
+    @cached_property
+    def weights(self) -> NDArray[np.float64]:
+        """Float [L]: how often to say what is true, so that each category that is true of a goal is said as often."""
+        category = np.array([place.category for place in self.places])
+        true = self.regions.reshape(len(category), -1).sum(axis=0)  # only free cells count
+        free = true > 0
+        weights = np.zeros(len(category))
+        for name in np.unique(category):
+            count = self.regions[category == name].reshape(-1, true.size)[:, free].sum(axis=0)  # [F]
+            weights[category == name] = 1 / count[count > 0].mean()
+        return weights
+
+    def choose(self, true_labels: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
+        """Int [N]: which of the true labels [N, T] of each goal to say, in proportion to their `weights`."""
+        weight = np.where(true_labels >= 0, self.weights[true_labels], 0.0).cumsum(axis=1)  # [N, T]
+        share = rng.random(len(weight)) * weight[:, -1]  # [N]
+        return np.asarray((weight <= share[:, None]).sum(axis=1))
+
+    def true_labels(self, positions: ArrayLike) -> NDArray[np.int64]:
+        """Int [N, T]: ids of all that is true of free positions [N, 2]; -1 pads."""
+        cell = np.floor(np.asarray(positions)).astype(np.int64)
+        return np.asarray(self._cell_labels[cell[..., 0], cell[..., 1]])
+
+    @cached_property
+    def _cell_labels(self) -> NDArray[np.int64]:
+        """Int [H, W, T]: ids of what is true of each cell, in order; -1 pads."""
+        true = np.moveaxis(self.regions, 0, -1)  # [H, W, L]
+        most = int(true.sum(axis=-1).max())
+        order = np.argsort(~true, axis=-1, kind="stable")[..., :most]  # true ones first
+        return np.where(np.take_along_axis(true, order, axis=-1), order, -1)
+
+    def phrasings(self, label_id: int, split: Split) -> tuple[str, ...]:
+        """All wordings of a place in a split, distinct, in a fixed order."""
+        key = (label_id, split)
+        if key not in self._wordings:
+            self._wordings[key] = _wordings(self.places[label_id], label_id, split)
+        return self._wordings[key]
+
+    def all_texts(self, split: Split) -> tuple[str, ...]:
+        """The wordings of every place in a split, place by place."""
+        return tuple(text for label_id in range(len(self.labels)) for text in self.phrasings(label_id, split))
+
+    def find(self, text: str) -> Place | None:
+        """The place that a text names, in the wording of any split, or None; case and white space do not matter."""
+        label_id = self._label_of_text.get(" ".join(text.lower().split()))
+        return None if label_id is None else self.places[label_id]
+
+    @cached_property
+    def _label_of_text(self) -> dict[str, int]:
+        return {
+            text.lower(): label_id
+            for split in SPLITS
+            for label_id in range(len(self.labels))
+            for text in self.phrasings(label_id, split)
+        }
+
+
+def _wordings(place: Place, turn: int, split: Split) -> tuple[str, ...]:
+    if split == "label":
+        return (place.label,)
+    every = [(template, name) for name in place.names for template in TEMPLATES[split]]
+    if place.category == "exact" and len(every) > _EXACT_WORDINGS:
+        # Strides that are prime to the number of templates and names bring every pair of them round in turn.
+        chosen = [(turn * _EXACT_WORDINGS + 7 * i) % len(every) for i in range(_EXACT_WORDINGS)]
+        every = [every[i] for i in dict.fromkeys(chosen)]
+        plainest = ("{place}", place.names[0])
+        if split == "train" and plainest not in every:
+            every[0] = plainest
+    return tuple(template.format(place=name) for template, name in every)
+
+
+def _places(layout: Layout) -> Iterator[Place]:
+    free = ~layout.walls
+    row, column = (np.asarray(index, dtype=np.int64) for index in np.indices(free.shape))  # [H, W] each
+    height, width = free.shape
+
+    def place(category: str, label: str, names: tuple[str, ...], region: NDArray[np.bool_]) -> Place:
+        mask = region & free
+        mask.setflags(write=False)
+        return Place(category, label, names, mask)
+
+    for axis, index, size in (("row", row, height), ("column", column, width)):
+        for number in range(size):
+            yield place("line", f"{axis} {number}", line_names(axis, number), index == number)
+    for r, c in layout.free_cells.tolist():
+        yield place("exact", f"row {r}, column {c}", _cell_names(r, c), (row == r) & (column == c))
+    # A middle row or column belongs to neither half.
+    vertical = (2 * row + 1 < height, 2 * row + 1 > height)
+    horizontal = (2 * column + 1 < width, 2 * column + 1 > width)
+    near_rows, near_columns = (row < CORNER, row >= height - CORNER), (column < CORNER, column >= width - CORNER)
+    for words, half in [*zip(_VERTICAL, vertical, strict=True), *zip(_HORIZONTAL, horizontal, strict=True)]:
+        names = (*(f"the {word} half" for word in words), f"the {words[0]} half of the maze")
+        yield place("region", f"{words[0]} half", names, half)
+    for v in range(2):
+        for h in range(2):
+            where = [f"{a} {_HORIZONTAL[h][0]}" for a in _VERTICAL[v]]
+            names = tuple(f"the {w} {noun}" for w in where for noun in ("quadrant", "quarter"))
+            yield place("region", f"{where[0]} quadrant", names, vertical[v] & horizontal[h])
+            names = (*(f"the {w} corner" for w in where), f"the corner at the {where[0]}")
+            yield place("region", f"{where[0]} corner", names, near_rows[v] & near_columns[h])
+    rim = (row == 0) | (row == height - 1) | (column == 0) | (column == width - 1)
+    yield place("region", "border", ("the border", "the outer border of the maze", "the outermost cells"), rim)
+    for label, names, region in _vague(row, column):
+        yield place("vague", label, names, region)
+
+
+def _cell_names(row: int, column: int) -> tuple[str, ...]:
+    return tuple(
+        name
+        for r, c in ((str(row), str(column)), (number_words(row), number_words(column)))
+        for name in (
+            f"row {r}, column {c}",
+            f"the cell at row {r}, column {c}",
+            f"the spot where row {r} meets column {c}",
+        )
+    )
+
+
+def _vague(
+    row: NDArray[np.int64], column: NDArray[np.int64]
+) -> Iterator[tuple[str, tuple[str, ...], NDArray[np.bool_]]]:
+    """Places without sharp borders, and the cells that they are taken to mean: outer thirds, and distances."""
+    height, width = row.shape
+    y, x = (row + 0.5) / height, (column + 0.5) / width  # in (0, 1)
+    for side, region in (("left", x < 1 / 3), ("right", x > 2 / 3), ("top", y < 1 / 3), ("bottom", y > 2 / 3)):
+        on = "on" if side in ("left", "right") else "near"
+        names = (f"somewhere {on} the {side}", f"some place towards the {side}", f"anywhere close to the {side} side")
+        yield f"somewhere {on} the {side}", names, region
+    away = np.maximum(np.abs(2 * y - 1), np.abs(2 * x - 1))  # 0 in the middle, 1 at the edges
+    names = ("somewhere not far from the middle", "some place around the centre", "anywhere near the middle")
+    yield "not far from the middle", names, away < 0.5
+    names = ("somewhere far from the middle", "some place well away from the centre", "anywhere far out")
+    yield "far from the middle", names, away > 0.75

@@ -1,0 +1,156 @@
+"""Suites of ambiguous commands: many right answers, of many kinds, drawn from a seed.
+
+exact, line, region, vague      the maze's places, in training's phrasings
+held_out_phrasing               the same places, in phrasings that no training meets
+compound, held_out_compound     "row 3 or column 5", "the top half but not row 0", "row 3 and the left half"; agents
+                                may be trained on the compounds of `MazeCompounds.known`, never on the held-out ones
+contradictory                   "row 1 and row 5": nothing satisfies it
+unknown                         "make me a sandwich": nobody could say what would
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from itertools import combinations
+from typing import Final, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from envs.commands import Command
+from envs.layouts import Layout
+from envs.phrasing import TEMPLATES, Split
+from envs.places import CATEGORIES, MazePlaces, Place
+
+T = TypeVar("T")
+
+SATISFIABLE: Final = (*CATEGORIES, "held_out_phrasing", "compound", "held_out_compound")
+UNSATISFIABLE: Final = ("contradictory", "unknown")
+SUITE: Final = (*SATISFIABLE, *UNSATISFIABLE)
+KNOWN_COMPOUNDS: Final = 200  # of each layout; all others are held out
+
+# Those of the first list are for choosing what counts as understood, those of the second for reporting.
+UNKNOWN_FOR_DEVELOPMENT: Final = (
+    "what time is it in Lisbon", "sing me a song", "open the window", "how many legs has a spider",
+    "buy two tickets for tonight", "translate this letter into Dutch", "the soup needs more salt", "call my sister",
+    "is it going to rain tomorrow", "pick up the red ball", "this film was too long", "sharpen the pencils",
+)  # fmt: skip
+UNKNOWN: Final = (
+    "make me a sandwich", "who wrote this book", "turn down the music", "my shoes are wet", "please water the plants",
+    "tell me a joke about lawyers", "the dog ate my homework", "add three eggs and stir", "when does the library close",
+    "paint the fence blue", "play chess with me", "write an essay on the French Revolution", "where are my keys",
+    "book a table for two", "count the stars", "feed the cat before you leave", "what is the capital of Peru",
+    "fold the laundry", "be kind to strangers", "unlock the blue door with the key", "go to bed", "take a deep breath",
+    "the train was late again", "send her an email", "boil some water", "explain general relativity",
+    "you should see a doctor", "repair the broken chair", "the price of bread has doubled", "wake me at seven",
+    "take me to your leader", "find a good dentist", "she plays the violin", "charge the battery", "draw a horse",
+    "I would like a cup of tea", "sell all my shares", "how do I get a visa", "the moon is full tonight", "stop it",
+    "reach out to your friends", "go to sleep now", "put the milk in the fridge", "solve this equation for x",
+    "why is the sky blue", "run a marathon", "check the oil level", "they won four games to one", "close your eyes",
+    "head of state visits Norway",
+)  # fmt: skip
+
+
+class MazeCompounds:
+    """The compounds of a layout: two of its lines, regions and vague places, joined by "or", "but not" or "and".
+
+    Those that nothing satisfies, that say no more than one of their parts, or that hold everywhere are left out.
+
+    Args:
+        layout: the maze.
+    """
+
+    def __init__(self, layout: Layout) -> None:
+        self.layout: Final = layout
+        self._parts: Final = MazePlaces(layout, ("line", "region", "vague")).places
+
+    @cached_property
+    def every(self) -> tuple[Place, ...]:
+        """All compounds, in an order that is shuffled once and for all."""
+        free = ~self.layout.walls
+        found = []
+        for first, second in combinations(self._parts, 2):
+            for a, b in ((first, second), (second, first)):
+                either, both, only = a.region | b.region, a.region & b.region, a.region & ~b.region
+                if a is first and not (either == free).all() and not (either == a.region).all():
+                    found.append(_compound(f"{a.names[0]} or {b.names[0]}", either))
+                if a is first and both.any() and not (both == a.region).all() and not (both == b.region).all():
+                    found.append(_compound(f"{a.names[0]} and {b.names[0]}", both))
+                if both.any() and only.any():
+                    found.append(_compound(f"{a.names[0]} but not {b.names[0]}", only))
+        order = np.random.default_rng(0).permutation(len(found))
+        return tuple(found[i] for i in order)
+
+    @property
+    def known(self) -> tuple[Place, ...]:
+        """Those that captions may speak of."""
+        return self.every[: min(KNOWN_COMPOUNDS, len(self.every) // 2)]
+
+    @property
+    def held_out(self) -> tuple[Place, ...]:
+        """Those that no caption ever speaks of."""
+        return self.every[len(self.known) :]
+
+
+def _compound(text: str, region: NDArray[np.bool_]) -> Place:
+    region.setflags(write=False)
+    return Place("compound", text, (text,), region)
+
+
+def draw_suite(layout: Layout, per_category: int, seed: int) -> tuple[Command, ...]:
+    """`per_category` commands of each category of `SUITE`, those of one category in a row; the same for the same seed.
+
+    Places of a category are all asked as often (to within one), in random wordings.
+    """
+    rng = np.random.default_rng(seed)
+    every, compounds = MazePlaces(layout), MazeCompounds(layout)
+    commands = []
+    for category in CATEGORIES:
+        commands += _ask(every, category, category, "train", per_category, rng)
+    for i, category in enumerate(CATEGORIES):  # as many of each
+        count = per_category * (i + 1) // len(CATEGORIES) - per_category * i // len(CATEGORIES)
+        commands += _ask(every, category, "held_out_phrasing", "held_out", count, rng)
+    commands += _say(compounds.known, "compound", per_category, rng)
+    commands += _say(compounds.held_out, "held_out_compound", per_category, rng)
+    commands += _say(_contradictions(every), "contradictory", per_category, rng)
+    nowhere = np.zeros_like(layout.walls)
+    texts = [UNKNOWN[i] for i in rng.permutation(np.arange(per_category) % len(UNKNOWN))]
+    return (*commands, *(Command(text, text, "unknown", nowhere) for text in texts))
+
+
+def _ask(
+    every: MazePlaces, kind: str, category: str, split: Split, count: int, rng: np.random.Generator
+) -> list[Command]:
+    """Commands of places of one kind, in wordings of a split."""
+    labels = [label_id for label_id, place in enumerate(every.places) if place.category == kind]
+    said = []
+    for label_id in _in_turn(labels, count, rng):
+        wordings, place = every.phrasings(label_id, split), every.places[label_id]
+        said.append(Command(wordings[rng.integers(len(wordings))], place.label, category, place.region))
+    return said
+
+
+def _say(places: Sequence[Place], category: str, count: int, rng: np.random.Generator) -> list[Command]:
+    """Commands of places that have one name each, in training's templates."""
+    templates = TEMPLATES["train"]
+    asked = zip(_in_turn(places, count, rng), rng.integers(len(templates), size=count), strict=True)
+    return [
+        Command(templates[turn].format(place=place.names[0]), place.label, category, place.region)
+        for place, turn in asked
+    ]
+
+
+def _in_turn(items: Sequence[T], count: int, rng: np.random.Generator) -> list[T]:
+    """`count` of the items in random order, each as often as the others, to within one."""
+    rounds = [rng.permutation(len(items)) for _ in range(-(-count // len(items)))]
+    return [items[i] for i in np.concatenate(rounds)[:count]]
+
+
+def _contradictions(places: MazePlaces) -> list[Place]:
+    """Two lines of one axis at once, or a line with a half that it is not in."""
+    lines = [place for place in places.places if place.category == "line"]
+    halves = [place for place in places.places if place.label.endswith("half")]
+    pairs = [(a, b) for a, b in combinations(lines, 2) if a.label.split()[0] == b.label.split()[0]]
+    pairs += [(line, half) for line in lines for half in halves if not (line.region & half.region).any()]
+    return [_compound(f"{a.names[0]} and {b.names[0]}", np.zeros_like(a.region)) for a, b in pairs]
