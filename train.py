@@ -29,7 +29,7 @@ from configs.load import command_line
 from configs.run_folder import open_run, record
 from configs.schema import ConfigError, RunConfig
 from data import CaptionPairs, FutureBatch, TrajectoryBuffer
-from data.collect import ACTIONS, BATCHES, BRIDGE_GOALS, LABELLED_GOALS, caption_goals, stream
+from data.collect import ACTIONS, BATCHES, BRIDGE_GOALS, LABELLED_GOALS, VALIDATION, caption_goals, stream
 from encoders import TextEncoder
 from envs.phrasing import Split
 from evaluation.dashboard import Dashboard
@@ -40,6 +40,7 @@ from evaluation.worlds import resolve_device
 
 RUN_FILES = (CHECKPOINT, "agent.safetensors", "config.json", "trajectories")
 ACTION_POOL = 8192
+VALIDATION_TEXTS = 400
 TEXT_CACHE = "text_cache.safetensors"
 
 
@@ -103,7 +104,7 @@ class Training:
 
     def _captions(self, buffer: TrajectoryBuffer) -> CaptionPairs:
         led = self._futures(buffer, self.config.data.labelled_goals, LABELLED_GOALS)
-        shown = (led.states, led.actions) if self.config.train.objective == "end_to_end" else None
+        shown = (led.states, led.actions) if self.config.train.objective != "bridge" else None
         return caption_goals(self.world.captions, led.goals, self._split, self.config.seed, shown)
 
     @property
@@ -131,8 +132,15 @@ class Training:
             self.world.candidates(config.policy.candidate_actions),
             self._futures(buffer, config.agent.bridge_goals, BRIDGE_GOALS).goals,
         ).to(self.device)
+        agent.get_acquainted(features, self._validation(text))
         pool = self.world.action_pool(ACTION_POOL, stream(config.seed, ACTIONS))  # [P, D]
         return Learner(agent, config.train, features, pool)
+
+    def _validation(self, text: TextEncoder) -> NDArray[np.float32]:
+        """Features [V, T] of texts that should be understood and are not trained on."""
+        texts = self.world.captions.all_texts("label" if self._split == "label" else "validation")
+        chosen = stream(self.config.seed, VALIDATION).permutation(len(texts))[:VALIDATION_TEXTS]
+        return text.encode([texts[i] for i in sorted(chosen)])
 
     def _learn(self, learner: Learner, buffer: TrajectoryBuffer, captions: CaptionPairs, dashboard: Dashboard) -> None:
         train = self.config.train

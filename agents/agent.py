@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from agents.critics import Critic
+from agents.familiarity import FALSE_ALARMS, KEPT, familiarity, spread_out
 from agents.storage import CheckpointError, read_json, read_tensors, write_json, write_tensors
 from agents.world import CandidateActions, WorldSpec
 from configs.schema import AgentConfig, ConfigError, EncoderConfig, PolicyConfig
@@ -44,6 +44,8 @@ class Agent(nn.Module):
     bridge_goals: Tensor
     candidate_actions: Tensor
     execution: Tensor
+    known_texts: Tensor
+    least_familiarity: Tensor
 
     def __init__(
         self,
@@ -63,8 +65,6 @@ class Agent(nn.Module):
             text,
             text_dim,
         )
-        self.least_evidence = -math.inf
-        """Evidence (`agents.hearing`) below which an instruction counts as not understood."""
         self._build_encoders()
         self.language_head: nn.Module
         if isinstance(text, LabelEncoder):
@@ -78,6 +78,19 @@ class Agent(nn.Module):
         self.register_buffer("candidate_actions", torch.as_tensor(candidates.actions))
         self.register_buffer("execution", torch.as_tensor(candidates.execution, dtype=torch.float32))
         self.register_buffer("bridge_goals", torch.as_tensor(bridge_goals))
+        self.register_buffer("known_texts", torch.zeros(KEPT, text_dim))
+        self.register_buffer("least_familiarity", torch.tensor(-1.0))
+
+    def get_acquainted(self, captions: NDArray[np.float32], validation: NDArray[np.float32]) -> None:
+        """Keeps what is needed to tell instructions that it understands from others.
+
+        captions: features [N, T] of the texts that it learns from. validation: [V, T], of other texts that it should
+        understand: the threshold is such that hardly any of them is taken for unknown.
+        """
+        with torch.no_grad():
+            self.known_texts.copy_(spread_out(torch.as_tensor(captions)))
+            alike = familiarity(torch.as_tensor(validation, device=self.device), self.known_texts)
+            self.least_familiarity.copy_(alike.quantile(FALSE_ALARMS))
 
     def _build_encoders(self) -> None:
         world, config = self.world, self.config

@@ -123,6 +123,20 @@ def log_ratio(instruction: Instruction, log_bc: Callable[[str], Tensor], log_pri
     return joint, torch.minimum(agreements.min(), agreement)
 
 
+def log_truth(instruction: Instruction, log_fit: Callable[[str], Tensor]) -> Tensor:
+    """log p(instruction | g) of goals, as far as texts tell how well each fits: where it is known what fits best.
+
+    log_fit: of a text, how much worse goals fit it than what fits it best, [M], nats of at most 0. Any of: the sum of
+    the parts' truths, at most 1. All of: their product. Not: one minus, with `TOLERANCE`.
+    """
+    if isinstance(instruction, str):
+        return log_fit(instruction)
+    if isinstance(instruction, Not):
+        return logsigmoid(-TOLERANCE - log_truth(instruction.part, log_fit))
+    parts = torch.stack([log_truth(part, log_fit) for part in instruction.parts])  # [P, M]
+    return torch.logsumexp(parts, dim=0).clamp(max=0.0) if isinstance(instruction, AnyOf) else parts.sum(dim=0)
+
+
 def _usual(ratio: Tensor, log_prior: Tensor) -> Tensor:
     """E log p(g | part) / p(g) over p(g | part), []: how well what is meant usually fits.
 

@@ -14,12 +14,13 @@ from torch import Tensor
 
 from agents.bridge import goal_posterior
 from agents.expressions import Instruction, log_ratio, read, say, texts_of
+from agents.familiarity import familiarity
 
 if TYPE_CHECKING:
     from agents.agent import Agent
 
 
-LEAST_AGREEMENT: Final = -6.0  # nats: parts that agree less than that contradict each other
+LEAST_AGREEMENT: Final = -1.5  # nats: parts that agree less than that contradict each other
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,17 +28,16 @@ class Understanding:
     """What an instruction was taken to mean.
 
     reading: how it was taken apart, if it was. entropy: of p(g | instruction), in nats; exp of it is how many bridge
-    goals share it. likeliest: [k, G] goals, of `chances` [k]. evidence: log E_g exp f_BC(g, text), in nats, of the part
-    that is known least: far below that of known instructions, it was not understood. agreement: of the parts of a
-    composition, see `agents.expressions.log_ratio`. known, consistent: whether evidence and agreement are as high as
-    with instructions that mean something.
+    goals share it. likeliest: [k, G] goals, of `chances` [k]. familiarity: of its least familiar part, see
+    `agents.familiarity`. agreement: of the parts of a composition, see `agents.expressions.log_ratio`. known,
+    consistent: whether they are as high as with instructions that mean something.
     """
 
     reading: str
     entropy: float
     likeliest: NDArray[np.float32]
     chances: NDArray[np.float32]
-    evidence: float
+    familiarity: float
     agreement: float
     known: bool
     consistent: bool
@@ -58,7 +58,7 @@ class Hearing:
     def __init__(self, agent: Agent, goals: Tensor, bridge: Tensor, compose: bool) -> None:
         self._agent, self._goals, self._bridge, self._compose = agent, goals, bridge, compose
         self._rows: dict[Instruction, int] = {}
-        self._texts: dict[str, tuple[Tensor, float]] = {}  # f_BC [M] and evidence of each
+        self._texts: dict[str, tuple[Tensor, float]] = {}  # f_BC [M] and familiarity of each
         self._agreement: list[float] = []
         self.language = bridge.new_empty(0, agent.config.embedding_dim)  # [K, d]
         self.logits = bridge.new_empty(0, len(goals))  # [K, M], log p(g | instruction) / p(g), up to a constant
@@ -82,7 +82,7 @@ class Hearing:
         """What an instruction was taken to mean, with its `likeliest` goals."""
         row = int(self.rows([instruction])[0])
         reading = self._reading(instruction)
-        evidence = min(self._texts[text][1] for text in texts_of(reading))
+        alike = min(self._texts[text][1] for text in texts_of(reading))
         posterior = goal_posterior(self.logits[row].double()).cpu().numpy()  # [M]
         best = np.argsort(-posterior)[:likeliest]
         entropy = float(-(posterior * np.log(np.maximum(posterior, 1e-300))).sum())
@@ -91,9 +91,9 @@ class Hearing:
             entropy,
             self._goals[best].cpu().numpy(),
             posterior[best].astype(np.float32),
-            evidence,
+            alike,
             self._agreement[row],
-            evidence >= self._agent.least_evidence,
+            alike >= float(self._agent.least_familiarity),
             self._agreement[row] >= LEAST_AGREEMENT,
         )
 
@@ -101,9 +101,11 @@ class Hearing:
         return read(instruction) if self._compose and isinstance(instruction, str) else instruction
 
     def _listen(self, texts: Sequence[str]) -> None:
-        """f_BC and evidence of texts, those that are new."""
+        """f_BC and familiarity of texts, those that are new."""
         new = [text for text in dict.fromkeys(texts) if text not in self._texts]
         if new:
-            logits = self._agent.critic_bc(self._bridge, self._agent.encode_instructions(new)).T  # [k, M]
-            evidence = torch.logsumexp(logits, dim=1) - math.log(logits.shape[1])  # [k]
-            self._texts.update(zip(new, zip(logits, evidence.tolist(), strict=True), strict=True))
+            agent = self._agent
+            logits = agent.critic_bc(self._bridge, agent.encode_instructions(new)).T  # [k, M]
+            features = torch.as_tensor(agent.text.encode(new), device=agent.device)  # [k, T]
+            alike = familiarity(features, agent.known_texts).tolist()  # k
+            self._texts.update(zip(new, zip(logits, alike, strict=True), strict=True))

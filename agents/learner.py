@@ -74,7 +74,7 @@ class Learner:
     def loss(self, batch: TensorBatch, detailed: bool = True) -> tuple[Tensor, dict[str, Tensor]]:
         """Weighted sum of the three losses, and what to log (the accuracies and logits only where `detailed`)."""
         agent, config = self.agent, self.config
-        if config.objective == "end_to_end":
+        if config.objective != "bridge":
             return self._end_to_end_loss(batch, detailed)
         weighed = torch.cat([batch.actions.unsqueeze(1), batch.other_actions], dim=1)  # [B, 1 + K, D]
         a = agent.encode_state_actions(batch.states.unsqueeze(1), weighed)  # [B, 1 + K, d]
@@ -94,15 +94,21 @@ class Learner:
         return loss, info
 
     def _end_to_end_loss(self, batch: TensorBatch, detailed: bool) -> tuple[Tensor, dict[str, Tensor]]:
-        """The rival's: state-actions against captions of what they led to, by the same networks."""
+        """The rivals': state-actions against captions of what they led to, by the same networks.
+
+        By behaviour cloning, only the action taken against others, towards the caption: a policy a | s, caption.
+        """
         agent, config = self.agent, self.config
         weighed = torch.cat([batch.actions.unsqueeze(1), batch.other_actions], dim=1)  # [B, 1 + K, D]
         a = agent.meets_language(agent.encode_state_actions(batch.states.unsqueeze(1), weighed))  # [B, 1 + K, d]
         c = agent.encode_language(self._texts[batch.captions])  # [B, d]
-        logits = agent.critic_ab(a[:, 0], c)  # [B, B]
-        penalty = config.logsumexp_penalty
-        loss, info = info_nce(logits, batch.duplicates, config.duplicates, penalty, detailed)
-        info = {f"language/{k}": v for k, v in info.items()} | {"language/loss": loss.detach()}
+        loss = a.new_zeros(())
+        info: dict[str, Tensor] = {}
+        if config.objective == "end_to_end":
+            logits = agent.critic_ab(a[:, 0], c)  # [B, B]
+            penalty = config.logsumexp_penalty
+            loss, info = info_nce(logits, batch.duplicates, config.duplicates, penalty, detailed)
+            info = {f"language/{k}": v for k, v in info.items()} | {"language/loss": loss.detach()}
         action_loss, action_info = self._action_contrast(a, c)
         loss = loss + action_loss
         return loss, info | action_info | {"loss": loss.detach()}
@@ -135,7 +141,7 @@ class Learner:
             return torch.as_tensor(array, device=self.agent.device)
 
         actions, states = put(futures.actions), futures.states
-        if self.config.objective == "end_to_end":
+        if self.config.objective != "bridge":
             actions, states = put(captions.actions), captions.states
         return TensorBatch(
             put(states),

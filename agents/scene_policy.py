@@ -14,13 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from agents.bridge import goal_posterior
-from agents.composition import parse
 from agents.episodes import Episode
 from agents.planning import hop_scores
 from agents.scenes import FOUND, Known, Plan, read_scenes
 from configs.schema import PLANNED, POLICIES, ConfigError
 from encoders.grid import OWN
-from encoders.readers import GridView, imaginable, read_grids, states_of
+from encoders.readers import GridView, read_grids, states_of
 
 if TYPE_CHECKING:
     from agents.agent import Agent
@@ -60,8 +59,8 @@ class ScenePolicy:
         posteriors = []
         for view, text in zip(views, instructions, strict=True):
             (scene,) = read_scenes(self.agent, [view])
-            logits = scene.language(self._understand(text, view).language[0])
-            posteriors.append(goal_posterior(logits).cpu().numpy())
+            fits = self._understand(text, view).fits(scene.meaning, 0)  # [M]
+            posteriors.append(goal_posterior(fits).cpu().numpy())
         return posteriors
 
     def goals(self, observation: Any) -> list[NDArray[np.uint8]]:
@@ -130,11 +129,11 @@ class ScenePolicy:
         """Log-scores [A] of the actions by an estimator that does not plan."""
         scene, known = episode.scene, episode.known
         part = min(known.task.open_parts(episode.done), default=0)
-        language = known.language[part]  # [d]
         if self.name == "direct":
+            language = self.agent.encode_instructions([known.task.parts[part]])[0]  # [d]
             return self.agent.critic_ab.paired(self.agent.meets_language(a), language)
         logits = scene.logits(a)  # [A, M]
-        log_bc = scene.language(language)  # [M]
+        log_bc = known.fits(scene.meaning, part)  # [M]
         if not episode.ruled_out.all():
             log_bc = log_bc.masked_fill(torch.as_tensor(episode.ruled_out, device=a.device), -torch.inf)
         if self.name == "sample":
@@ -186,10 +185,8 @@ class ScenePolicy:
 
     def _fitting(self, episode: Episode, meaning: Tensor) -> set[int]:
         """The parts that may be done next and that a state of that meaning [d'] does."""
-        known = episode.known
-        fits = self.agent.critic_bc(meaning.unsqueeze(0), known.language)[0].tolist()  # [P]
-        good = [fit >= best + np.log(FOUND) for fit, best in zip(fits, known.best, strict=True)]
-        return {part for part in known.task.open_parts(episode.done) if good[part]}
+        known, waiting = episode.known, episode.known.task.open_parts(episode.done)
+        return {part for part in waiting if float(known.fits(meaning.unsqueeze(0), part)) >= np.log(FOUND)}
 
     def _episodes_of(self, keys: Sequence[int], views: list[GridView], instructions: Sequence[str]) -> list[Episode]:
         """The episodes of those keys, begun anew where what is seen or asked for cannot be a later moment."""
@@ -218,11 +215,7 @@ class ScenePolicy:
         partial = bool((view.grid[..., 0] == 0).any())
         key = (instruction, partial, view.grid.shape[:2])
         if key not in self._known:
-            task = parse(instruction)
-            language = self.agent.encode_instructions(task.parts)  # [P, d]
-            things = torch.as_tensor(imaginable(*view.grid.shape[:2]), device=self.agent.device)  # [K, S]
-            best = self.agent.critic_bc(self.agent.encode_meanings(things), language).amax(dim=0)  # [P]
-            self._known[key] = Known(task, language, tuple(best.tolist()), partial)
+            self._known[key] = Known.of(self.agent, instruction, view)
         return self._known[key]
 
     def _read(

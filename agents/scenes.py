@@ -6,7 +6,7 @@ is what each of them is worth to an instruction (`agents.planning`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
@@ -16,9 +16,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from agents.composition import Task
+from agents.composition import Task, parse
+from agents.expressions import Instruction, log_truth, read, texts_of
 from agents.planning import Hops, aims_of, find_hops, propagate
-from encoders.readers import GridView
+from encoders.readers import GridView, imaginable
 
 if TYPE_CHECKING:
     from agents.agent import Agent
@@ -67,11 +68,6 @@ class Scene:
         output: Tensor = self.agent.critic_ab(a, self.bridge)
         return output
 
-    def language(self, c: Tensor) -> Tensor:
-        """f_BC of the scene's goals and one instruction [d], [M]."""
-        output: Tensor = self.agent.critic_bc(self.meaning, c.unsqueeze(0)).squeeze(1)
-        return output
-
 
 def read_scenes(agent: Agent, views: Sequence[GridView], with_hops: bool = False) -> list[Scene]:
     """The scenes of several grids, each with its hops if they are asked for.
@@ -99,12 +95,39 @@ def read_scenes(agent: Agent, views: Sequence[GridView], with_hops: bool = False
 
 @dataclass(frozen=True, eq=False)
 class Known:
-    """An instruction as it was understood: its parts, and for each its representation and best imaginable fit."""
+    """An instruction as it was understood.
 
+    task: its parts in time. readings: what each of them composes. texts: the representation [d] of every text in them,
+    and how well it fits what it fits best of all imaginable things. partial: whether the grid is seen in part.
+    """
+
+    agent: Agent
     task: Task
-    language: Tensor  # [P, d]
-    best: tuple[float, ...]  # of each part
+    readings: tuple[Instruction, ...]
+    texts: Mapping[str, tuple[Tensor, float]]
     partial: bool
+
+    @classmethod
+    def of(cls, agent: Agent, instruction: str, view: GridView) -> Known:
+        """Takes an instruction apart, in time and at the bridge, and looks up all its texts."""
+        task = parse(instruction)
+        readings = tuple(read(part) if agent.policy_config.compose else part for part in task.parts)
+        texts = list(dict.fromkeys(text for reading in readings for text in texts_of(reading)))
+        language = agent.encode_instructions(texts)  # [K, d]
+        things = torch.as_tensor(imaginable(*view.grid.shape[:2]), device=agent.device)  # [I, S]
+        best = agent.critic_bc(agent.encode_meanings(things), language).amax(dim=0).tolist()  # K
+        partial = bool((view.grid[..., 0] == 0).any())
+        return cls(agent, task, readings, dict(zip(texts, zip(language, best, strict=True), strict=True)), partial)
+
+    def fits(self, meaning: Tensor, part: int) -> Tensor:
+        """How much worse goals fit a part than what fits it best, in nats: meaning [M, d'] to [M]."""
+
+        def log_fit(text: str) -> Tensor:
+            language, best = self.texts[text]
+            output: Tensor = self.agent.critic_bc(meaning, language.unsqueeze(0)).squeeze(1) - best
+            return output
+
+        return log_truth(self.readings[part], log_fit)
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,10 +170,10 @@ def _aim(scene: Scene, known: Known, part: int, ruled_out: NDArray[np.bool_]) ->
 
     Where there is no frontier either, what fits best.
     """
-    fits = scene.language(known.language[part]).cpu().numpy()  # [M]
+    fits = known.fits(scene.meaning, part).cpu().numpy()  # [M]
     if not ruled_out.all():
         fits = np.where(ruled_out, -np.inf, fits)
-    aim = aims_of(fits, known.best[part] if known.partial else None, FOUND)  # [M]
+    aim = aims_of(fits, 0.0 if known.partial else None, FOUND)  # [M]
     if known.partial and aim.max(initial=0.0) < FOUND:
         return scene.frontier if scene.frontier.any() else aims_of(fits)
     return aim

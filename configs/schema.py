@@ -27,7 +27,7 @@ POLICIES = (
 )
 PLANNED = ("planned", "planned_sample")
 VIEWS = ("full", "partial")
-OBJECTIVES = ("bridge", "end_to_end")
+OBJECTIVES = ("bridge", "end_to_end", "behaviour_cloning")
 DUPLICATES = ("positives", "masked", "negatives")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 BABYAI = "goalbridge/BabyAI"  # stands for a family of levels where a Gymnasium id is asked for
@@ -101,7 +101,8 @@ class DataConfig:
     each). trajectories: how many. noise_degrees: the expert's angle noise. walk_length: steps of a random walk.
     labelled_goals: how many goals are captioned, one caption each. layouts: how many the trajectories are spread over,
     where a world has many. lexicon: colour words learnt beside each colour's own name, in BabyAI. captions: categories
-    of places that captions speak of, in mazes ("exact", "line", "region", "vague"); all if empty.
+    of places that captions speak of, in mazes ("exact", "line", "region", "vague", and on request "compound");
+    the first four if empty.
     """
 
     kind: str = "expert"
@@ -187,9 +188,10 @@ class TrainConfig:
     discount: a future goal lies Geometric(1 - discount) steps ahead. ema: decay of the averaged weights that act.
     action_negatives: random actions contrasted with the true one at each (state, goal); action_weight: their loss's
     weight. caption_weight: weight of the goal-language loss. logsumexp_penalty: weight of the squared log-partition.
-    objective: "bridge" (both contrastive pairs), or "end_to_end" (a rival: state-actions against captions of what they
-    led to, which "bridge" never shows together). group_size: goals are compared only within a layout, in groups of so
-    many (0: all with all); nearby: the share of a group from trajectories that start close together.
+    objective: "bridge" (both contrastive pairs), or a rival's, which is shown captions of what state-actions led to:
+    "end_to_end" (state-actions against captions) or "behaviour_cloning" (the action taken against others).
+    group_size: goals are compared only within a layout, in groups of so many (0: all with all); nearby: the share of a
+    group from trajectories that start close together.
     duplicates: what becomes of captions that are true of another goal of the batch: "positives" of it too, "masked"
     (left out) or "negatives" (plain InfoNCE).
     log_every, evaluate_every, checkpoint_every: steps between scalars, rollouts and checkpoints (0: never / only at
@@ -314,6 +316,8 @@ class RunConfig:
 
 
 ESTIMATORS = (*POLICIES, "expert", "limit", "bot", "random")
+SUITES = ("ambiguous",)
+LINES = "-"  # as an instruction: one from each line of standard input
 
 
 @dataclass(frozen=True)
@@ -321,12 +325,14 @@ class EvaluateConfig:
     """An evaluation of the agent in run_dir.
 
     episodes: how many (None: 1000; in BabyAI 100 of each level), each estimator on the same starts, commands and noise.
-    seed: of those; training never uses it. instruction: follow these words instead of drawn commands.
+    seed: of those; training never uses it. instruction: follow these words instead of drawn commands; in mazes, "-"
+    follows each line of standard input.
     estimators: the policies to compare, and "random", in mazes "expert" (shortest paths) and "limit" (knows maze,
     command and noise), in BabyAI "bot" (minigrid's own, which sees 7 x 7 cells); empty: this world's own choice.
     escape: whether the agent bars actions that changed nothing, where other than it was trained for. rollouts:
     episodes drawn as GIFs; in BabyAI spread over the levels.
-    In mazes: phrasings: wordings of the drawn commands, "held_out" (never trained on) or "train". candidate_actions,
+    In mazes: suite: "ambiguous" (`envs.suite`: commands of many kinds, as many episodes of each kind) or empty (rows and
+    columns). phrasings: wordings of the rows and columns, "held_out" (never trained on) or "train". candidate_actions,
     average_noise, bridge_goals: how the agent acts, where other than it was trained for.
     In BabyAI: levels: those to be played; empty: all that are solved by going somewhere. view: "full" or "partial",
     where other than it was trained for.
@@ -336,6 +342,7 @@ class EvaluateConfig:
     episodes: int | None = None
     seed: int = 1_000_000
     instruction: str | None = None
+    suite: str = ""
     phrasings: str = "held_out"
     estimators: tuple[str, ...] = ()
     levels: tuple[str, ...] = ()
@@ -353,6 +360,10 @@ class EvaluateConfig:
             _at_least(1, episodes=self.episodes)
         _at_least(0, rollouts=self.rollouts, seed=self.seed)
         _one_of("phrasings", self.phrasings, ("held_out", "train"))
+        if self.suite:
+            _one_of("suite", self.suite, SUITES)
+            _require(self.instruction is None, "suite", self.suite, "draws its own commands; leave out instruction")
+            _require(self.phrasings == "held_out", "suite", self.suite, "has its own wordings; leave out phrasings")
         if self.view is not None:
             _one_of("view", self.view, VIEWS)
         for name in self.estimators:

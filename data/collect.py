@@ -19,7 +19,7 @@ from envs.layouts import Layout
 from envs.phrasing import Split
 
 # Independent streams of random numbers from one seed: a change in one draw leaves the others as they were.
-TRAJECTORIES, CAPTIONS, LABELLED_GOALS, BRIDGE_GOALS, ACTIONS, BATCHES, LAYOUTS = range(7)
+TRAJECTORIES, CAPTIONS, LABELLED_GOALS, BRIDGE_GOALS, ACTIONS, BATCHES, LAYOUTS, VALIDATION = range(8)
 _SCRIPTED = {"random": 0.0, "mixed": 0.5, "expert": 1.0}
 
 

@@ -26,6 +26,9 @@ VALIDATION_TEMPLATES: Final[tuple[str, ...]] = (
     "move to {place}",
     "set off for {place}",
     "can you get over to {place}?",
+    "you should be in {place}",
+    "steer towards {place}",
+    "we need someone at {place}",
 )
 HELD_OUT_TEMPLATES: Final[tuple[str, ...]] = (
     "navigate to {place}",

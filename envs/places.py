@@ -46,18 +46,19 @@ class MazePlaces:
     Args:
         layout: the maze.
         categories: of `CATEGORIES`, those to be spoken of.
+        further: other places to be spoken of, such as compounds.
 
     Raises:
         ValueError: an unknown category, or none.
     """
 
-    def __init__(self, layout: Layout, categories: Sequence[str] = CATEGORIES) -> None:
+    def __init__(self, layout: Layout, categories: Sequence[str] = CATEGORIES, further: Sequence[Place] = ()) -> None:
         unknown = [category for category in categories if category not in CATEGORIES]
         if unknown or not categories:
             raise ValueError(f"categories: {unknown or 'none'} are no places; of {', '.join(CATEGORIES)} would do")
         self.layout: Final = layout
         found = [place for place in _places(layout) if place.category in categories]
-        self.places: Final = tuple(place for place in found if place.region.any())
+        self.places: Final = tuple(place for place in (*found, *further) if place.region.any())
         self.labels: Final = tuple(place.label for place in self.places)
         self._wordings: dict[tuple[int, Split], tuple[str, ...]] = {}
 

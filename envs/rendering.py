@@ -29,6 +29,7 @@ _HEAT_TINT: Final = 0.85
 _OLDEST_TINT: Final = 0.18  # how much of the path's colour its first step keeps
 _BLOCK: Final = 16  # frames are padded to multiples of this, which video encoders ask for
 _TITLE_LINES: Final = 2
+_ARROW_HEAD: Final = 0.42  # of an arrow's length
 
 
 def draw(
@@ -58,6 +59,48 @@ def draw(
     Raises:
         ValueError: `size_px` leaves less than a pixel for a cell.
     """
+    maze, pen, fine = _maze(layout, region, size_px, heat)
+    _draw_path(pen, path, fine)
+    _draw_agent(pen, position, fine)
+    return _frame(maze.reduce(_SUPERSAMPLING), size_px, title)
+
+
+def draw_field(
+    layout: Layout,
+    positions: NDArray[np.floating],
+    directions: NDArray[np.floating],
+    region: NDArray[np.bool_],
+    length: float = 0.7,
+    size_px: int = 480,
+    heat: NDArray[np.floating] | None = None,
+    title: str | None = None,
+) -> NDArray[np.uint8]:
+    """Draw which way an agent would go from many places.
+
+    Args:
+        layout, region, size_px, heat, title: as for `draw`.
+        positions: [P, 2] (row, column), the arrows' middles; P may be 0.
+        directions: [P, 2] (d_row, d_column), where they point, whatever their length; no arrow where it is zero.
+        length: of each arrow, in cells.
+
+    Returns:
+        As `draw`, of the same size.
+
+    Raises:
+        ValueError: as `draw`.
+    """
+    maze, pen, fine = _maze(layout, region, size_px, heat)
+    for position, direction in zip(positions, directions, strict=True):
+        norm = float(np.hypot(*direction))
+        if norm > 0:
+            _draw_arrow(pen, position * fine, direction / norm, length * fine)
+    return _frame(maze.reduce(_SUPERSAMPLING), size_px, title)
+
+
+def _maze(
+    layout: Layout, region: NDArray[np.bool_], size_px: int, heat: NDArray[np.floating] | None
+) -> tuple[Image.Image, ImageDraw.ImageDraw, int]:
+    """The maze without anyone in it, larger than it will be, a pen to draw on it with, and the pixels along a cell."""
     cell = size_px // max(layout.walls.shape)  # pixels in the finished frame
     if cell < 1:
         raise ValueError(f"size_px: {size_px} is too small for this maze; {max(layout.walls.shape)} or more would do")
@@ -67,9 +110,7 @@ def draw(
     pen = ImageDraw.Draw(maze)
     _draw_grid(pen, layout, fine)
     _draw_outline(pen, region, fine)
-    _draw_path(pen, path, fine)
-    _draw_agent(pen, position, fine)
-    return _frame(maze.reduce(_SUPERSAMPLING), size_px, title)
+    return maze, pen, fine
 
 
 def _ground(layout: Layout, region: NDArray[np.bool_], heat: NDArray[np.floating] | None) -> NDArray[np.uint8]:
@@ -135,6 +176,21 @@ def _draw_agent(pen: ImageDraw.ImageDraw, position: NDArray[np.floating], cell: 
     radius = max(0.3 * cell, 3.0 * _SUPERSAMPLING)
     _draw_disc(pen, centre, radius, (255, 255, 255))
     _draw_disc(pen, centre, 0.78 * radius, AGENT_COLOUR)
+
+
+def _draw_arrow(
+    pen: ImageDraw.ImageDraw, middle: NDArray[np.floating], along: NDArray[np.floating], length: float
+) -> None:
+    """Draw an arrow of `length` pixels around its middle (row, column), along a unit vector, with a pale rim."""
+    across = np.array([-along[1], along[0]])
+    tip, tail = middle + along * length / 2, middle - along * length / 2
+    neck = tip - along * length * _ARROW_HEAD
+    for rim, colour in ((length / 12, FREE_COLOUR), (0.0, PATH_COLOUR)):
+        side = across * (length * _ARROW_HEAD / 2 + 1.5 * rim)
+        corners = (tip + along * 2 * rim, neck - along * rim + side, neck - along * rim - side)
+        ends = (tail - along * rim, neck)
+        pen.line([(float(c), float(r)) for r, c in ends], fill=colour, width=max(1, round(length / 9 + 2 * rim)))
+        pen.polygon([(float(c), float(r)) for r, c in corners], fill=colour)
 
 
 def _draw_disc(pen: ImageDraw.ImageDraw, centre: tuple[float, float], radius: float, colour: Colour) -> None:

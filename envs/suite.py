@@ -25,7 +25,8 @@ from envs.places import CATEGORIES, MazePlaces, Place
 
 T = TypeVar("T")
 
-SATISFIABLE: Final = (*CATEGORIES, "held_out_phrasing", "compound", "held_out_compound")
+COMPOUND: Final = "compound"
+SATISFIABLE: Final = (*CATEGORIES, "held_out_phrasing", COMPOUND, "held_out_compound")
 UNSATISFIABLE: Final = ("contradictory", "unknown")
 SUITE: Final = (*SATISFIABLE, *UNSATISFIABLE)
 KNOWN_COMPOUNDS: Final = 200  # of each layout; all others are held out
@@ -95,7 +96,7 @@ class MazeCompounds:
 
 def _compound(text: str, region: NDArray[np.bool_]) -> Place:
     region.setflags(write=False)
-    return Place("compound", text, (text,), region)
+    return Place(COMPOUND, text, (text,), region)
 
 
 def draw_suite(layout: Layout, per_category: int, seed: int) -> tuple[Command, ...]:
@@ -111,7 +112,7 @@ def draw_suite(layout: Layout, per_category: int, seed: int) -> tuple[Command, .
     for i, category in enumerate(CATEGORIES):  # as many of each
         count = per_category * (i + 1) // len(CATEGORIES) - per_category * i // len(CATEGORIES)
         commands += _ask(every, category, "held_out_phrasing", "held_out", count, rng)
-    commands += _say(compounds.known, "compound", per_category, rng)
+    commands += _say(compounds.known, COMPOUND, per_category, rng)
     commands += _say(compounds.held_out, "held_out_compound", per_category, rng)
     commands += _say(_contradictions(every), "contradictory", per_category, rng)
     nowhere = np.zeros_like(layout.walls)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from agents import Agent
 from agents.composition import parse
 from agents.planning import aims_of
-from agents.scenes import FOUND
+from agents.scenes import FOUND, Known
 from encoders.readers import imaginable, read_grids, states_of
 from envs.babyai.captions import GridCaptions
 from envs.babyai.phrasing import FIRST_TYPE, TYPES
@@ -30,30 +30,26 @@ class Fulfilment:
     """
 
     def __init__(self, agent: Agent, instruction: str) -> None:
-        self._agent, self._task = agent, parse(instruction)
+        self._agent, self._instruction, self._task = agent, instruction, parse(instruction)
         self._done: frozenset[int] = frozenset()
         self._largest = (int(agent.world.observation_high[3]), int(agent.world.observation_high[4]))
-        with torch.no_grad():
-            self._language = agent.encode_instructions(self._task.parts)  # [P, d]
 
     def __call__(self, observation: Observation) -> bool:
         """Takes in one more moment; True once all parts are done."""
         view = read_grids(observation, self._largest)[0]
         partial = bool((view.grid[..., 0] == 0).any())
         rows = [view.goals(), states_of([view])] + ([imaginable(*view.grid.shape[:2])] if partial else [])
-        fits = self._fits(np.concatenate(rows))  # [M + 1 + K, P]
-        best = fits.max(axis=0)  # [P]
-        here = [aims_of(fits[len(rows[0])][part : part + 1], best[part])[0] >= FOUND for part in range(len(best))]
+        fits = self._fits(np.concatenate(rows), Known.of(self._agent, self._instruction, view))  # [P, M + 1 + K]
+        here = [aims_of(of[len(rows[0])][None], of.max())[0] >= FOUND for of in fits]  # P
         while newly := [part for part in self._task.open_parts(self._done) if here[part]]:
             self._done |= set(newly)
         return self._done == self._task.all_parts
 
     @torch.no_grad()
-    def _fits(self, goals: NDArray[np.uint8]) -> NDArray[np.float64]:
+    def _fits(self, goals: NDArray[np.uint8], known: Known) -> list[NDArray[np.float64]]:
         agent = self._agent
         meaning = agent.encode_meanings(torch.as_tensor(goals, device=agent.device))  # [M, d]
-        fits: NDArray[np.float64] = agent.critic_bc(meaning, self._language).double().cpu().numpy()
-        return fits
+        return [known.fits(meaning, part).double().cpu().numpy() for part in range(len(known.readings))]
 
 
 def likeliest_places(policy: Any, observation: Observation, instruction: str, count: int = 3) -> list[str]:

@@ -10,6 +10,7 @@ from configs.schema import ConfigError, DataConfig, EnvConfig
 from data import TrajectoryBuffer
 from data.collect import collect_maze
 from envs.places import CATEGORIES, MazePlaces
+from envs.suite import COMPOUND, MazeCompounds
 from evaluation.world import World
 from evaluation.worlds import candidates, make_world, surface, world_spec
 
@@ -18,12 +19,16 @@ class MazeHome(World):
     """One maze and its places. captions: the categories of places that are spoken of; all if empty."""
 
     def __init__(self, env: EnvConfig, captions: tuple[str, ...] = ()) -> None:
+        known = (*CATEGORIES, COMPOUND)
         for category in captions:
-            if category not in CATEGORIES:
-                raise ConfigError(f"data.captions={category}: is no category; of {', '.join(CATEGORIES)} would do")
+            if category not in known:
+                raise ConfigError(f"data.captions={category}: is no category; of {', '.join(known)} would do")
         self.env = env
         self._vector = make_world(env, 1)
-        self.captions = MazePlaces(surface(self._vector).layout, captions or CATEGORIES)
+        layout = surface(self._vector).layout
+        further = MazeCompounds(layout).known if COMPOUND in captions else ()
+        places = [category for category in captions if category != COMPOUND]
+        self.captions = MazePlaces(layout, places or CATEGORIES, further)
         self.layout_text = surface(self._vector).layout.to_text()
 
     @property

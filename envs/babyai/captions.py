@@ -90,7 +90,7 @@ class GridCaptions:
         return np.asarray(np.take_along_axis(labels, order, axis=1), dtype=np.int64)
 
     def phrasings(self, label_id: int, split: Split) -> tuple[str, ...]:
-        """All wordings of a label in "train", "held_out" or "label"; ValueError for another split.
+        """All wordings of a label in a split; ValueError for another one.
 
         Only training hears the lexicon and the further nouns.
         """

@@ -47,6 +47,7 @@ HELD_OUT_TEMPLATES: Final = (
     "take me to the {what}",
     "could you track down a {what}",
 )
+VALIDATION_TEMPLATES: Final = ("head towards the {what}", "seek out a {what}", "can you get over to the {what}?")
 _TRAIN_SOMETHING: Final = ("find", "walk to", "look for", "reach", "face")
 _HELD_OUT_SOMETHING: Final = ("go to", "navigate to", "approach")
 
@@ -67,6 +68,7 @@ _TRAIN_PLACES: Final = (
     "get inside the {place}, please",
     "the {place}",
 )
+_VALIDATION_PLACES: Final = ("head towards the {place}", "set off for the {place}", "can you get over to the {place}?")
 _HELD_OUT_PLACES: Final = (
     "go to the {place}",
     "navigate to the {place}",
@@ -106,6 +108,7 @@ def _of_colour(templates: tuple[str, ...], nouns: tuple[str, ...]) -> tuple[str,
 
 _TEMPLATES: Final[dict[tuple[Kind, Split], tuple[str, ...]]] = {
     ("thing", "train"): TRAIN_TEMPLATES,
+    ("thing", "validation"): VALIDATION_TEMPLATES,
     ("thing", "held_out"): HELD_OUT_TEMPLATES,
     ("thing", "label"): ("{what}",),
     ("colour", "train"): (
@@ -113,6 +116,7 @@ _TEMPLATES: Final[dict[tuple[Kind, Split], tuple[str, ...]]] = {
         *(f"{verb} something {{what}}" for verb in _TRAIN_SOMETHING),
         "something {what}",
     ),
+    ("colour", "validation"): _of_colour(VALIDATION_TEMPLATES, ("object",)),
     ("colour", "held_out"): (
         *_of_colour(HELD_OUT_TEMPLATES, ("object",)),
         *(f"{verb} something {{what}}" for verb in _HELD_OUT_SOMETHING),
@@ -123,6 +127,7 @@ _TEMPLATES: Final[dict[tuple[Kind, Split], tuple[str, ...]]] = {
         "be {on} the {what}",
         "stay {on} the {what} side",
     ),
+    ("side", "validation"): _about(_VALIDATION_PLACES, _SIDE_NOUNS),
     ("side", "held_out"): (
         *_about(_HELD_OUT_PLACES, _SIDE_NOUNS),
         "somewhere {on} the {what}",
@@ -130,6 +135,7 @@ _TEMPLATES: Final[dict[tuple[Kind, Split], tuple[str, ...]]] = {
     ),
     ("side", "label"): ("{what} side",),
     ("quadrant", "train"): (*_about(_TRAIN_PLACES, _QUADRANT_NOUNS), "be in the {what}"),
+    ("quadrant", "validation"): _about(_VALIDATION_PLACES, _QUADRANT_NOUNS),
     ("quadrant", "held_out"): (
         *_about(_HELD_OUT_PLACES, _QUADRANT_NOUNS),
         *(room for room in _ROOM_COMMANDS if room != "go to the {what} room"),  # that one is among the above

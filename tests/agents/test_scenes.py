@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from agents import Agent
 from agents.scene_policy import ScenePolicy
+from agents.scenes import read_scenes
 from configs.schema import POLICIES, PolicyConfig
 from encoders.grid import possible_situations
 from envs.babyai.layouts import draw_layouts, free_poses
@@ -173,7 +174,24 @@ def test_scores_equal_the_formula(agent: Agent, caught: list[NDArray[np.float64]
         bc = -agent.critic_bc.scale * (agent.encode_meanings(goals).double() - c).square().sum(-1)
     joint = (ab + bc).numpy()
     expected = joint.max(axis=1) if name == "max" else np.log(np.exp(joint).sum(axis=1))
-    np.testing.assert_allclose(caught[0], expected, rtol=1e-4, atol=1e-4)
+    # Scores are comparable within a row: what fits an instruction best is the zero of f_BC here.
+    np.testing.assert_allclose(caught[0] - caught[0].max(), expected - expected.max(), rtol=1e-4, atol=1e-4)
+
+
+def test_either_of_two_things_is_a_composition(agent: Agent) -> None:
+    policy: ScenePolicy = agent.policy()
+    observation = seen(layouts_of("GoToLocal", 1))
+    whole, *parts = (policy.goal_posterior([text], observation)[0] for text in ("a ball or a key", "a ball", "a key"))
+    best = [
+        policy._understand(text, policy._read(observation, [text])[0]).texts[text][1] for text in ("a ball", "a key")
+    ]
+    (scene,) = read_scenes(agent, policy._read(observation, ["a ball"]))
+    with torch.no_grad():
+        c = agent.encode_instructions(["a ball", "a key"])
+        fits = agent.critic_bc(scene.meaning, c).double().numpy() - np.array(best)  # [M, 2]
+    expected = np.minimum(np.exp(fits).sum(axis=1), 1.0)
+    np.testing.assert_allclose(whole, expected / expected.sum(), rtol=1e-3)
+    assert not np.allclose(whole, parts[0], rtol=0.1)
 
 
 def test_an_episode_lasts_until_the_grid_or_the_instruction_is_another(agent: Agent) -> None:

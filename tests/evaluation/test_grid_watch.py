@@ -139,6 +139,9 @@ class Meanings:
     class world:
         observation_high = (21.0, 21.0, 3.0, 22.0, 22.0)
 
+    class policy_config:
+        compose = True
+
     def encode_instructions(self, texts: Sequence[str]) -> Any:
         import torch
 
