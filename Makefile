@@ -36,11 +36,12 @@ test-all: lint
 bench: install
 	$(BIN)/python -m benchmarks
 
-# The measurements behind RESULTS.md, about four hours on an idle machine; `make results` writes it from results/*.json.
+# The measurements behind RESULTS.md, about six hours on an idle machine; `make results` writes it from results/*.json.
 measure: install
 	$(BIN)/python -m evaluation.timing
 	$(BIN)/python -m evaluation.protocol
 	$(BIN)/python -m evaluation.ablations
+	$(BIN)/python -m evaluation.ambiguity_protocol
 	$(BIN)/python -m evaluation.grid_protocol
 
 results: install

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from evaluation import grid_results
+from evaluation import ambiguity_results, grid_results
 from evaluation.grid_figures import draw
 from evaluation.markdown import cell, load, table
 from evaluation.protocol import MAZES
@@ -127,6 +127,7 @@ def render() -> str:
         ]
     if ablations := load("ablations"):
         parts += ["## What each part is worth (fork)", _ablations(ablations)]
+    parts += ambiguity_results.sections()
     parts += grid_results.sections()
     if benchmarks := load("benchmarks"):
         parts += ["## Benchmarks", _benchmarks(benchmarks)]
@@ -135,4 +136,5 @@ def render() -> str:
 
 if __name__ == "__main__":
     draw()
+    ambiguity_results.draw()
     Path("RESULTS.md").write_text(render())
