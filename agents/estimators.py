@@ -110,7 +110,7 @@ class Estimators:
 
     def direct(self, moment: Moment) -> Tensor:
         """[B, A]."""
-        return self._agent.critic_ab.paired(moment.encoded, self._heard.language[moment.rows].unsqueeze(1))
+        return self._agent.critic_ab.paired(moment.encoded, self._heard.language(moment.instructions).unsqueeze(1))
 
     def planned(self, moment: Moment) -> Tensor:
         """[B, A]."""

@@ -60,12 +60,12 @@ class Hearing:
         self._rows: dict[Instruction, int] = {}
         self._texts: dict[str, tuple[Tensor, float]] = {}  # f_BC [M] and familiarity of each
         self._agreement: list[float] = []
-        self.language = bridge.new_empty(0, agent.config.embedding_dim)  # [K, d]
+        self._whole: dict[Instruction, Tensor] = {}  # [1, d] each
         self.logits = bridge.new_empty(0, len(goals))  # [K, M], log p(g | instruction) / p(g), up to a constant
 
     @torch.no_grad()
     def rows(self, instructions: Sequence[Instruction]) -> Tensor:
-        """Rows [B] of `language` and `logits`, which grow by what was not heard before."""
+        """Rows [B] of `logits`, which grow by what was not heard before."""
         new = [one for one in dict.fromkeys(instructions) if one not in self._rows]
         if new:
             readings = [self._reading(one) for one in new]
@@ -73,10 +73,19 @@ class Hearing:
             prior = self._bridge.new_full((len(self._goals),), -math.log(len(self._goals)))  # [M]
             heard = [log_ratio(reading, lambda text: self._texts[text][0], prior) for reading in readings]
             self.logits = torch.cat([self.logits, torch.stack([ratio for ratio, _ in heard])])
-            self.language = torch.cat([self.language, self._agent.encode_instructions([say(one) for one in new])])
             self._agreement += [float(agreement) for _, agreement in heard]
             self._rows.update({one: len(self._rows) + i for i, one in enumerate(new)})
         return torch.tensor([self._rows[one] for one in instructions], dtype=torch.long, device=self._bridge.device)
+
+    @torch.no_grad()
+    def language(self, instructions: Sequence[Instruction]) -> Tensor:
+        """phi_C [B, d] of instructions, each encoded as a whole, as it is said: not all encoders read compositions."""
+        new = [one for one in dict.fromkeys(instructions) if one not in self._whole]
+        if new:
+            encoded = self._agent.encode_instructions([say(one) for one in new])  # [k, d]
+            self._whole.update(zip(new, encoded.unsqueeze(1), strict=True))
+        nothing = self._bridge.new_empty(0, self._agent.config.embedding_dim)
+        return torch.cat([nothing, *(self._whole[one] for one in instructions)])
 
     def understand(self, instruction: Instruction, likeliest: int = 3) -> Understanding:
         """What an instruction was taken to mean, with its `likeliest` goals."""

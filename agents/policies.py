@@ -11,6 +11,7 @@ from torch import Tensor
 
 from agents.agent import Agent
 from agents.bridge import effective_sample, goal_posterior
+from agents.commitment import Commitment
 from agents.escape import Escape
 from agents.estimators import ESTIMATORS, Estimators, Moment
 from agents.expressions import Instruction
@@ -61,7 +62,9 @@ class Policy:
         escapes = config.escape if escape is None else escape
         self._escape = Escape(execution, agent.observation_extent()) if escapes else None
         goals_are_states = agent.world.observation_low == agent.world.goal_low
-        self._tried = Tried(self.goals) if config.remember and goals_are_states else None
+        remembers = config.remember and goals_are_states
+        self._tried = Tried(self.goals) if remembers else None
+        self._commitment = Commitment() if remembers else None
         with torch.no_grad():
             self._bridge = agent.encode_goals(self.goals)  # [M, d]
         self._heard = Hearing(agent, self.goals, self._bridge, config.compose)
@@ -74,6 +77,8 @@ class Policy:
             self._escape.forget()
         if self._tried is not None:
             self._tried.forget()
+        if self._commitment is not None:
+            self._commitment.forget()
 
     def understand(self, instruction: Instruction) -> Understanding:
         """What an instruction is taken to mean: its likeliest goals, how sure that is, whether it was understood."""
@@ -101,9 +106,10 @@ class Policy:
         keys = range(len(instructions)) if episodes is None else episodes
         rows = self._heard.rows(instructions)  # [B]
         log_bc = self._heard.logits[rows]  # [B, M]
-        if self._tried is not None:
-            log_bc = self._tried.exclude(log_bc, keys)
         encoded = self.agent.encode_state_actions(states.unsqueeze(1), self.actions.unsqueeze(0))  # [B, A, d]
+        if self._tried is not None and self._commitment is not None:
+            log_bc = self._tried.exclude(log_bc, keys)
+            log_bc = self._commitment.narrow(log_bc, keys)
         scores = ESTIMATORS[self.name](self._estimators, Moment(encoded, rows, log_bc, instructions, keys))  # [B, A]
         if self.log_execution is not None:
             by_execution = scores.unsqueeze(1) + self.log_execution  # [B, A chosen, A executed]
@@ -120,7 +126,9 @@ class Policy:
         states = self._states(observation, instructions, episodes)  # [B, S]
         keys = range(len(instructions)) if episodes is None else episodes
         if self._tried is not None:
-            self._tried.note(states, instructions, keys)
+            begun = self._tried.note(states, instructions, keys)  # [B]
+            if self._commitment is not None:
+                self._commitment.note(states, keys, begun)
         scores = self.scores(observation, instructions, keys)  # [B, A]
         if self._escape is None:
             return self._actions_at(scores.argmax(dim=1))

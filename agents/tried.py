@@ -30,8 +30,9 @@ class Tried:
         self._last: dict[int, tuple[Instruction, Tensor, float]] = {}  # instruction, state [G], longest step
         self._masks: dict[int, Tensor] = {}  # [M] each
 
-    def note(self, states: Tensor, instructions: Sequence[Instruction], episodes: Sequence[int]) -> None:
-        """Episodes that go on are in the states [B, G] now."""
+    def note(self, states: Tensor, instructions: Sequence[Instruction], episodes: Sequence[int]) -> Tensor:
+        """Episodes that go on are in the states [B, G] now; bool [B]: those that are new."""
+        begun = torch.zeros(len(states), dtype=torch.bool, device=states.device)  # [B]
         for row, (key, instruction) in enumerate(zip(episodes, instructions, strict=True)):
             known = self._last.get(key)
             step = 0.0
@@ -42,15 +43,17 @@ class Tried:
                     known, step = None, 0.0
             if known is None:
                 self._masks.pop(key, None)
-            self._last[key] = (instruction, states[row], step)
+            begun[row] = known is None
+            self._last[key] = (instruction, states[row].clone(), step)  # worlds may overwrite what they showed
         reach = states.new_tensor([REACH * self._last[key][2] for key in episodes])  # [B]
         near = torch.cdist(states, self._goals) < reach.unsqueeze(1)  # [B, M]
         for row, key in enumerate(episodes):
             self._masks[key] = near[row] | self._masks[key] if key in self._masks else near[row]
+        return begun
 
     def exclude(self, log_bc: Tensor, episodes: Sequence[int]) -> Tensor:
         """log_bc [B, M] with -inf for goals that were tried, unless next to nothing would be left of the posterior."""
-        if not self._masks:
+        if not self._masks or not len(episodes):
             return log_bc
         nothing = torch.zeros(log_bc.shape[1], dtype=torch.bool, device=log_bc.device)
         tried = torch.stack([self._masks.get(key, nothing) for key in episodes])  # [B, M]

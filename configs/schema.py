@@ -208,7 +208,7 @@ class TrainConfig:
     ema: float = 0.99
     action_negatives: int = 4
     action_weight: float = 2.0
-    caption_weight: float = 1.0
+    caption_weight: float = 2.0
     logsumexp_penalty: float = 0.0
     duplicates: str = "positives"
     objective: str = "bridge"
@@ -331,7 +331,7 @@ class EvaluateConfig:
     command and noise), in BabyAI "bot" (minigrid's own, which sees 7 x 7 cells); empty: this world's own choice.
     escape: whether the agent bars actions that changed nothing, where other than it was trained for. rollouts:
     episodes drawn as GIFs; in BabyAI spread over the levels.
-    In mazes: suite: "ambiguous" (`envs.suite`: commands of many kinds, as many episodes of each kind) or empty (rows and
+    In mazes: suite: "ambiguous" (`envs.suite`: commands of many kinds, as many episodes of each) or empty (rows and
     columns). phrasings: wordings of the rows and columns, "held_out" (never trained on) or "train". candidate_actions,
     average_noise, bridge_goals: how the agent acts, where other than it was trained for.
     In BabyAI: levels: those to be played; empty: all that are solved by going somewhere. view: "full" or "partial",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, Literal, get_args
 
 Split = Literal["train", "validation", "held_out", "label"]
@@ -20,6 +21,17 @@ TRAIN_TEMPLATES: Final[tuple[str, ...]] = (
     "please go to {place}",
     "could you head over to {place}",
     "come to {place}, please",
+    "visit {place}",
+    "look for {place}",
+    "stand in {place}",
+    "aim for {place}",
+    "we are off to {place}",
+    "let us go to {place}",
+    "would you go to {place}?",
+    "end up in {place}",
+    "stop in {place}",
+    "wait for me in {place}",
+    "keep going until {place}",
     "{place}",  # as parts of a compound are said: "row 3 or column 5"
 )
 VALIDATION_TEMPLATES: Final[tuple[str, ...]] = (
@@ -74,19 +86,25 @@ def line_names(axis: str, number: int) -> tuple[str, ...]:
     return tuple(form.format(axis=axis, number=n) for form in LINE_NAMES for n in (str(number), number_words(number)))
 
 
-def phrase(axis: str, number: int, split: Split) -> tuple[str, ...]:
-    """All wordings of "go to `axis` `number`" in a split, distinct, in a fixed order.
+def wordings(names: Sequence[str], split: Split) -> tuple[str, ...]:
+    """All wordings of a place in a split, distinct, in a fixed order.
 
-    Args:
-        axis: "row" or "column".
-        number: the row or column, counted from 0.
-        split: "train", "validation", "held_out", or "label" for the bare "row 3".
-
-    Raises:
-        ValueError: unknown split.
+    Names and templates take turns in training, or there would be twice as many texts that say no more; the plainest are
+    always there: "go to row 3", "row 3". Raises ValueError for an unknown split.
     """
     if split == "label":
-        return (f"{axis} {number}",)
+        return (names[0],)
     if split not in TEMPLATES:
         raise ValueError(f"phrasings: {split!r} is no split; one of {', '.join(SPLITS)} would do")
-    return tuple(template.format(place=name) for template in TEMPLATES[split] for name in line_names(axis, number))
+    turns = [
+        (i, name)
+        for i in range(len(TEMPLATES[split]))
+        for j, name in enumerate(names)
+        if split != "train" or len(names) < 4 or (i + j) % 2 == 0 or TEMPLATES[split][i] == "{place}"
+    ]
+    return tuple(TEMPLATES[split][i].format(place=name) for i, name in turns)
+
+
+def phrase(axis: str, number: int, split: Split) -> tuple[str, ...]:
+    """All wordings of "go to `axis` `number`", counted from 0, in a split: see `wordings`."""
+    return wordings(line_names(axis, number), split)

@@ -8,6 +8,7 @@ vague   with a soft meaning      "somewhere on the left", "not far from the midd
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from envs.layouts import Layout
-from envs.phrasing import SPLITS, TEMPLATES, Split, line_names, number_words
+from envs.phrasing import SPLITS, Split, line_names, number_words, wordings
 
 CATEGORIES: Final = ("exact", "line", "region", "vague")
 CORNER: Final = 2  # cells along a corner's side
@@ -99,7 +100,7 @@ class MazePlaces:
         return np.where(np.take_along_axis(true, order, axis=-1), order, -1)
 
     def phrasings(self, label_id: int, split: Split) -> tuple[str, ...]:
-        """All wordings of a place in a split, distinct, in a fixed order."""
+        """All wordings of a place in a split, distinct, in a fixed order; ValueError for an unknown split."""
         key = (label_id, split)
         if key not in self._wordings:
             self._wordings[key] = _wordings(self.places[label_id], label_id, split)
@@ -127,15 +128,13 @@ class MazePlaces:
 def _wordings(place: Place, turn: int, split: Split) -> tuple[str, ...]:
     if split == "label":
         return (place.label,)
-    every = [(template, name) for name in place.names for template in TEMPLATES[split]]
-    if place.category == "exact" and len(every) > _EXACT_WORDINGS:
-        # Strides that are prime to the number of templates and names bring every pair of them round in turn.
-        chosen = [(turn * _EXACT_WORDINGS + 7 * i) % len(every) for i in range(_EXACT_WORDINGS)]
-        every = [every[i] for i in dict.fromkeys(chosen)]
-        plainest = ("{place}", place.names[0])
-        if split == "train" and plainest not in every:
-            every[0] = plainest
-    return tuple(template.format(place=name) for template, name in every)
+    every = wordings(place.names, split)
+    if place.category != "exact" or len(every) <= _EXACT_WORDINGS:
+        return every
+    # A stride that is prime to their number brings all of them round in turn, from cell to cell.
+    stride = next(step for step in range(7, len(every)) if math.gcd(step, len(every)) == 1)
+    chosen = [every[(turn * _EXACT_WORDINGS + stride * i) % len(every)] for i in range(_EXACT_WORDINGS)]
+    return tuple(dict.fromkeys([place.names[0], *chosen] if split == "train" else chosen))
 
 
 def _places(layout: Layout) -> Iterator[Place]:

@@ -74,7 +74,7 @@ class MazeCompounds:
         for first, second in combinations(self._parts, 2):
             for a, b in ((first, second), (second, first)):
                 either, both, only = a.region | b.region, a.region & b.region, a.region & ~b.region
-                if a is first and not (either == free).all() and not (either == a.region).all():
+                if a is first and not any((either == whole).all() for whole in (free, a.region, b.region)):
                     found.append(_compound(f"{a.names[0]} or {b.names[0]}", either))
                 if a is first and both.any() and not (both == a.region).all() and not (both == b.region).all():
                     found.append(_compound(f"{a.names[0]} and {b.names[0]}", both))
@@ -102,7 +102,8 @@ def _compound(text: str, region: NDArray[np.bool_]) -> Place:
 def draw_suite(layout: Layout, per_category: int, seed: int) -> tuple[Command, ...]:
     """`per_category` commands of each category of `SUITE`, those of one category in a row; the same for the same seed.
 
-    Places of a category are all asked as often (to within one), in random wordings.
+    Places of a category are all asked as often (to within one), in random wordings. What a maze lacks (one of a single
+    cell has no compounds) is not asked.
     """
     rng = np.random.default_rng(seed)
     every, compounds = MazePlaces(layout), MazeCompounds(layout)
@@ -135,7 +136,8 @@ def _ask(
 def _say(places: Sequence[Place], category: str, count: int, rng: np.random.Generator) -> list[Command]:
     """Commands of places that have one name each, in training's templates."""
     templates = TEMPLATES["train"]
-    asked = zip(_in_turn(places, count, rng), rng.integers(len(templates), size=count), strict=True)
+    chosen = _in_turn(places, count, rng)
+    asked = zip(chosen, rng.integers(len(templates), size=len(chosen)), strict=True)
     return [
         Command(templates[turn].format(place=place.names[0]), place.label, category, place.region)
         for place, turn in asked
@@ -143,7 +145,9 @@ def _say(places: Sequence[Place], category: str, count: int, rng: np.random.Gene
 
 
 def _in_turn(items: Sequence[T], count: int, rng: np.random.Generator) -> list[T]:
-    """`count` of the items in random order, each as often as the others, to within one."""
+    """`count` of the items in random order, each as often as the others, to within one; none of none."""
+    if not items:
+        return []
     rounds = [rng.permutation(len(items)) for _ in range(-(-count // len(items)))]
     return [items[i] for i in np.concatenate(rounds)[:count]]
 

@@ -139,3 +139,11 @@ def test_the_snippet_of_babyai_follows_missions() -> None:
     body = SNIPPETS[1] + "    fulfilled.append(int((reward > 0).sum()))\n"
     exec(compile(body.replace("pretrained/", f"{ROOT}/pretrained/"), "README.md", "exec"), {"fulfilled": fulfilled})
     assert sum(fulfilled) > 50
+
+
+def test_the_snippet_on_compositions_says_what_it_shows(capsys: pytest.CaptureFixture[str]) -> None:
+    run_snippet(SNIPPETS[2])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("any of (row 3; all of (the left half; not row 0))")
+    assert lines[0].endswith("True")
+    assert lines[-2:] == ["False", "False"]

@@ -13,19 +13,23 @@ from agents import Agent
 from configs.load import build, check_overrides
 from configs.run_folder import read_run_config
 from configs.schema import RunConfig
+from evaluation.grid_compare import play_in_parts
 from evaluation.metrics import episode_metrics
 from evaluation.rollouts import play
 from evaluation.worlds import fingerprint, make_world, surface
 
 ROOT = Path(__file__).parents[2]
-SHIPPED = ("fork_maze", "island_maze")
+MAZES = ("fork_maze", "island_maze")
+SHIPPED = (*MAZES, "babyai")
+LEVELS = ("GoToRedBallGrey", "GoToLocal", "GoToObjDoor", "FourRooms", "GoToObjMazeS4")
 EPISODES, SEED = 300, 4_000_000
+BABYAI_EPISODES = 40
 LARGEST = 3_000_000  # bytes
 
 
-@pytest.mark.parametrize("maze", SHIPPED)
-def test_was_trained_by_the_present_recipe(maze: str) -> None:
-    folder = ROOT / "pretrained" / maze
+@pytest.mark.parametrize("name", SHIPPED)
+def test_was_trained_by_the_present_recipe(name: str) -> None:
+    folder = ROOT / "pretrained" / name
     command = json.loads((folder / "run.json").read_text())["command"]
     assert command[:2] == ["python", "train.py"]
     composed = OmegaConf.to_container(check_overrides("train", command[2:]), resolve=True)
@@ -34,15 +38,15 @@ def test_was_trained_by_the_present_recipe(maze: str) -> None:
     assert replace(read_run_config(folder), resume=present.resume) == present
 
 
-@pytest.mark.parametrize("maze", SHIPPED)
-def test_is_small_and_holds_no_pickle(maze: str) -> None:
-    shipped = [ROOT / "pretrained" / maze / name for name in ("agent.json", "agent.safetensors", "config.json")]
+@pytest.mark.parametrize("name", SHIPPED)
+def test_is_small_and_holds_no_pickle(name: str) -> None:
+    shipped = [ROOT / "pretrained" / name / file for file in ("agent.json", "agent.safetensors", "config.json")]
     assert sum(path.stat().st_size for path in shipped) < LARGEST
     weights = shipped[1].read_bytes()
     assert weights[8:9] == b"{", "a safetensors file begins with its header's length and a JSON header"
 
 
-@pytest.mark.parametrize("maze", SHIPPED)
+@pytest.mark.parametrize("maze", MAZES)
 def test_succeeds_as_stated(maze: str) -> None:
     """Success on fresh episodes is within what chance allows of RESULTS.md's figure for the same recipe."""
     folder = ROOT / "pretrained" / maze
@@ -53,3 +57,12 @@ def test_succeeds_as_stated(maze: str) -> None:
     stated = json.loads((ROOT / "results" / f"{maze}.json").read_text())["policies"]["default"]["logsumexp"]
     assert metrics["success"].mean() >= stated["success"]["mean"] - 0.02
     assert metrics["spl_grid"].mean() >= stated["spl_grid"]["mean"] - 0.02
+
+
+def test_succeeds_in_babyai_as_stated() -> None:
+    stated = json.loads((ROOT / "results" / "babyai_full.json").read_text())["levels"]
+    policy = Agent.from_pretrained(ROOT / "pretrained" / "babyai").policy()
+    for level in LEVELS:
+        found, expected = play_in_parts(level, policy, BABYAI_EPISODES, SEED), stated[level]["planned"]
+        assert found.success.mean() >= expected["success"]["mean"] - 0.03, level
+        assert found.steps.sum() / found.optimum.sum() <= expected["against_optimum"]["mean"] + 0.1, level
