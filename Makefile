@@ -43,9 +43,11 @@ measure: install
 	$(BIN)/python -m evaluation.ablations
 	$(BIN)/python -m evaluation.ambiguity_protocol
 	$(BIN)/python -m evaluation.grid_protocol
+	$(BIN)/python -m experiments.law
+	$(BIN)/python -m experiments.pretrained digits
 
 results: install
-	$(BIN)/python -m evaluation.results
+	$(BIN)/python -m experiments.report
 
 clean:
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -43,7 +43,10 @@ class Commitment:
 
     def narrow(self, log_bc: Tensor, episodes: Sequence[int]) -> Tensor:
         """log_bc [B, M] with -inf for all but the goal that an episode has settled on: the likeliest that is left."""
+        if not len(self._goal) or not len(episodes):
+            return log_bc
         keys = torch.as_tensor(episodes, dtype=torch.long, device=log_bc.device)  # [B]
+        self._grow(int(keys.max()) + 1, self._recent[:1, 0])
         recent = self._recent[keys]  # [B, W, S]
         steps = recent.diff(dim=1).norm(dim=-1).amax(dim=1)  # [B]; NaN at first
         extent = (recent.amax(dim=1) - recent.amin(dim=1)).norm(dim=-1)  # [B]
@@ -74,7 +77,7 @@ class Commitment:
         if not len(self._goal):
             self._recent = states.new_empty(0, WINDOW, states.shape[1])
             self._goal, self._left = self._goal.to(states.device), self._left.to(states.device)
-        missing = count - len(self._goal)
+        missing = count - len(self._goal)  # states: [any, S]
         if missing > 0:
             grown = self._recent.new_full((missing, WINDOW, states.shape[1]), torch.nan)
             self._recent = torch.cat([self._recent, grown])

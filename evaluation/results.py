@@ -1,13 +1,11 @@
-"""Writes RESULTS.md from the raw results under results/: `make results`. No figure is typed by hand."""
+"""The agent's part of RESULTS.md, from the raw results under results/. No figure is typed by hand."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from evaluation import ambiguity_results, grid_results
-from evaluation.grid_figures import draw
+from evaluation import ambiguity_results, grid_figures, grid_results
 from evaluation.markdown import cell, load, table
 from evaluation.protocol import MAZES
 
@@ -134,7 +132,7 @@ def render() -> str:
     return "\n\n".join(parts) + "\n"
 
 
-if __name__ == "__main__":
-    draw()
+def draw() -> None:
+    """Draws the pictures that it shows, into docs/."""
+    grid_figures.draw()
     ambiguity_results.draw()
-    Path("RESULTS.md").write_text(render())
