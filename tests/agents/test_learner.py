@@ -15,9 +15,11 @@ from configs.schema import DataConfig, EnvConfig, TrainConfig
 from data.captions import CaptionPairs
 from data.collect import caption_goals, collect_maze, stream
 from data.trajectories import TrajectoryBuffer
+from envs.places import MazePlaces
 from evaluation.worlds import make_world, surface
 
 MAZE = surface(make_world(EnvConfig("goalbridge/ForkMaze-v0"), 1))
+LINES = MazePlaces(MAZE.layout, ("line",))
 Data = tuple[TrajectoryBuffer, CaptionPairs]
 
 
@@ -25,7 +27,7 @@ Data = tuple[TrajectoryBuffer, CaptionPairs]
 def data() -> Data:
     buffer = collect_maze(MAZE.layout, DataConfig(trajectories=300), 0)
     goals = buffer.sample_futures(np.random.default_rng(0), 1000, 0.95).goals
-    return buffer, caption_goals(MAZE.commands, goals, "label", 0)
+    return buffer, caption_goals(LINES, goals, "label", 0)
 
 
 def make_learner(make_agent: Callable[..., Agent], **settings: Any) -> Learner:
@@ -33,7 +35,7 @@ def make_learner(make_agent: Callable[..., Agent], **settings: Any) -> Learner:
     space = make_world(EnvConfig("goalbridge/ForkMaze-v0"), 1).single_action_space
     space.seed(0)
     pool = np.stack([space.sample() for _ in range(100)])
-    features = agent.text.encode(MAZE.commands.all_texts("label"))
+    features = agent.text.encode(LINES.all_texts("label"))
     return Learner(agent, TrainConfig(**{"steps": 100, "batch_size": 32} | settings), features, pool)
 
 

@@ -45,6 +45,7 @@ def expected_scores(agent: Agent, name: str, drawn: list[int] | None = None, noi
     c = exact.encode_language(torch.as_tensor(agent.text.encode(TEXTS)).double())  # [B, d]
     ab = similarity(kind, exact.critic_ab.log_scale, a.unsqueeze(2), b)  # [B, A, M]
     bc = similarity(kind, exact.critic_bc.log_scale, b, c.unsqueeze(1))  # [B, M]
+    bc = bc - bc.exp().mean(dim=1, keepdim=True).log()  # log p(g | instruction) / p(g)
     if name == "logsumexp":
         scores = (ab + bc.unsqueeze(1)).exp().sum(-1).log()
     elif name == "max":
@@ -68,7 +69,7 @@ def test_scores_equal_the_formula(
     agent = make_agent(fake_text, critic=critic)
     policy = agent.policy(name, average_noise=noise, seed=3)
     scores = policy.scores(STATES, TEXTS)
-    drawn = [policy._sampled[i][1] for i in range(B)] if name == "sample" else None
+    drawn = [policy._estimators.drawn[i][1] for i in range(B)] if name == "sample" else None
     expected = expected_scores(agent, name, drawn, noise)
     torch.testing.assert_close(scores.double(), expected, rtol=1e-4, atol=2e-4)
     assert expected.std(dim=1).min() > 1e-3  # actions differ, so the comparison says something
@@ -158,7 +159,7 @@ def test_posterior_is_the_softmax_of_the_goal_language_critic(make_agent: Callab
 
 
 def goals_of(policy: Policy, keys: list[int]) -> list[int]:
-    return [policy._sampled[key][1] for key in keys]
+    return [policy._estimators.drawn[key][1] for key in keys]
 
 
 def test_sample_keeps_its_goal_for_the_episode(make_agent: Callable[..., Agent]) -> None:
@@ -260,12 +261,13 @@ def test_a_reset_policy_repeats_what_a_new_one_does(make_agent: Callable[..., Ag
     assert not np.array_equal(first[0], first[1]), "what changed nothing is barred"
 
 
-def test_planning_hands_values_on_from_goal_to_goal(make_agent: Callable[..., Agent]) -> None:
+def test_planning_hands_values_on_from_goal_to_goal(
+    make_agent: Callable[..., Agent], fake_text: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """On a corridor of goals one step apart, only the last of which is asked for, "planned" walks there hop by hop."""
-    agent = make_agent()
+    agent = make_agent(fake_text)
     corridor = np.stack([np.full(12, 0.5), np.arange(12) + 0.5], axis=1).astype(np.float32)  # [12, 2]
     right, left = np.array([[0.0, 1.0], [0.0, -1.0]], np.float32)
-    policy = agent.policy("planned", corridor, CandidateActions(np.stack([left, right]), np.eye(2)), False, False)
 
     class Ends(nn.Module):
         """Where an action leads: one cell on."""
@@ -273,16 +275,20 @@ def test_planning_hands_values_on_from_goal_to_goal(make_agent: Callable[..., Ag
         def forward(self, states: Tensor, actions: Tensor) -> Tensor:
             return states[..., 1:] + actions[..., 1:]  # [..., A, 1]
 
+    def only_the_last(x: Tensor, y: Tensor) -> Tensor:
+        return torch.where(x == 11.5, 0.0, -50.0).expand(-1, len(y))  # [M, K]
+
     def short_sighted(x: Tensor, y: Tensor) -> Tensor:
         return -200.0 * (x - y[:, 0]).square()  # [..., A, M]; all but the cell itself is out of sight
 
     agent.state_action_encoder = Ends()
     agent.critic_ab.forward = short_sighted  # type: ignore[method-assign]
+    agent.critic_bc.forward = only_the_last  # type: ignore[method-assign]
+    monkeypatch.setattr(agent, "encode_goals", lambda goals: goals[:, 1:])
+    policy = agent.policy("planned", corridor, CandidateActions(np.stack([left, right]), np.eye(2)), False, False)
     texts = ["row 3"]
-    policy._bridge, policy._rows = policy.goals[:, 1:], {"row 3": 0}
-    policy._goal_logits = torch.tensor([[-50.0] * 11 + [0.0]])
     for column in range(11):
         action = policy.act(np.array([[0.5, column + 0.5]], np.float32), texts)
         np.testing.assert_array_equal(action[0], right)
-    values = policy._values(0).numpy()
+    values = policy._estimators._values(0).numpy()
     np.testing.assert_allclose(values[::-1], agent.policy_config.hop_discount ** np.arange(12), rtol=1e-6)

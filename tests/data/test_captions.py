@@ -1,4 +1,4 @@
-"""Captions: true of their goals, in training words only, uniform over what is true; and what duplicates are."""
+"""Captions: true of their goals, in training words only, as often as they weigh; and what duplicates are."""
 
 from typing import Any
 
@@ -10,6 +10,7 @@ from configs.schema import EnvConfig
 from data import CaptionPairs, DatasetError
 from data.collect import caption_goals
 from envs.phrasing import Split
+from envs.places import MazePlaces, Place
 from envs.point_maze import MazeSurface
 from evaluation.worlds import make_world, surface
 
@@ -19,34 +20,48 @@ def maze() -> MazeSurface:
     return surface(make_world(EnvConfig("goalbridge/ForkMaze-v0"), 1))
 
 
+@pytest.fixture(scope="module")
+def places(maze: MazeSurface) -> MazePlaces:
+    return MazePlaces(maze.layout)
+
+
 def captioned(maze: MazeSurface, split: Split = "train", seed: int = 0, repeats: int = 20) -> CaptionPairs:
-    return caption_goals(maze.commands, np.repeat(maze.candidate_goals(), repeats, axis=0), split, seed)
+    return caption_goals(MazePlaces(maze.layout), np.repeat(maze.candidate_goals(), repeats, axis=0), split, seed)
+
+
+def holds(place: Place | None, goal: np.ndarray[Any, Any]) -> bool:
+    assert place is not None
+    row, column = np.floor(goal).astype(int)
+    return bool(place.region[row, column])
 
 
 @pytest.mark.parametrize("split", ["train", "label"])
-def test_captions_are_true_and_worded_in_their_split(maze: MazeSurface, split: Split) -> None:
+def test_captions_are_true_and_worded_in_their_split(maze: MazeSurface, places: MazePlaces, split: Split) -> None:
     pairs = captioned(maze, split, repeats=3)
-    allowed = set(maze.commands.all_texts(split))
+    allowed = set(places.all_texts(split))
     for goal, text, label in zip(pairs.goals, pairs.text, pairs.label, strict=True):
         words = pairs.texts[text]
         assert words in allowed
-        command = maze.commands.parse(words)
-        assert command is not None
-        assert command.holds(goal)
-        assert command.label == maze.commands.labels[label]
-    np.testing.assert_array_equal(pairs.true_labels, maze.commands.true_labels(pairs.goals))
-    assert not set(pairs.texts) & set(maze.commands.all_texts("held_out"))
+        place = places.find(words)
+        assert holds(place, goal)
+        assert place is places.places[label]
+    np.testing.assert_array_equal(pairs.true_labels, places.true_labels(pairs.goals))
+    assert not set(pairs.texts) & {*places.all_texts("held_out"), *places.all_texts("validation")}
 
 
-def test_captions_are_uniform_over_what_is_true_and_over_wordings(maze: MazeSurface) -> None:
+def test_captions_are_as_often_as_they_weigh_and_uniform_over_wordings(maze: MazeSurface, places: MazePlaces) -> None:
     goal = maze.candidate_goals()[7]
-    pairs = caption_goals(maze.commands, np.tile(goal, (40_000, 1)), "train", 3)
-    rows = int((pairs.label == pairs.true_labels[:, 0]).sum())
-    assert stats.binomtest(rows, 40_000).pvalue > 1e-3
-    counts = np.unique(pairs.text, return_counts=True)[1]
-    wordings = sum(len(maze.commands.phrasings(int(label), "train")) for label in pairs.true_labels[0])
-    assert len(counts) == wordings
-    assert stats.chisquare(counts).pvalue > 1e-3
+    pairs = caption_goals(places, np.tile(goal, (40_000, 1)), "train", 3)
+    true = [label for label in pairs.true_labels[0] if label >= 0]
+    total = places.weights[true].sum()
+    texts = np.bincount(pairs.text, minlength=len(pairs.texts))
+    expected = np.zeros(len(pairs.texts))
+    for label in true:
+        wordings = places.phrasings(label, "train")
+        share = places.weights[label] / total / len(wordings)
+        expected[[pairs.texts.index(text) for text in wordings]] = 40_000 * share
+    assert not texts[expected == 0].any()
+    assert stats.chisquare(texts[expected > 0], expected[expected > 0]).pvalue > 1e-3
 
 
 def test_captions_depend_on_the_seed_alone(maze: MazeSurface) -> None:
@@ -55,14 +70,12 @@ def test_captions_depend_on_the_seed_alone(maze: MazeSurface) -> None:
     assert not np.array_equal(first.text, other.text)
 
 
-def test_duplicates_are_the_captions_that_are_true_of_another_goal(maze: MazeSurface) -> None:
+def test_duplicates_are_the_captions_that_are_true_of_another_goal(maze: MazeSurface, places: MazePlaces) -> None:
     pairs = captioned(maze)
     batch = pairs.sample(np.random.default_rng(0), 40)
     for i, goal in enumerate(batch.goals):
         for j, text in enumerate(batch.texts):
-            command = maze.commands.parse(pairs.texts[text])
-            assert command is not None
-            assert batch.duplicates[i, j] == command.holds(goal)
+            assert batch.duplicates[i, j] == holds(places.find(pairs.texts[text]), goal)
     assert batch.duplicates.diagonal().all()
     assert 0 < batch.duplicates.sum() - 40 < 40 * 39
     again = pairs.sample(np.random.default_rng(0), 40)

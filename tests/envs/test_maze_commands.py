@@ -7,7 +7,7 @@ import pytest
 
 from envs.commands import Command, CommandError, MazeCommands, distinct_regions
 from envs.layouts import LAYOUTS, Layout
-from envs.phrasing import HELD_OUT_TEMPLATES, SPLITS, TRAIN_TEMPLATES, number_words
+from envs.phrasing import HELD_OUT_TEMPLATES, SPLITS, TEMPLATES, TRAIN_TEMPLATES, VALIDATION_TEMPLATES, number_words
 
 
 @pytest.fixture(scope="module")
@@ -39,19 +39,26 @@ def test_true_labels_are_the_commands_that_hold(fork: MazeCommands) -> None:
 
 
 def test_splits_share_no_text_and_no_template(fork: MazeCommands) -> None:
-    assert not set(TRAIN_TEMPLATES) & set(HELD_OUT_TEMPLATES)
-    train, held_out, label = (fork.all_texts(split) for split in SPLITS)
-    assert len(train) == len(set(train)) == 30 * 72
-    assert len(held_out) == len(set(held_out)) == 30 * 24
-    assert not {text.lower() for text in train} & {text.lower() for text in held_out}
-    assert label == fork.labels
-    # No held-out template is a training one with words put around it.
-    heads = [template.split(" {")[0] for template in TRAIN_TEMPLATES]
-    assert not [held for held in HELD_OUT_TEMPLATES for head in heads if head in held]
+    texts = {split: fork.all_texts(split) for split in SPLITS}
+    for split in SPLITS[:3]:
+        every = 30 * len(TEMPLATES[split]) * 6
+        assert len(texts[split]) == len(set(texts[split]))
+        assert len(texts[split]) == every or (split == "train" and every / 2 <= len(texts[split]) < 0.6 * every)
+    train, validation, held_out, _ = ({text.lower() for text in texts[split]} for split in SPLITS)
+    assert not train & validation
+    assert not held_out & (train | validation)
+    assert texts["label"] == fork.labels
+    # No held-out template is a training or validation one with words put around it, but for the bare place.
+    for others, templates in (
+        (TRAIN_TEMPLATES, VALIDATION_TEMPLATES),
+        (TRAIN_TEMPLATES + VALIDATION_TEMPLATES, HELD_OUT_TEMPLATES),
+    ):
+        heads = [head for template in others if (head := template.partition("{")[0].strip())]
+        assert not [other for other in templates for head in heads if head in other]
 
 
 def test_promised_wordings_are_for_training(fork: MazeCommands) -> None:
-    assert {"go to row 3", "head for row number three", "make your way to row 3"} < set(fork.phrasings(3, "train"))
+    assert {"go to row 3", "head for row number three", "row 3", "row three"} < set(fork.phrasings(3, "train"))
     assert "go to column 3" in fork.phrasings(18, "train")
     with pytest.raises(ValueError, match="phrasings: 'test' is no split"):
         fork.phrasings(0, "test")  # type: ignore[arg-type]
