@@ -2,13 +2,18 @@
 
 python evaluate.py run_dir=runs/fork episodes=1000
 python evaluate.py run_dir=pretrained/fork_maze estimators=[logsumexp,direct,limit]
-python evaluate.py run_dir=runs/fork instruction="go to row 3"
+python evaluate.py run_dir=runs/fork suite=ambiguous
+python evaluate.py run_dir=runs/fork instruction="go to row 3 or column 5"
+python evaluate.py run_dir=runs/fork instruction=-    # each line of standard input
 python evaluate.py run_dir=runs/babyai levels=[GoToLocal,GoTo] episodes=50 view=partial
 python evaluate.py run_dir=runs/babyai instruction="go to a red thing"
 """
 
 from __future__ import annotations
 
+import io
+import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +22,7 @@ import torch
 from agents import Agent
 from configs.load import command_line
 from configs.run_folder import read_run_config
-from configs.schema import EnvConfig, EvaluateConfig, RunConfig
+from configs.schema import LINES, ConfigError, EnvConfig, EvaluateConfig, RunConfig
 from encoders import check_instruction
 from evaluation.errors import EXPECTED
 from evaluation.grid_evaluation import GridEvaluation
@@ -38,12 +43,34 @@ def evaluation_of(config: EvaluateConfig) -> MazeEvaluation | GridEvaluation:
     folder = Path(config.run_dir)
     run = read_run_config(folder)
     env = trained_env(run, folder)
-    agent = Agent.from_pretrained(folder, resolve_device(config.device))
     world = open_world(env, run.data)
+    if isinstance(world, GridHome):
+        _refuse_maze_settings(config)
+    agent = Agent.from_pretrained(folder, resolve_device(config.device))
     world.require_same(agent.world, str(folder))
     if isinstance(world, GridHome):
         return GridEvaluation(agent, config, world, folder)
     return MazeEvaluation(agent, config, env, folder, "label" if run.encoder.kind == "label" else config.phrasings)
+
+
+def _refuse_maze_settings(config: EvaluateConfig) -> None:
+    if config.suite:
+        raise ConfigError(f"suite={config.suite}: is for point mazes; levels=[GoToLocal,GoTo] would do in BabyAI")
+    if config.instruction == LINES:
+        raise ConfigError(f"instruction={LINES}: is for point mazes; in BabyAI one instruction at a time would do")
+
+
+def typed_lines() -> Iterator[str]:
+    """The lines of standard input until its end; a person at a terminal is shown a prompt for each."""
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="replace")
+    prompt = "instruction> " if sys.stdin.isatty() else ""
+    while True:
+        try:
+            line = input(prompt)
+        except EOFError:
+            return
+        yield line
 
 
 def main(config: EvaluateConfig) -> None:
@@ -52,6 +79,8 @@ def main(config: EvaluateConfig) -> None:
     evaluation = evaluation_of(config)
     if config.instruction is None:
         evaluation.compare()
+    elif config.instruction == LINES and isinstance(evaluation, MazeEvaluation):
+        evaluation.follow_each(typed_lines())
     else:
         check_instruction(config.instruction)
         evaluation.follow(config.instruction)

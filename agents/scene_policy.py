@@ -37,8 +37,9 @@ class ScenePolicy:
     """
 
     def __init__(self, agent: Agent, name: str, escape: bool | None = None, seed: int = 0) -> None:
-        if name not in POLICIES:
-            raise ConfigError(f"policy.name={name}: must be one of {', '.join(POLICIES)}")
+        possible = [one for one in POLICIES if one != "resampled"]  # a grid's goals are few
+        if name not in possible:
+            raise ConfigError(f"policy.name={name}: must be one of {', '.join(possible)} in grids")
         self.agent, self.name, self._seed = agent, name, seed
         self._escapes = agent.policy_config.escape if escape is None else escape
         self._largest = (int(agent.world.observation_high[3]), int(agent.world.observation_high[4]))
@@ -138,6 +139,10 @@ class ScenePolicy:
             log_bc = log_bc.masked_fill(torch.as_tensor(episode.ruled_out, device=a.device), -torch.inf)
         if self.name == "sample":
             return logits[:, self._draw(episode, part, goal_posterior(log_bc.double()).cpu().numpy())]
+        if self.name == "likeliest":
+            return logits[:, int(log_bc.argmax())]
+        if self.name == "tempered":
+            log_bc = log_bc / self.agent.policy_config.language_temperature
         joint = logits + log_bc
         return joint.amax(dim=-1) if self.name == "max" else joint.logsumexp(dim=-1)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -51,18 +51,31 @@ def actor_for(
 
 
 def compare(
-    agent: Agent, config: EvaluateConfig, env: EnvConfig, phrasings: str
+    agent: Agent,
+    config: EvaluateConfig,
+    env: EnvConfig,
+    phrasings: str,
+    commands: Sequence[Command] | None = None,
+    begin: Callable[[str], None] = lambda estimator: None,
 ) -> tuple[dict[str, Episodes], dict[str, Metrics]]:
-    """Each estimator's episodes and their metrics [E]: the same starts, commands and noise for all."""
+    """Each estimator's episodes and their metrics [E]: the same starts, commands and noise for all.
+
+    commands: one an episode; if left out, as many as `config` says are drawn from the world's own, in `phrasings`.
+    begin: told each estimator's name before it plays.
+    """
     names = chosen_estimators(config.estimators, OWN_ESTIMATORS, ESTIMATORS)
-    world = make_world(env, config.episodes or EPISODES, phrasings)
-    world.reset(seed=config.seed)
-    commands = world.unwrapped.current_commands  # type: ignore[attr-defined]
+    world = make_world(env, config.episodes or EPISODES if commands is None else len(commands), phrasings)
+    options = None if commands is None else {"instructions": commands}
+    world.reset(seed=config.seed, options=options)
+    if commands is None:
+        commands = world.unwrapped.current_commands  # type: ignore[attr-defined]
     # All are made before the first is played: what one of them cannot do shows at once.
     actors = {name: actor_for(name, agent, config, env, world, commands) for name in names}
     episodes, metrics = {}, {}
     for name, actor in actors.items():
-        episodes[name] = play(world, actor, config.seed)
+        begin(name)
+        # The world takes a given "row 3" for one of its own and calls it so; here it stays what it was.
+        episodes[name] = replace(play(world, actor, config.seed, options), commands=tuple(commands))
         metrics[name] = episode_metrics(surface(world).layout, episodes[name])
     return episodes, metrics
 
@@ -88,20 +101,21 @@ def summary(metrics: Mapping[str, Metrics], episodes: Mapping[str, Episodes], en
         "env": env_id,
         "episodes": len(categories),
         "seed": seed,
-        "estimators": {name: _estimates(metrics[name]) for name in names},
+        "estimators": {name: estimates(metrics[name]) for name in names},
         "categories": {
             str(category): {
-                name: _estimates({k: v[categories == category] for k, v in metrics[name].items()}) for name in names
+                name: estimates({k: v[categories == category] for k, v in metrics[name].items()}) for name in names
             }
             for category in np.unique(categories)
         },
         "paired_difference_from_" + names[0]: {
-            name: _estimates({k: metrics[name][k] - first[k] for k in METRICS}) for name in names[1:]
+            name: estimates({k: metrics[name][k] - first[k] for k in METRICS}) for name in names[1:]
         },
     }
 
 
-def _estimates(metrics: Metrics) -> dict[str, dict[str, float]]:
+def estimates(metrics: Mapping[str, NDArray[np.float64]]) -> dict[str, dict[str, float]]:
+    """Each metric's mean and interval, as JSON holds them."""
     return {name: asdict(interval(values)) for name, values in metrics.items()}
 
 
@@ -112,8 +126,8 @@ def table(report: Mapping[str, Any]) -> Table:
     grid.add_column("estimator")
     for metric in METRICS:
         grid.add_column(metric, justify="right")
-    for name, estimates in report["estimators"].items():
-        grid.add_row(name, *(_cell(Estimate(**estimates[metric]), metric) for metric in METRICS))
+    for name, found in report["estimators"].items():
+        grid.add_row(name, *(_cell(Estimate(**found[metric]), metric) for metric in METRICS))
     return grid
 
 

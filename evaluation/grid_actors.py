@@ -17,7 +17,10 @@ from evaluation.rollouts import Actor
 
 BOT = "bot"
 OWN_ESTIMATORS = ("planned", "logsumexp", "max", "sample", BOT, "random")
-ESTIMATORS = ("planned", "planned_sample", "logsumexp", "direct", "max", "sample", BOT, "random")
+ESTIMATORS = (
+    *("planned", "planned_sample", "logsumexp", "tempered", "max", "likeliest", "sample", "direct"),
+    *(BOT, "random"),
+)
 
 
 def grid_estimators(agent: Agent, chosen: tuple[str, ...]) -> tuple[str, ...]:

@@ -78,7 +78,7 @@ def ablations(result: Result) -> list[str]:
     episodes = next(iter(result["rows"].values()))[levels[0]]["episodes"]
     head = (
         f"All with `{result['steps']}`, {episodes} episodes a seed; success / steps. Measured at the commit above, when "
-        "goals still told open doors around them from closed ones: compare rows with each other, not with other tables."
+        "goals still told open doors from closed ones: compare rows with each other, not with other tables."
     )
     return [head, table(["one change to the recipe", *levels], rows)]
 

@@ -1,16 +1,21 @@
-"""What evaluate.py does with the agent of a point maze: compares the estimators, or follows one instruction."""
+"""What evaluate.py does with the agent of a point maze: compares the estimators, or follows instructions."""
 
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Iterable
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 
-from agents import Agent
-from agents.storage import write_json
+from agents import Agent, Policy
+from agents.storage import write_atomically, write_json
 from configs.schema import ConfigError, EnvConfig, EvaluateConfig
+from encoders import LabelEncoder, check_instruction
 from envs.commands import Command
 from evaluation.compare import (
     EPISODES,
@@ -23,7 +28,19 @@ from evaluation.compare import (
     summary,
     table,
 )
-from evaluation.rollouts import Instructed, play
+from evaluation.errors import EXPECTED
+from evaluation.rollouts import Episodes, Instructed, play
+from evaluation.suite import (
+    SUITE_ESTIMATORS,
+    episodes_file,
+    playable,
+    suite_commands,
+    suite_summary,
+    understood,
+)
+from evaluation.suite_plots import category_plot, write_pictures
+from evaluation.suite_report import LEGEND, SHOWN, category_table, understood_table
+from evaluation.suite_words import NamedRegions, plain_words
 from evaluation.watch import gif, posterior_map, rollout_frames, write_animations
 from evaluation.worlds import make_world, surface
 
@@ -47,11 +64,28 @@ class MazeEvaluation:
                 f"bridge_goals={config.bridge_goals}: the agent holds {len(agent.bridge_goals)}; "
                 "at most that many would do"
             )
-        self.estimators = chosen_estimators(config.estimators, OWN_ESTIMATORS, ESTIMATORS)
-        self.agent, self.config, self.env, self.folder, self.phrasings = agent, config, env, folder, phrasings
+        if config.suite and isinstance(agent.text, LabelEncoder):
+            raise ConfigError(
+                f"suite={config.suite}: is in words, which an agent of encoder=label cannot read; "
+                "leave it out, or train one with encoder=sentence"
+            )
+        own = SUITE_ESTIMATORS if config.suite else OWN_ESTIMATORS
+        self.estimators = chosen_estimators(config.estimators, own, ESTIMATORS)
+        self.agent, self.env, self.folder, self.phrasings = agent, env, folder, phrasings
+        self.config = replace(config, estimators=self.estimators)
+        self.maze = surface(make_world(env, 1))
 
     def compare(self) -> None:
-        """Compares the estimators, prints the table, writes evaluation.json, GIFs and TensorBoard animations."""
+        """Compares the estimators, prints tables, writes evaluation.json, GIFs and TensorBoard animations.
+
+        On rows and columns, or on the suite that `config` names; then also episodes.npz and plots.
+        """
+        if self.config.suite:
+            self._compare_on_suite()
+        else:
+            self._compare_on_lines()
+
+    def _compare_on_lines(self) -> None:
         agent, config, env = self.agent, self.config, self.env
         console = Console()
         count, first = config.episodes or EPISODES, self.estimators[0]
@@ -68,40 +102,120 @@ class MazeEvaluation:
             f"standard error of a score {bridge['standard_error']:.2f} nats (medians)",
             soft_wrap=True,
         )
-        layout = surface(make_world(env, 1)).layout
         shown = min(config.rollouts, count)
-        animations = {f"{first}_{i}": gif(rollout_frames(layout, episodes[first], i)) for i in range(shown)}
+        animations = {f"{first}_{i}": gif(rollout_frames(self.maze.layout, episodes[first], i)) for i in range(shown)}
         write_animations(animations, self.folder)
         console.print(
             f"wrote {self.folder / 'evaluation.json'}; watch: tensorboard --logdir {self.folder}", soft_wrap=True
         )
 
-    def follow(self, instruction: str) -> None:
-        """Follows one instruction from a few starts; says where it ended, draws it, judges it if it is a command."""
-        agent, config, env = self.agent, self.config, self.env
+    def _compare_on_suite(self) -> None:
+        config, folder = self.config, self.folder
+        console = Console()
+        commands = suite_commands(self.maze.world, config.episodes or EPISODES, config.seed)
+        played = playable(commands)
+        with console.status("") as status:
+
+            def begin(estimator: str) -> None:
+                status.update(f"{len(played)} episodes of {estimator}")
+
+            episodes, metrics = compare(self.agent, config, self.env, self.phrasings, played, begin)
+            status.update("intervals and plots")
+            report = suite_summary(metrics, episodes, self.env.id, config.seed)
+            report["understood"] = understood(self._policy, commands)
+            plots = {f"plots/{metric}": category_plot(report, metric) for metric in SHOWN}
+        write_json(folder / "evaluation.json", report)
+        write_atomically(folder / "episodes.npz", episodes_file(episodes, metrics))
+        for metric in SHOWN:
+            console.print(category_table(report, metric))
+            console.print()
+        console.print(LEGEND.format(first=self.estimators[0]))
+        console.print()
+        console.print(understood_table(report))
+        write_animations(self._animations(episodes[self.estimators[0]]), folder)
+        write_pictures(plots, folder)
+        written = f"wrote {folder / 'evaluation.json'} and {folder / 'episodes.npz'}"
+        console.print(f"{written}; watch: tensorboard --logdir {folder}", soft_wrap=True)
+
+    def _animations(self, episodes: Episodes) -> dict[str, bytes]:
+        """GIFs of `rollouts` episodes of the first estimator, spread over the categories."""
+        count = min(self.config.rollouts, len(episodes.commands))
+        animations = {}
+        for i in [len(episodes.commands) * turn // count for turn in range(count)]:
+            command = episodes.commands[i]
+            frames = rollout_frames(self.maze.layout, episodes, i, self._heat(command.text))
+            animations[f"{self.estimators[0]}_{command.category}_{i}"] = gif(frames)
+        return animations
+
+    @cached_property
+    def _policy(self) -> Policy:
+        """By which it is told what the agent understands; over as many bridge goals as `config` asks for."""
+        policy: Policy = self.agent.policy("logsumexp", self._goals)
+        return policy
+
+    @property
+    def _goals(self) -> NDArray[np.float32]:
+        goals: NDArray[np.float32] = self.agent.bridge_goals.cpu().numpy()[: self.config.bridge_goals]  # [M, 2]
+        return goals
+
+    def _heat(self, text: str) -> NDArray[np.float64]:
+        """How much of p(g | text) is in each cell, [H, W]."""
+        return posterior_map(self.maze.layout, self._goals, self._policy.goal_posterior([text])[0])
+
+    @cached_property
+    def _named(self) -> NamedRegions:
+        return NamedRegions(self.maze.layout)
+
+    def follow(self, instruction: str, name: str = "instruction") -> None:
+        """Follows one instruction from a few starts and draws it.
+
+        Says what the agent understood and where it ended, and judges that if the words name places of this maze. name:
+        of the files in `folder`/rollouts.
+        """
+        check_instruction(instruction)
         console = Console(markup=False)  # an instruction may hold brackets
         shown = textwrap.shorten(instruction, SHOWN_LENGTH, placeholder=" ...")
-        world = make_world(env, max(1, config.rollouts))
-        maze = surface(world)
-        command = maze.commands.parse(instruction)
-        if command is None:
-            # Nobody has said which cells satisfy these words: follow them to the end; the reader judges.
-            command = Command("unjudged", "unjudged", "unjudged", np.zeros_like(maze.layout.walls))
-            console.print(f"{shown!r} is none of this maze's commands: it is followed, but cannot be judged")
-        actor = Instructed(actor_for(self.estimators[0], agent, config, env, world, [command]), instruction)
-        posterior = agent.policy().goal_posterior([instruction])[0]  # [M]
-        goals = agent.bridge_goals.cpu().numpy()  # [M, 2]
-        likeliest = goals[np.argsort(-posterior)[:3]]
-        console.print("likeliest goals (row, column): " + ", ".join(f"({r:.1f}, {c:.1f})" for r, c in likeliest))
-        episodes = play(world, actor, config.seed, {"instruction": command})
+        region = self._named(instruction)
+        # Nobody has said which cells satisfy other words: they are followed to the end; the reader judges.
+        cells = np.zeros_like(self.maze.layout.walls) if region is None else region  # [H, W]
+        command = Command("unjudged" if region is None else shown, "instruction", "instruction", cells)
+        self.maze.world.cells_asking(self.maze.world.check_command(command))
+        world = make_world(self.env, max(1, self.config.rollouts))
+        actor = actor_for(self.estimators[0], self.agent, self.config, self.env, world, [command] * world.num_envs)
+        understanding = self._policy.understand(instruction)
+        console.print(f"{shown!r} {_judgement(self.maze.layout.walls, region)}", soft_wrap=True)
+        for line in plain_words(understanding, self.agent, len(self._goals)):
+            console.print(line, soft_wrap=True)
+        episodes = play(world, Instructed(actor, instruction), self.config.seed, {"instruction": command})
         for i in range(world.num_envs):
-            start, end = episodes.path(i)[0], episodes.path(i)[-1]
-            outcome = "" if command.category == "unjudged" else (": there" if episodes.success[i] else ": not there")
-            places = f"from ({start[0]:.1f}, {start[1]:.1f}) to ({end[0]:.1f}, {end[1]:.1f})"
-            console.print(f"{places} in {episodes.steps[i]} steps{outcome}")
-        heat = posterior_map(maze.layout, goals, posterior)
-        animations = {
-            f"instruction_{i}": gif(rollout_frames(maze.layout, episodes, i, heat, shown))
-            for i in range(world.num_envs)
-        }
-        write_animations(animations, self.folder)
+            console.print(_ending(episodes, i), soft_wrap=True)
+        heat = self._heat(instruction)
+        every = [rollout_frames(self.maze.layout, episodes, i, heat, shown) for i in range(world.num_envs)]
+        write_animations({f"{name}_{i}": gif(frames) for i, frames in enumerate(every)}, self.folder)
+        write_pictures({f"rollouts/{name}_posterior": every[0][0]}, self.folder)
+
+    def follow_each(self, lines: Iterable[str]) -> None:
+        """Follows each instruction in turn, and goes on after one that cannot be followed; empty lines are skipped."""
+        for number, line in enumerate((line for line in lines if line.strip()), start=1):
+            try:
+                self.follow(line, f"instruction_{number}")
+            except EXPECTED as error:
+                print(f"cannot be followed: {' '.join(str(error).split())}")
+
+
+def _judgement(walls: NDArray[np.bool_], region: NDArray[np.bool_] | None) -> str:
+    if region is None:
+        return "names no places of this maze: it is followed, but cannot be judged"
+    if not region.any():
+        return "is true of no cell of this maze: it is followed, in vain"
+    return f"is true of {region.sum()} of the {(~walls).sum()} free cells"
+
+
+def _ending(episodes: Episodes, i: int) -> str:
+    """Where an episode began and ended, and whether the command holds there, if anything can satisfy it."""
+    start, end = episodes.path(i)[0], episodes.path(i)[-1]
+    outcome = ""
+    if episodes.commands[i].region.any():
+        outcome = ": there" if episodes.success[i] else ": not there"
+    places = f"from ({start[0]:.1f}, {start[1]:.1f}) to ({end[0]:.1f}, {end[1]:.1f})"
+    return f"{places} in {episodes.steps[i]} steps{outcome}"

@@ -89,7 +89,10 @@ def _ablations(result: Mapping[str, Any]) -> str:
         ]
         for change, row in result["rows"].items()
     ]
-    head = f"Seeds {result['seeds']}, 1000 episodes each; `{result['command']}`."
+    head = (
+        f"Seeds {result['seeds']}, 1000 episodes each; `{result['command']}`, commit {result['git_commit'][:12]}: then "
+        "captions spoke of rows and columns only, and policies did not remember where they had been."
+    )
     return head + "\n\n" + table(["one change to the recipe", "LogSumExp", "Direct"], rows)
 
 

@@ -1,16 +1,16 @@
-"""Rollouts that one can watch: frames, GIFs, and GIFs in TensorBoard."""
+"""Rollouts that one can watch: frames, GIFs, and pictures of all kinds in TensorBoard."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-import imageio.v3 as imageio
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from tensorboard.compat.proto.summary_pb2 import Summary
 from torch.utils.tensorboard import SummaryWriter
 
@@ -18,6 +18,7 @@ from agents import Agent
 from agents.storage import write_atomically
 from envs.layouts import Layout
 from envs.rendering import draw
+from evaluation.projector import Projection
 from evaluation.rollouts import Episodes
 
 FRAMES_PER_SECOND = 10
@@ -31,12 +32,14 @@ WATCHED_SEED = 900_000  # the animated episode stays out of the statistics
 class Watched:
     """How an agent does in the middle of its training.
 
-    metrics: means over episodes. further: other scalars, by tag. animation: a GIF of one episode.
+    metrics: means over episodes. further: other scalars, by tag. animation: a GIF of one episode. pictures: PNGs, by
+    tag.
     """
 
     metrics: dict[str, float]
     further: dict[str, float]
     animation: bytes
+    pictures: dict[str, bytes] = field(default_factory=dict)
 
 
 class Watcher(Protocol):
@@ -45,6 +48,9 @@ class Watcher(Protocol):
     def watch(self, agent: Agent, step: int) -> Watched:
         """How the agent does at that step of its training."""
 
+    def project(self, agent: Agent) -> Projection | None:
+        """Its goals and instructions in the space that they share; None where it learns no such space."""
+
 
 def rollout_frames(
     layout: Layout,
@@ -52,12 +58,18 @@ def rollout_frames(
     episode: int,
     heat: NDArray[np.floating] | None = None,
     caption: str | None = None,
+    most: int | None = None,
 ) -> list[NDArray[np.uint8]]:
-    """A frame [h, w, 3] for each step of one episode: walls, commanded region, path, agent, command (or `caption`)."""
+    """A frame [h, w, 3] for each step of one episode: walls, commanded region, path, agent, command (or `caption`).
+
+    heat: [H, W], shaded. most: of longer episodes, about so many frames, evenly spread, and the last one.
+    """
     path, command = episodes.path(episode).astype(np.float64), episodes.commands[episode]
+    last = len(path) - 1
+    shown = range(0, last, max(1, -(-last // most)) if most else 1)
     return [
         draw(layout, path[step], path[: step + 1], command.region, heat=heat, title=caption or command.text)
-        for step in range(len(path))
+        for step in (*shown, last)
     ]
 
 
@@ -70,17 +82,34 @@ def posterior_map(layout: Layout, goals: NDArray[np.floating], posterior: NDArra
 
 
 def gif(frames: Sequence[NDArray[np.uint8]]) -> bytes:
-    """An endless animation of the frames; the last one stays a second."""
+    """An endless animation of the frames [h, w, 3]; the last one stays a second.
+
+    All have the colours of the first and the last one, which takes half the time of a palette for each.
+    """
+    ends = Image.fromarray(np.concatenate([frames[0], frames[-1]]))
+    palette = ends.quantize(dither=Image.Dither.NONE)
+    images = [Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
+    duration = [1000 // FRAMES_PER_SECOND] * len(frames)
+    duration[-1] *= LAST_FRAME_HOLDS + 1
     buffer = io.BytesIO()
-    held = [*frames, *[frames[-1]] * LAST_FRAME_HOLDS]
-    imageio.imwrite(buffer, np.stack(held), extension=".gif", duration=1000 // FRAMES_PER_SECOND, loop=0)
+    images[0].save(buffer, "GIF", save_all=True, append_images=images[1:], duration=duration, loop=0)
     return buffer.getvalue()
 
 
-def add_animation(writer: SummaryWriter, tag: str, animation: bytes, step: int) -> None:
-    """Shows a GIF in TensorBoard's image tab. (`SummaryWriter.add_video` needs a moviepy older than 2.)"""
-    height, width = imageio.improps(animation, extension=".gif").shape[1:3]
-    image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=animation)
+def png(frame: NDArray[np.uint8]) -> bytes:
+    """One frame [h, w, 3] as a PNG."""
+    buffer = io.BytesIO()
+    Image.fromarray(frame).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def add_picture(writer: SummaryWriter, tag: str, encoded: bytes, step: int) -> None:
+    """Shows a PNG or a GIF, which moves, in TensorBoard's image tab.
+
+    (`SummaryWriter.add_video` needs a moviepy older than 2, and `add_image` knows no GIFs.)
+    """
+    width, height = Image.open(io.BytesIO(encoded)).size
+    image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=encoded)
     file_writer: Any = writer._get_file_writer()  # type: ignore[no-untyped-call]
     file_writer.add_summary(Summary(value=[Summary.Value(tag=tag, image=image)]), step)
 
@@ -91,6 +120,6 @@ def write_animations(animations: Mapping[str, bytes], folder: Path) -> None:
     for name, animation in animations.items():
         path = folder / "rollouts" / f"{name}.gif"
         write_atomically(path, animation)
-        add_animation(writer, f"rollouts/{name}", animation, 0)
+        add_picture(writer, f"rollouts/{name}", animation, 0)
         print(f"rollout: {path}")
     writer.close()

@@ -13,15 +13,16 @@ from numpy.typing import NDArray
 from agents import Agent
 from agents.scene_policy import ScenePolicy
 from agents.scenes import read_scenes
-from configs.schema import POLICIES, PolicyConfig
+from configs.schema import POLICIES, ConfigError, PolicyConfig
 from encoders.grid import possible_situations
+from encoders.readers import states_of
 from envs.babyai.layouts import draw_layouts, free_poses
 from envs.babyai.simulator import GridBatch
 
 MakeAgent = Callable[..., Agent]
 Observation = dict[str, NDArray[Any]]
 TEXTS = ["go to the red ball", "find a key", "go to a box, then go to the red ball", "somewhere on the left", "a door"]
-ALL = pytest.mark.parametrize("name", POLICIES)
+ALL = pytest.mark.parametrize("name", [name for name in POLICIES if name != "resampled"])
 
 
 @pytest.fixture
@@ -267,3 +268,23 @@ def test_the_settings_of_the_plan_are_those_of_the_agent(make_grid_agent: MakeAg
         values.append(plan.values[frozenset()])
     assert (values[0] <= values[1] + 1e-9).all()
     assert (values[0] < values[1] - 1e-3).any()
+
+
+@pytest.mark.parametrize("name", ["likeliest", "tempered"])
+def test_other_estimators_weigh_the_same_goals(agent: Agent, caught: list[NDArray[np.float64]], name: str) -> None:
+    observation = seen(layouts_of("GoToLocal", 1))
+    policy: ScenePolicy = agent.policy(name)
+    policy.act(observation, TEXTS[:1])
+    (scene,) = read_scenes(agent, policy._read(observation, TEXTS[:1]))
+    with torch.no_grad():
+        a = agent.encode_state_actions(torch.from_numpy(states_of(policy._read(observation, TEXTS[:1]))), torch.eye(4))
+        ab = scene.logits(a).double().numpy()  # [A, M]
+    log_p = np.log(policy.goal_posterior(TEXTS[:1], observation)[0].astype(np.float64))  # [M]
+    joint = ab + log_p / agent.policy_config.language_temperature
+    expected = ab[:, log_p.argmax()] if name == "likeliest" else np.log(np.exp(joint).sum(axis=1))
+    np.testing.assert_allclose(caught[0] - caught[0].max(), expected - expected.max(), rtol=1e-3, atol=1e-3)
+
+
+def test_resampling_is_for_many_goals(agent: Agent) -> None:
+    with pytest.raises(ConfigError, match=r"policy.name=resampled: must be one of logsumexp, planned"):
+        agent.policy("resampled")

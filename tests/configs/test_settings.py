@@ -262,6 +262,9 @@ EVALUATE_REFUSALS = [
     (["run_dir=none", "estimators=[limits]"], "did you mean limit?"),
     (["run_dir=none", "estimators=limit"], "estimators=limit: must be a list"),
     (["run_dir=none", "phrasings=heldout"], "did you mean held_out?"),
+    (["run_dir=none", "suite=ambigous"], "suite=ambigous: must be one of ambiguous; did you mean ambiguous?"),
+    (["run_dir=none", "suite=ambiguous", "instruction=row 3"], "draws its own commands; leave out instruction"),
+    (["run_dir=none", "suite=ambiguous", "phrasings=train"], "has its own wordings; leave out phrasings"),
     (["run_dir=none", "candidate_actions=1"], "candidate_actions=1: must be at least 2"),
     (["run_dir=none", "bridge_goals=0"], "bridge_goals=0: must be at least 1"),
     (["run_dir=none", "device=gpu"], "device=gpu: must be one of auto, cpu, cuda, mps"),
@@ -279,6 +282,7 @@ def test_evaluate_refuses_in_one_line(
 
 TEXTS = [
     "go to row 3",
+    "-",
     "go to row 3, please",
     "I'd like row 3",
     'say "row 3"',

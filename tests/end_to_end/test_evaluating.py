@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from agents.storage import read_tensors, write_tensors
+from envs.suite import SATISFIABLE, SUITE
+from evaluate import typed_lines
+from evaluation.suite import SUITE_ESTIMATORS
 
 FEW = ("episodes=12", "rollouts=1", "estimators=[logsumexp,direct,random]")
 
@@ -66,6 +74,76 @@ def test_an_agent_without_language_says_so(script: Any, run: Path) -> None:
     assert "encoder=label knows only 'row 0'" in refused
     for empty in ("instruction=", "instruction='  '"):
         assert "is empty; say where to go" in script("evaluate", f"run_dir={run}", empty).error
+    before = sorted(path.name for path in run.iterdir())
+    refused = script("evaluate", f"run_dir={run}", "suite=ambiguous", *FEW).error
+    assert refused.startswith("suite=ambiguous: is in words, which an agent of encoder=label cannot read; leave it out")
+    assert sorted(path.name for path in run.iterdir()) == before
+
+
+def test_compositions_are_judged_by_what_their_words_name(script: Any, run: Path) -> None:
+    """Of a label-reading agent, whose parts are labels; what it makes of words is tested elsewhere."""
+    follow = ("evaluate", f"run_dir={run}", "rollouts=1")
+    done = script(*follow, "instruction=row 3 or column 5")
+    assert done.code == 0, done.err
+    lines = done.out.splitlines()
+    assert lines[0] == "'row 3 or column 5' is true of 13 of the 155 free cells"
+    assert lines[1] == "read as: any of (row 3; column 5)"
+    assert lines[2].startswith("likeliest goals (row, column): (")
+    assert lines[3].startswith("meant: about ")
+    assert lines[3].endswith(" of 40 bridge goals")
+    assert any(line.endswith((": there", ": not there")) for line in lines)
+    with Image.open(run / "rollouts" / "instruction_posterior.png") as picture:
+        with Image.open(run / "rollouts" / "instruction_0.gif") as animation:
+            assert picture.size == animation.size
+        colours = {tuple(colour) for colour in np.asarray(picture).reshape(-1, 3).tolist()}
+    assert (0, 158, 115) in colours  # the region's outline
+    nothing = script(*follow, "instruction=row 1 and row 5").out
+    assert "'row 1 and row 5' is true of no cell of this maze: it is followed, in vain" in nothing
+    assert "there" not in nothing
+    before = sorted(path.name for path in (run / "rollouts").iterdir())
+    refused = script(*follow, "instruction=row 0 or row 1, but not column 14 or row 99").error
+    assert "encoder=label knows only" in refused
+    everywhere = "instruction=" + " or ".join(f"column {number}" for number in range(15))
+    assert "holds wherever it is reached; a narrower one would do" in script(*follow, everywhere).error
+    assert sorted(path.name for path in (run / "rollouts").iterdir()) == before
+
+
+def test_each_line_of_a_pipe_is_answered(run: Path, script_environment: dict[str, str]) -> None:
+    lines = b"row 3\n\n   \ngo to row 3\n\xff\xfe\ncolumn 2 or column 4"
+    command = [sys.executable, "evaluate.py", f"run_dir={run}", "rollouts=1", "instruction=-"]
+    done = subprocess.run(
+        command, input=lines, capture_output=True, env=script_environment, cwd=Path(__file__).parents[2], check=False
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    out = done.stdout.decode().splitlines()
+    assert not any("instruction>" in line for line in out)
+    assert out[0] == "'row 3' is true of 5 of the 155 free cells"
+    refused = [line for line in out if line.startswith("cannot be followed: ")]
+    assert len(refused) == 2
+    assert all("encoder=label knows only" in line for line in refused)
+    assert "read as: any of (column 2; column 4)" in out
+    written = {path.name for path in (run / "rollouts").iterdir()}
+    assert {f"instruction_{n}{kind}" for n in (1, 4) for kind in ("_0.gif", "_posterior.png")} <= written
+    assert not any(name.startswith(("instruction_2", "instruction_3", "instruction_5")) for name in written)
+
+
+def test_only_a_person_is_prompted(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    for kind, prompted in ((Terminal, 3), (io.StringIO, 0)):
+        monkeypatch.setattr(sys, "stdin", kind("row 3\n\nrow 4"))
+        assert list(typed_lines()) == ["row 3", "", "row 4"]
+        assert capsys.readouterr().out.count("instruction> ") == (prompted + 1 if prompted else 0)
+
+
+@pytest.mark.parametrize("setting", ["suite=ambiguous", "instruction=-"])
+def test_what_is_for_mazes_is_refused_in_babyai(script: Any, tmp_path: Path, setting: str) -> None:
+    settings = {"env": {"id": "goalbridge/BabyAI", "levels": ["GoToLocal"]}, "run_dir": "x"}
+    (tmp_path / "config.json").write_text(json.dumps(settings))
+    assert script("evaluate", f"run_dir={tmp_path}", setting).error.startswith(f"{setting}: is for point mazes; ")
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
 
 
 def test_a_goal_that_cannot_be_reached(script: Any, tiny: tuple[str, ...], tmp_path: Path) -> None:
@@ -122,7 +200,7 @@ def speaking(script: Any, tiny_sentence: tuple[str, ...], text_cache: Path) -> P
 
     folder = text_cache / f"run_{getpid()}"
     if not (folder / "agent.safetensors").exists():
-        done = script("train", *tiny_sentence, f"run_dir={folder}")
+        done = script("train", *tiny_sentence, "data.captions=[region]", f"run_dir={folder}")
         assert done.code == 0, done.err
         shutil.copy(text_cache / "text_cache.safetensors", folder)
     return folder
@@ -139,15 +217,15 @@ def test_instructions_of_every_kind(script: Any, speaking: Path) -> None:
     for unknown in ("I'd like the [bold]kitchen[/x], (please)", "go to row 99"):
         done = script(*follow, f"instruction={unknown}")
         assert done.code == 0, done.err
-        assert "is none of this maze's commands: it is followed, but cannot be judged" in " ".join(done.out.split())
-        assert "there" not in done.out.splitlines()[-1]
+        assert "names no places of this maze: it is followed, but cannot be judged" in done.out
+        assert "there" not in done.out
     assert "is empty; say where to go" in script(*follow, "instruction=").error
 
 
 def test_instructions_beyond_the_model(script: Any, speaking: Path) -> None:
     follow = ("evaluate", f"run_dir={speaking}", "rollouts=1")
-    with pytest.warns(UserWarning, match="instruction='go to row 3 and then go to row 3 and the...': has 12000 tokens"):
-        long = script(*follow, "instruction=" + "go to row 3 and then " * 2000)
+    with pytest.warns(UserWarning, match=r"instruction='go to row 3, then go to row 3, .*\.\.\.': has 12000 tokens"):
+        long = script(*follow, "instruction=" + "go to row 3, then " * 2000)
     assert (long.code, long.err) == (0, "")
     assert len(long.out) < 2000
     with pytest.warns(UserWarning, match="knows 0 of its"):
@@ -159,3 +237,44 @@ def test_an_agent_that_reads_words_is_evaluated_on_held_out_ones(script: Any, sp
     done = script("evaluate", f"run_dir={speaking}", *FEW)
     assert done.code == 0, done.err
     assert json.loads((speaking / "evaluation.json").read_text())["episodes"] == 12
+
+
+def test_the_ambiguous_suite(script: Any, speaking: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(speaking, tmp_path / "run", ignore=shutil.ignore_patterns("rollouts")))
+    few = ("episodes=30", "rollouts=2", "suite=ambiguous", "estimators=[logsumexp,likeliest,random]", "bridge_goals=30")
+    done = script("evaluate", f"run_dir={run}", *few)
+    assert done.code == 0, done.err
+    report = json.loads((run / "evaluation.json").read_text())
+    assert (report["suite"], report["episodes"]) == ("ambiguous", 35)
+    assert list(report["estimators"]) == ["logsumexp", "likeliest", "random"]
+    assert (tuple(report["categories"]), tuple(report["understood"])) == (SATISFIABLE, SUITE)
+    with np.load(run / "episodes.npz", allow_pickle=False) as file:
+        assert file["success"].shape == (3, 35)
+        successes = file["success"].mean(axis=1)
+    for success, found in zip(successes, report["estimators"].values(), strict=True):
+        assert found["success"]["mean"] == pytest.approx(success)
+    for name in ("plots/success", "plots/spl_grid"):
+        with Image.open(run / f"{name}.png") as plot:
+            assert plot.width > 800
+        assert f"picture: {run / name}.png" in done.out
+    gifs = {path.name for path in (run / "rollouts").glob("logsumexp_*.gif")}
+    assert gifs == {"logsumexp_exact_0.gif", "logsumexp_vague_17.gif"}
+    for word in ("held-out", "likeliest", "* where its 95 % interval leaves out 0", "false alarms"):
+        assert word in " ".join(done.out.split())
+    assert script("evaluate", f"run_dir={run}", *few).code == 0
+    assert json.loads((run / "evaluation.json").read_text()) == report
+
+
+def test_the_suite_compares_all_estimators_unless_told_otherwise(
+    script: Any, speaking: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+
+    def compare(agent: Any, config: Any, *_: Any) -> Callable[..., Any]:
+        asked.append(config.estimators)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("evaluation.maze_evaluation.compare", compare)
+    run = shutil.copytree(speaking, tmp_path / "run")
+    assert script("evaluate", f"run_dir={run}", "suite=ambiguous").code == 130
+    assert asked == [SUITE_ESTIMATORS]

@@ -16,6 +16,7 @@ from rich.console import Console
 
 from agents import Agent, CheckpointError
 from configs.schema import ConfigError, EnvConfig, EvaluateConfig
+from envs.commands import Command
 from envs.layouts import LayoutError
 from evaluation.compare import compare, summary, table
 from evaluation.metrics import METRICS
@@ -69,6 +70,30 @@ def test_differences_are_paired(compared: Any) -> None:
     assert set(difference) == set(NAMES[1:])
     expected = (metrics["limit"]["steps"] - metrics["direct"]["steps"]).mean()
     assert difference["limit"]["steps"]["mean"] == pytest.approx(expected)
+
+
+def test_commands_of_ones_own_are_played_as_they_are(make_agent: Callable[..., Agent]) -> None:
+    """In their order, also one that the world would call by another category; each estimator announces itself."""
+    line = np.zeros((15, 15), bool)
+    line[2, :] = True
+    cell = np.zeros((15, 15), bool)
+    cell[4, 4] = True
+    walls = surface(make_world(FORK, 1)).layout.walls
+    commands = [Command("row 2", "row 2", "mine", line & ~walls), Command("column 3", "odd", "yours", cell)]
+    begun: list[str] = []
+    config = EvaluateConfig("unused", estimators=("limit", "direct"), episodes=9)
+    episodes, metrics = compare(make_agent(), config, FORK, "label", commands, begun.append)
+    assert begun == ["limit", "direct"]
+    for name in begun:
+        assert episodes[name].commands == tuple(commands)
+        assert metrics[name]["success"].shape == (2,)
+        np.testing.assert_array_equal(episodes[name].starts, episodes["limit"].starts)
+        for i, region in enumerate((line, cell)):
+            ends = episodes[name].path(i)[-1].astype(int)
+            assert region[tuple(ends)] == episodes[name].success[i]
+    assert episodes["limit"].success.all()
+    report = summary(metrics, episodes, FORK.id, config.seed)
+    assert set(report["categories"]) == {"mine", "yours"}
 
 
 def test_the_table_shows_every_estimator_with_its_interval(compared: Any) -> None:
