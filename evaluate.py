@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -56,8 +56,6 @@ def evaluation_of(config: EvaluateConfig) -> MazeEvaluation | GridEvaluation:
 def _refuse_maze_settings(config: EvaluateConfig) -> None:
     if config.suite:
         raise ConfigError(f"suite={config.suite}: is for point mazes; levels=[GoToLocal,GoTo] would do in BabyAI")
-    if config.instruction == LINES:
-        raise ConfigError(f"instruction={LINES}: is for point mazes; in BabyAI one instruction at a time would do")
 
 
 def typed_lines() -> Iterator[str]:
@@ -73,14 +71,24 @@ def typed_lines() -> Iterator[str]:
         yield line
 
 
+def follow_each(evaluation: MazeEvaluation | GridEvaluation, lines: Iterable[str]) -> None:
+    """Follows each instruction in turn, and goes on after one that cannot be followed; empty lines are skipped."""
+    for number, line in enumerate((line for line in lines if line.strip()), start=1):
+        try:
+            check_instruction(line)
+            evaluation.follow(line, f"instruction_{number}")
+        except EXPECTED as error:
+            print(f"cannot be followed: {' '.join(str(error).split())}")
+
+
 def main(config: EvaluateConfig) -> None:
     """Evaluates the agent of one run_dir as `config` says."""
     torch.set_flush_denormal(True)
     evaluation = evaluation_of(config)
     if config.instruction is None:
         evaluation.compare()
-    elif config.instruction == LINES and isinstance(evaluation, MazeEvaluation):
-        evaluation.follow_each(typed_lines())
+    elif config.instruction == LINES:
+        follow_each(evaluation, typed_lines())
     else:
         check_instruction(config.instruction)
         evaluation.follow(config.instruction)

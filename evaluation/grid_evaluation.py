@@ -106,17 +106,17 @@ class GridEvaluation:
         every = [(name, episode) for episode in range(self.episodes) for name in turns]
         return every[: self.config.rollouts]
 
-    def follow(self, instruction: str) -> None:
-        """Follows one instruction in a few layouts; says where it ended and draws it."""
+    def follow(self, instruction: str, name: str = "instruction") -> None:
+        """Follows one instruction in a few layouts; says where it ended and draws it, in files of that name."""
         console = Console(markup=False)  # an instruction may hold brackets
         shown = textwrap.shorten(instruction, SHOWN_LENGTH, placeholder=" ...")
-        name = self.levels[0] if self.config.levels else self.first_level
+        level = self.levels[0] if self.config.levels else self.first_level
         label = self.captions.label_id(instruction)
         known = "is in no caption" if label is None else f"words the caption {self.captions.labels[label]!r}"
         if (action := other_action(instruction)) is not None:
             known = f"asks to {action}, a mission of other levels: this agent goes to things and places, and no more"
         console.print(
-            f"{shown!r} {known}; no verifier judges it: in layouts of {name}, it is followed until the agent stands "
+            f"{shown!r} {known}; no verifier judges it: in layouts of {level}, it is followed until the agent stands "
             "where it thinks that it was sent, or to the level's limit of steps",
             soft_wrap=True,
         )
@@ -126,12 +126,12 @@ class GridEvaluation:
         for episode in range(max(1, self.config.rollouts)):
             actor = grid_actor(estimator, self.agent, self.config)
             there = Fulfilment(self.agent, told)
-            recording = record(name, actor, episode, self.config.seed, self.view, lambda _: told, there)
+            recording = record(level, actor, episode, self.config.seed, self.view, lambda _: told, there)
             policy = self.agent.policy()
             places = likeliest_places(policy, recording.moments[0], told)
             console.print(f"likeliest goals: {', '.join(places)}", soft_wrap=True)
             console.print(self._ending(recording, label), soft_wrap=True)
-            animations[f"instruction_{episode}"] = gif(recording_frames(recording, policy, shown))
+            animations[f"{name}_{episode}"] = gif(recording_frames(recording, policy, shown))
         write_animations(animations, self.folder)
 
     def _ending(self, recording: Recording, label: int | None) -> str:

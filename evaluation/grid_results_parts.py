@@ -77,8 +77,8 @@ def ablations(result: Result) -> list[str]:
         rows.append([shown, *(f"{cell(row[name]['success'])} / {cell(row[name]['steps'], 1)}" for name in levels)])
     episodes = next(iter(result["rows"].values()))[levels[0]]["episodes"]
     head = (
-        f"All with `{result['steps']}`, {episodes} episodes a seed; success / steps. Measured at the commit above, when "
-        "goals still told open doors from closed ones: compare rows with each other, not with other tables."
+        f"All with `{result['steps']}`, {episodes} episodes a seed; success / steps. At that commit, goals still told "
+        "open doors from closed ones: compare rows with each other only."
     )
     return [head, table(["one change to the recipe", *levels], rows)]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -28,7 +27,6 @@ from evaluation.compare import (
     summary,
     table,
 )
-from evaluation.errors import EXPECTED
 from evaluation.rollouts import Episodes, Instructed, play
 from evaluation.suite import (
     SUITE_ESTIMATORS,
@@ -193,14 +191,6 @@ class MazeEvaluation:
         every = [rollout_frames(self.maze.layout, episodes, i, heat, shown) for i in range(world.num_envs)]
         write_animations({f"{name}_{i}": gif(frames) for i, frames in enumerate(every)}, self.folder)
         write_pictures({f"rollouts/{name}_posterior": every[0][0]}, self.folder)
-
-    def follow_each(self, lines: Iterable[str]) -> None:
-        """Follows each instruction in turn, and goes on after one that cannot be followed; empty lines are skipped."""
-        for number, line in enumerate((line for line in lines if line.strip()), start=1):
-            try:
-                self.follow(line, f"instruction_{number}")
-            except EXPECTED as error:
-                print(f"cannot be followed: {' '.join(str(error).split())}")
 
 
 def _judgement(walls: NDArray[np.bool_], region: NDArray[np.bool_] | None) -> str:

@@ -220,3 +220,11 @@ def test_all_that_a_user_writes(run: Path) -> None:
         ended += int((terminated | truncated).sum())
     vec.close()
     assert ended >= 16
+
+
+def test_each_line_is_followed(script: Any, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("find a ball\n\nfind a key or a box\n"))
+    done = script("evaluate", f"run_dir={run}", "levels=[GoToLocalS5N2]", "instruction=-", "rollouts=1")
+    assert (done.code, done.err) == (0, "")
+    assert done.out.count("likeliest goals") == 2
+    assert {"instruction_1_0.gif", "instruction_2_0.gif"} <= {path.name for path in (run / "rollouts").iterdir()}
