@@ -1,6 +1,6 @@
 """Measures the ambiguous commands for RESULTS.md: fork and island, three training seeds.
 
-    python -m evaluation.ambiguity_protocol suite       # every category, every estimator and rival
+    python -m evaluation.ambiguity_protocol fork_maze   # every category, every estimator and rival; or island_maze
     python -m evaluation.ambiguity_protocol scarcity    # success over the number of captioned states, against rivals
     python -m evaluation.ambiguity_protocol goals       # success and error bars over the number of bridge goals
 
@@ -13,6 +13,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -100,13 +101,8 @@ class Suite:
         return found
 
 
-def measure_suite() -> dict[str, Any]:
+def measure_maze(maze: str) -> dict[str, Any]:
     """Every estimator of the default agents, what additions are worth, and rivals with the same network and data."""
-    recipes = {name: list(changes) for name, (changes, _) in RIVALS.items()}
-    return {"mazes": {maze: _measure_maze(maze) for maze in MAZES}, "recipes": recipes}
-
-
-def _measure_maze(maze: str) -> dict[str, Any]:
     agents = [agent_of(maze, seed) for seed in SEEDS]
     suite = Suite(maze)
     found: dict[str, Any] = {}
@@ -122,7 +118,9 @@ def _measure_maze(maze: str) -> dict[str, Any]:
         category: float(np.mean([command.region.sum() for command in suite.commands if command.category == category]))
         for category in SATISFIABLE
     }
-    return {"estimators": found, "region_cells": sizes, "not_understood": _flags(suite, agents)}
+    recipes = {name: list(changes) for name, (changes, _) in RIVALS.items()}
+    not_understood = _flags(suite, agents)
+    return {"estimators": found, "region_cells": sizes, "not_understood": not_understood, "recipes": recipes}
 
 
 def _actor(suite: Suite, maze: str, name: str, seed: int) -> Actor:
@@ -225,7 +223,7 @@ def _draw_goals(seed: int) -> NDArray[np.float32]:
 
 
 PARTS: dict[str, Callable[[], dict[str, Any]]] = {
-    "suite": measure_suite,
+    **{maze: partial(measure_maze, maze) for maze in MAZES},
     "scarcity": measure_scarcity,
     "goals": measure_goals,
 }

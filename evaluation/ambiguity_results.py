@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from envs.suite import SATISFIABLE
+from evaluation.ambiguity_protocol import MAZES
 from evaluation.markdown import cell, load, source, table
 
 Result = Mapping[str, Any]
@@ -34,14 +35,15 @@ ABOUT_ESTIMATORS: Final = (
 
 def sections() -> list[str]:
     """Markdown of what has been measured."""
-    suite, scarcity, goals = (load(f"ambiguity_{part}") for part in ("suite", "scarcity", "goals"))
-    found: list[str] = []
-    if suite:
-        found += ["## Ambiguous commands", source(suite), ABOUT_ESTIMATORS]
-        for maze, result in suite["mazes"].items():
+    scarcity, goals = load("ambiguity_scarcity"), load("ambiguity_goals")
+    mazes = {maze: result for maze in MAZES if (result := load(f"ambiguity_{maze}"))}
+    found: list[str] = ["## Ambiguous commands"] if mazes or scarcity or goals else []
+    if mazes:
+        recipes = next(iter(mazes.values()))["recipes"]
+        trained = "; ".join(f"*{name}*: `{' '.join(changes)}`" for name, changes in recipes.items())
+        found += [f"{ABOUT_ESTIMATORS} Trained for the purpose, on the same data: {trained}."]
+        for maze, result in mazes.items():
             found += _maze(maze, result)
-        recipes = "; ".join(f"*{name}*: `{' '.join(changes)}`" for name, changes in suite["recipes"].items())
-        found += [f"Rivals trained for the purpose, on the same data and captions: {recipes}."]
     if scarcity:
         found += [
             "### How few captioned states are enough (fork, rows and columns)",
@@ -68,7 +70,8 @@ def _maze(maze: str, result: Result) -> list[str]:
     ]
     better = _better(estimators)
     return [
-        f"### {maze}",
+        f"### Ambiguous commands in {maze}",
+        source(result),
         _verdict(estimators["logsumexp"], estimators["limit"]),
         table(header, rows),
         f"Better than LogSumExp, with an interval that excludes 0: {', '.join(better) if better else 'none'}.",

@@ -1,21 +1,32 @@
-"""What TensorBoard shows of a run: scalars, success and path length as it trains, an animated rollout."""
+"""What TensorBoard shows of a run: scalars, success, pictures as it trains; at its end, projector and hparams."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from operator import attrgetter
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Final, Self
 
 import torch
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard.summary import hparams
 
 from agents import Learner
 from configs.schema import RunConfig
 from evaluation.grid_watcher import GridWatcher
 from evaluation.grid_world import FAMILY
 from evaluation.maze_watcher import MazeWatcher
-from evaluation.watch import Watcher, add_animation
+from evaluation.projector import add_projection
+from evaluation.watch import Watcher, add_picture
+
+SETTINGS: Final = (
+    "seed", "env.id", "data.kind", "data.trajectories", "data.labelled_goals", "encoder.kind", "agent.critic",
+    "agent.bridge_goals", "train.objective", "train.steps", "train.learning_rate", "train.discount",
+    "train.action_weight", "train.duplicates", "policy.name",
+)  # fmt: skip
+RESULTS: Final = ("success", "spl_grid", "against_optimum")  # of an evaluation, those of them that a world has
 
 
 def watcher_of(config: RunConfig) -> Watcher:
@@ -29,7 +40,8 @@ class Dashboard:
     def __init__(self, config: RunConfig, folder: Path, first_step: int) -> None:
         # Events of `first_step` itself were written before its checkpoint and stay.
         self.writer = SummaryWriter(str(folder), purge_step=first_step + 1)
-        self._watcher = watcher_of(config)
+        self._config, self._watcher = config, watcher_of(config)
+        self._has_charts = False
 
     def __enter__(self) -> Self:
         return self
@@ -50,12 +62,43 @@ class Dashboard:
         self._scalar("train/language/temperature", 1 / learner.agent.critic_bc.scale, learner.step)
 
     def evaluate(self, learner: Learner) -> dict[str, float]:
-        """Means of the averaged agent's metrics on held-out phrasings; logs them and an animated rollout."""
+        """Means of the averaged agent's metrics on held-out phrasings; logs them, an animated rollout and pictures."""
         found = self._watcher.watch(learner.averaged, learner.step)
         for name, value in found.metrics.items():
             self._scalar(f"evaluation/{name}", value, learner.step)
         for tag, value in found.further.items():
             self._scalar(tag, value, learner.step)
-        add_animation(self.writer, "rollout", found.animation, learner.step)
+        add_picture(self.writer, "rollout", found.animation, learner.step)
+        for tag, picture in found.pictures.items():
+            add_picture(self.writer, tag, picture, learner.step)
+        if not self._has_charts:
+            self.writer.add_custom_scalars(charts(found.metrics))
+            self._has_charts = True
+        if learner.step == self._config.train.steps:
+            self._conclude(learner, found.metrics)
         self.writer.flush()
         return found.metrics
+
+    def _conclude(self, learner: Learner, metrics: dict[str, float]) -> None:
+        """Logs what is known at the end: goals and instructions in the projector, settings beside results."""
+        projection = self._watcher.project(learner.averaged)
+        if projection is not None:
+            add_projection(self.writer, projection, learner.step)
+        results = {f"evaluation/{name}": metrics[name] for name in RESULTS if name in metrics}
+        # `SummaryWriter.add_hparams` would write a run of its own; here the scalars above are the results.
+        file_writer: Any = self.writer._get_file_writer()  # type: ignore[no-untyped-call]
+        for summary in hparams(settings_of(self._config), results):  # type: ignore[no-untyped-call]
+            file_writer.add_summary(summary, learner.step)
+
+
+def settings_of(config: RunConfig) -> dict[str, Any]:
+    """The settings by which runs are told apart, by their dotted names."""
+    return {name: attrgetter(name)(config) for name in SETTINGS}
+
+
+def charts(metrics: Mapping[str, float]) -> dict[str, dict[str, list[Any]]]:
+    """For the tab of custom scalars: a chart for each metric, with a line for every category or level that has it."""
+    by_metric: dict[str, list[str]] = {}
+    for name in metrics:
+        by_metric.setdefault(name.rpartition("/")[2], []).append(f"evaluation/{name}")
+    return {"evaluation": {metric: ["Multiline", tags] for metric, tags in by_metric.items() if len(tags) > 1}}

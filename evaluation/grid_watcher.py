@@ -9,9 +9,11 @@ from agents import Agent
 from configs.schema import RunConfig
 from envs.babyai.captions import GridCaptions
 from envs.babyai.levels import level
+from envs.phrasing import Split
 from evaluation.grid_compare import play_in_parts, reworder
 from evaluation.grid_metrics import columns, estimates
 from evaluation.grid_watch import record, recording_frames
+from evaluation.projector import Projection, project_grids
 from evaluation.watch import EVALUATION_SEED, WATCHED_SEED, Watched, gif
 
 ROOMS: Final = 3  # so many small levels are watched, and one of many rooms
@@ -25,6 +27,8 @@ class GridWatcher:
         self._view = config.env.view
         self._episodes = max(1, round(config.train.evaluation_episodes / len(self._levels)))  # of each level
         self._captions = GridCaptions(config.data.lexicon)
+        self._split: Split = "label" if config.encoder.kind == "label" else "train"
+        self._believes = config.train.objective == "bridge"
 
     def watch(self, agent: Agent, step: int) -> Watched:
         """Success and steps of each level, success and steps over the optimum of all; an episode of the last level."""
@@ -38,6 +42,10 @@ class GridWatcher:
         metrics |= {name: estimate.mean for name, estimate in estimates(played).items()}
         seen = record(self._levels[-1], policy, 0, WATCHED_SEED + step, self._view, reword)
         return Watched(metrics, {}, gif(recording_frames(seen, policy)))
+
+    def project(self, agent: Agent) -> Projection | None:
+        """Situations of the layouts and instructions; None for rivals, which learn no such space."""
+        return project_grids(agent, self._captions, self._split) if self._believes else None
 
 
 def watched_levels(names: Sequence[str]) -> tuple[str, ...]:

@@ -42,12 +42,12 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
 
 
 def suite(**estimators: Any) -> dict[str, Any]:
-    maze = {
+    return {
         "estimators": estimators,
         "region_cells": dict.fromkeys(SATISFIABLE, 12.3),
         "not_understood": {"unknown": {"texts": 50, "unknown": estimate(0.96), "contradictory": estimate(0.0)}},
+        "recipes": {"end to end": ["train.objective=end_to_end"]},
     }
-    return {"mazes": {"fork_maze": maze}, "recipes": {"end to end": ["train.objective=end_to_end"]}}
 
 
 def test_nothing_is_said_of_what_was_not_measured(write: Write) -> None:
@@ -57,7 +57,7 @@ def test_nothing_is_said_of_what_was_not_measured(write: Write) -> None:
 
 
 def test_floors_that_are_met_are_met(write: Write) -> None:
-    write("suite", **suite(logsumexp=estimator(0.99, 0.95), limit=estimator(1.0, 0.98)))
+    write("fork_maze", **suite(logsumexp=estimator(0.99, 0.95), limit=estimator(1.0, 0.98)))
     text = "\n".join(ambiguity_results.sections())
     assert text.count(": met.") == 2
     assert "not met" not in text
@@ -68,7 +68,7 @@ def test_floors_that_are_met_are_met(write: Write) -> None:
 
 def test_what_falls_short_is_named(write: Write) -> None:
     ours = estimator(0.99, 0.95) | {"line": group(FLOORS["line"] - 0.01, 0.80)}
-    write("suite", **suite(logsumexp=ours, limit=estimator(1.0, 0.98)))
+    write("fork_maze", **suite(logsumexp=ours, limit=estimator(1.0, 0.98)))
     text = "\n".join(ambiguity_results.sections())
     assert "**not met: line (0.970)**" in text
     assert "**not met: line (0.816)**" in text
@@ -76,7 +76,7 @@ def test_what_falls_short_is_named(write: Write) -> None:
 
 def test_a_rival_that_wins_is_named_with_its_category(write: Write) -> None:
     rival = estimator(0.9, 0.9, 0.05) | {"vague": group(0.999, 0.97, -0.02)}
-    write("suite", **suite(logsumexp=estimator(0.99, 0.95), limit=estimator(1.0, 0.98, -0.1), max=rival))
+    write("fork_maze", **suite(logsumexp=estimator(0.99, 0.95), limit=estimator(1.0, 0.98, -0.1), max=rival))
     text = "\n".join(ambiguity_results.sections())
     assert "excludes 0: max in vague (success +0.020), max in vague (spl_grid +0.020)." in text
 
