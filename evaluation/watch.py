@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+import imageio.v3 as imageio
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -82,17 +83,10 @@ def posterior_map(layout: Layout, goals: NDArray[np.floating], posterior: NDArra
 
 
 def gif(frames: Sequence[NDArray[np.uint8]]) -> bytes:
-    """An endless animation of the frames [h, w, 3]; the last one stays a second.
-
-    All have the colours of the first and the last one, which takes half the time of a palette for each.
-    """
-    ends = Image.fromarray(np.concatenate([frames[0], frames[-1]]))
-    palette = ends.quantize(dither=Image.Dither.NONE)
-    images = [Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
-    duration = [1000 // FRAMES_PER_SECOND] * len(frames)
-    duration[-1] *= LAST_FRAME_HOLDS + 1
+    """An endless animation of the frames [h, w, 3]; the last one stays a second."""
     buffer = io.BytesIO()
-    images[0].save(buffer, "GIF", save_all=True, append_images=images[1:], duration=duration, loop=0)
+    held = [*frames, *[frames[-1]] * LAST_FRAME_HOLDS]
+    imageio.imwrite(buffer, np.stack(held), extension=".gif", duration=1000 // FRAMES_PER_SECOND, loop=0)
     return buffer.getvalue()
 
 
