@@ -56,8 +56,13 @@ class Commitment:
         if len(rows):
             self._settle(keys[rows], log_bc[rows])
         goal = self._goal[keys]  # [B]
-        others = torch.arange(log_bc.shape[1], device=log_bc.device) != goal[:, None]  # [B, M]
-        return log_bc.masked_fill(others & (goal >= 0)[:, None], -torch.inf)
+        settled = (goal >= 0).nonzero()[:, 0]  # [R]
+        if not len(settled):
+            return log_bc
+        narrowed = log_bc.clone()
+        narrowed[settled] = -torch.inf
+        narrowed[settled, goal[settled]] = log_bc[settled, goal[settled]]
+        return narrowed
 
     def _settle(self, keys: Tensor, log_bc: Tensor) -> None:
         choices = log_bc.clone()

@@ -27,36 +27,41 @@ class Tried:
 
     def forget(self) -> None:
         """Begins anew, with no episode known."""
-        self._last: dict[int, tuple[Instruction, Tensor, float]] = {}  # instruction, state [G], longest step
-        self._masks: dict[int, Tensor] = {}  # [M] each
+        self._asked: list[Instruction | None] = []  # E instructions
+        self._states = self._goals.new_empty(0, self._goals.shape[1])  # [E, G]
+        self._steps = self._goals.new_empty(0)  # [E], the longest so far
+        self._tried = torch.empty(0, len(self._goals), dtype=torch.bool, device=self._goals.device)  # [E, M]
 
     def note(self, states: Tensor, instructions: Sequence[Instruction], episodes: Sequence[int]) -> Tensor:
         """Episodes that go on are in the states [B, G] now; bool [B]: those that are new."""
-        begun = torch.zeros(len(states), dtype=torch.bool, device=states.device)  # [B]
-        for row, (key, instruction) in enumerate(zip(episodes, instructions, strict=True)):
-            known = self._last.get(key)
-            step = 0.0
-            if known is not None:
-                moved = float((states[row] - known[1]).norm())
-                step = max(moved, known[2])
-                if known[0] != instruction or (known[2] > 0 and moved > FAR * known[2]):
-                    known, step = None, 0.0
-            if known is None:
-                self._masks.pop(key, None)
-            begun[row] = known is None
-            self._last[key] = (instruction, states[row].clone(), step)  # worlds may overwrite what they showed
-        reach = states.new_tensor([REACH * self._last[key][2] for key in episodes])  # [B]
-        near = torch.cdist(states, self._goals) < reach.unsqueeze(1)  # [B, M]
-        for row, key in enumerate(episodes):
-            self._masks[key] = near[row] | self._masks[key] if key in self._masks else near[row]
-        return begun
+        self._grow(max(episodes, default=-1) + 1)
+        keys = torch.as_tensor(episodes, dtype=torch.long, device=states.device)  # [B]
+        asked = [self._asked[key] == told for key, told in zip(episodes, instructions, strict=True)]
+        moved, before = (states - self._states[keys]).norm(dim=1), self._steps[keys]  # [B] each
+        same = torch.tensor(asked, dtype=torch.bool, device=states.device) & ~((before > 0) & (moved > FAR * before))
+        self._steps[keys] = torch.where(same, torch.maximum(moved, before), 0.0)
+        self._states[keys] = states
+        for key, told in zip(episodes, instructions, strict=True):
+            self._asked[key] = told
+        near = torch.cdist(states, self._goals) < REACH * self._steps[keys].unsqueeze(1)  # [B, M]
+        self._tried[keys] = near | (self._tried[keys] & same.unsqueeze(1))
+        return torch.logical_not(same)
 
     def exclude(self, log_bc: Tensor, episodes: Sequence[int]) -> Tensor:
         """log_bc [B, M] with -inf for goals that were tried, unless next to nothing would be left of the posterior."""
-        if not self._masks or not len(episodes):
+        if not self._asked or not len(episodes):
             return log_bc
-        nothing = torch.zeros(log_bc.shape[1], dtype=torch.bool, device=log_bc.device)
-        tried = torch.stack([self._masks.get(key, nothing) for key in episodes])  # [B, M]
+        self._grow(max(episodes) + 1)
+        tried = self._tried[torch.as_tensor(episodes, dtype=torch.long, device=log_bc.device)]  # [B, M]
         left = log_bc.masked_fill(tried, -torch.inf)  # [B, M]
-        share = torch.logsumexp(left, dim=1) - torch.logsumexp(log_bc, dim=1)  # [B]
-        return torch.where((share > LEAST_LEFT).unsqueeze(1), left, log_bc)
+        spent = (left.logsumexp(dim=1) <= log_bc.logsumexp(dim=1) + LEAST_LEFT).nonzero()[:, 0]  # [R]
+        left[spent] = log_bc[spent]
+        return left
+
+    def _grow(self, count: int) -> None:
+        missing = count - len(self._asked)
+        if missing > 0:
+            self._asked += [None] * missing
+            self._states = torch.cat([self._states, self._states.new_zeros(missing, self._states.shape[1])])
+            self._steps = torch.cat([self._steps, self._steps.new_zeros(missing)])
+            self._tried = torch.cat([self._tried, self._tried.new_zeros(missing, self._tried.shape[1])])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -59,13 +60,20 @@ class CaptionPairs:
         if not (self.true_labels == self.label[:, None]).any(axis=1).all():
             raise DatasetError("captions: a caption is not among what is true of its goal")
 
+    @cached_property
+    def _kinds(self) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """The kind of each goal [N], and which labels are true of each kind [K, L]: many goals are of one kind."""
+        rows, kinds = np.unique(self.true_labels, axis=0, return_inverse=True)  # [K, T], [N]
+        truth = np.zeros((len(rows), int(max(self.true_labels.max(), self.label.max())) + 2), dtype=np.bool_)
+        truth[np.arange(len(rows))[:, None], rows] = True  # padding, -1, falls on the last one, which is no label
+        return kinds.reshape(-1), truth
+
     def sample(self, rng: np.random.Generator, batch_size: int) -> CaptionBatch:
         """Captioned goals drawn uniformly with replacement. Same rng state, same batch."""
         pair = rng.integers(len(self.goals), size=batch_size)  # [B]
         label = self.label[pair]  # [B]
-        duplicates = np.zeros((batch_size, batch_size), dtype=np.bool_)  # [B goal, B caption]
-        for true in self.true_labels[pair].T:  # T is small: one [B, B] comparison each, no [B, B, T]
-            duplicates |= true[:, None] == label
+        kinds, truth = self._kinds
+        duplicates = truth[kinds[pair]][:, label]  # [B goal, B caption]
         states = None if self.states is None else self.states[pair]
         actions = None if self.actions is None else self.actions[pair]
         return CaptionBatch(self.goals[pair], self.text[pair], duplicates, states, actions)
