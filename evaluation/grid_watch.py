@@ -13,8 +13,9 @@ from envs.babyai.navigation import Navigation
 from envs.babyai.rendering import draw_grid
 from evaluation.grid_rollouts import Reword
 from evaluation.rollouts import Actor
+from evaluation.watch import spread
 
-MOST_FRAMES: Final = 120  # of a longer episode every second moment is drawn, or every third, ...
+MOST_FRAMES: Final = 120  # of a longer episode about every second moment is drawn, or every third, ...
 _LARGE: Final = 13  # cells along a side from which tiles are drawn smaller
 _TILE, _SMALL_TILE = 24, 16
 
@@ -93,11 +94,10 @@ def recording_frames(recording: Recording, policy: Any = None, caption: str | No
     policy: whose posterior over goals is shaded; nobody's if None. caption: instead of the mission.
     """
     last = len(recording.moments) - 1
-    shown = range(0, last, -(-last // (MOST_FRAMES - 1))) if last else range(0)
     tile = _TILE if max(recording.moments[0]["grid"].shape) < _LARGE else _SMALL_TILE
     path = recording.path[:, :2]  # [T + 1, 2]
     grid, heat, frames = None, None, []
-    for step in (*shown, last):
+    for step in spread(last, MOST_FRAMES):
         moment = recording.moments[step]
         if policy is not None and (grid is None or not np.array_equal(grid, moment["grid"])):
             grid, heat = moment["grid"], posterior_cells(policy, moment, recording.told)

@@ -63,15 +63,25 @@ def rollout_frames(
 ) -> list[NDArray[np.uint8]]:
     """A frame [h, w, 3] for each step of one episode: walls, commanded region, path, agent, command (or `caption`).
 
-    heat: [H, W], shaded. most: of longer episodes, about so many frames, evenly spread, and the last one.
+    heat: [H, W], shaded. most: of longer episodes, so many frames, see `spread`.
     """
     path, command = episodes.path(episode).astype(np.float64), episodes.commands[episode]
     last = len(path) - 1
-    shown = range(0, last, max(1, -(-last // most)) if most else 1)
     return [
         draw(layout, path[step], path[: step + 1], command.region, heat=heat, title=caption or command.text)
-        for step in (*shown, last)
+        for step in spread(last, most or len(path))
     ]
+
+
+def spread(last: int, most: int) -> list[int]:
+    """The moments to be drawn of 0, ..., last: at most `most` (2 or more), evenly spread, both ends among them.
+
+    Neighbours are an odd number of steps apart (but for the last): who turns on the spot, or goes to and fro, would
+    otherwise be drawn in the same pose each time, and seem to stand still.
+    """
+    stride = max(1, -(-last // (most - 1))) if last else 1
+    moments = [i * stride + (i % 2 if stride % 2 == 0 else 0) for i in range(-(-last // stride))]
+    return [*(moment for moment in moments if moment < last), last]
 
 
 def posterior_map(layout: Layout, goals: NDArray[np.floating], posterior: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -92,12 +92,10 @@ def test_an_evaluation_writes_its_report_and_rollouts(script: Any, run: Path) ->
     assert report["categories"]["GoToLocalS5N2"]["bot"]["success"]["mean"] == 1
     for name in (*report["estimators"], *report["categories"]):
         assert name in done.out
-    frames = []
     for name in ("GoToLocalS5N2_planned_0", "GoToSeqS5R2_planned_0", "FourRooms_planned_0"):
         with Image.open(run / "rollouts" / f"{name}.gif") as animation:
-            frames.append(getattr(animation, "n_frames", 1))
+            assert getattr(animation, "n_frames", 1) > 1, name
         assert f"rollouts/{name}.gif" in done.out
-    assert max(frames) > 1  # one that stands still, as a hardly trained agent may, is one frame
     drawing = ("estimators=[sample,random]", "levels=[GoToLocalS5N2]", "rollouts=0")
     assert script("evaluate", f"run_dir={run}", *FEW, *drawing).code == 0
     again = json.loads((run / "evaluation.json").read_text())["categories"]["GoToLocalS5N2"]

@@ -19,7 +19,7 @@ from envs.places import CATEGORIES, MazePlaces
 from envs.suite import SATISFIABLE
 from evaluation.maze_watcher import MOST_FRAMES, MazeWatcher
 from evaluation.rollouts import play
-from evaluation.watch import FRAMES_PER_SECOND, LAST_FRAME_HOLDS, gif, png, posterior_map, rollout_frames
+from evaluation.watch import FRAMES_PER_SECOND, LAST_FRAME_HOLDS, gif, png, posterior_map, rollout_frames, spread
 from evaluation.worlds import make_world, surface
 
 MakeAgent = Callable[..., Agent]
@@ -174,3 +174,16 @@ def test_an_animation_keeps_its_colours_and_holds_its_end() -> None:
     one: Any = Image.open(io.BytesIO(gif(frames[:1])))
     assert one.n_frames == 1
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(png(frames[2])))), frames[2])
+
+
+@pytest.mark.parametrize("last", [0, 1, 2, 49, 50, 100, 119, 120, 238, 400, 401, 576])
+@pytest.mark.parametrize("most", [50, 120])
+def test_moments_are_few_and_hide_no_turning_on_the_spot(last: int, most: int) -> None:
+    moments = spread(last, most)
+    assert (moments[0], moments[-1]) == (0, last)
+    assert len(moments) <= most
+    assert len(moments) >= min(last + 1, most / 2)
+    gaps = np.diff(moments)
+    assert (gaps > 0).all()
+    assert (gaps[:-1] % 2 == 1).all()
+    assert gaps.max(initial=0) <= 2 * max(1, last / (most - 1)) + 2
