@@ -20,9 +20,11 @@ from pathlib import Path
 import torch
 
 from agents import Agent
+from configs.checks import ConfigError
+from configs.evaluation import LINES, EvaluateConfig
 from configs.load import command_line
 from configs.run_folder import read_run_config
-from configs.schema import LINES, ConfigError, EnvConfig, EvaluateConfig, RunConfig
+from configs.schema import EnvConfig, RunConfig
 from encoders import check_instruction
 from evaluation.errors import EXPECTED
 from evaluation.grid_evaluation import GridEvaluation

@@ -25,9 +25,10 @@ from agents import Agent, Learner
 from agents.agent import text_encoder
 from agents.checkpoint import CHECKPOINT, load_checkpoint, save_checkpoint
 from agents.storage import write_atomically, write_json
+from configs.checks import ConfigError
 from configs.load import command_line
 from configs.run_folder import open_run, record
-from configs.schema import ConfigError, RunConfig
+from configs.schema import RunConfig
 from data import CaptionPairs, FutureBatch, TrajectoryBuffer
 from data.collect import ACTIONS, BATCHES, BRIDGE_GOALS, LABELLED_GOALS, VALIDATION, caption_goals, stream
 from encoders import TextEncoder

@@ -16,7 +16,8 @@ from agents.critics import Critic
 from agents.familiarity import FALSE_ALARMS, KEPT, familiarity, spread_out
 from agents.storage import CheckpointError, read_json, read_tensors, write_json, write_tensors
 from agents.world import CandidateActions, WorldSpec
-from configs.schema import AgentConfig, ConfigError, EncoderConfig, PolicyConfig
+from configs.checks import ConfigError
+from configs.schema import AgentConfig, EncoderConfig, PolicyConfig
 from encoders import (
     FourierFeatures,
     GoalEncoder,

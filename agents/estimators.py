@@ -29,7 +29,7 @@ from agents.bridge import bridge_scores_per_row, goal_posterior
 from agents.expressions import Instruction
 from agents.planning import Hops, aims_of, find_hops, hop_scores, propagate
 from agents.proposals import propose, space_filling_order
-from configs.schema import ConfigError
+from configs.checks import ConfigError
 
 if TYPE_CHECKING:
     from agents.agent import Agent

@@ -18,7 +18,8 @@ from agents.expressions import Instruction
 from agents.hearing import Hearing, Understanding
 from agents.tried import Tried
 from agents.world import CandidateActions
-from configs.schema import POLICIES, ConfigError
+from configs.checks import ConfigError
+from configs.schema import POLICIES
 
 
 class Policy:

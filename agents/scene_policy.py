@@ -17,7 +17,8 @@ from agents.bridge import goal_posterior
 from agents.episodes import Episode
 from agents.planning import hop_scores
 from agents.scenes import FOUND, Known, Plan, read_scenes
-from configs.schema import PLANNED, POLICIES, ConfigError
+from configs.checks import ConfigError
+from configs.schema import PLANNED, POLICIES
 from encoders.grid import OWN
 from encoders.readers import GridView, read_grids, states_of
 

@@ -19,7 +19,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from configs.schema import ConfigError
+from configs.checks import ConfigError
 
 FOLDER = Path(__file__).parent
 T = TypeVar("T")

@@ -12,8 +12,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from configs.checks import ConfigError
 from configs.load import build
-from configs.schema import ConfigError, RunConfig
+from configs.schema import RunConfig
 
 PACKAGES = (
     "torch",

@@ -7,9 +7,9 @@ names the setting, the value and what would do.
 
 from __future__ import annotations
 
-import difflib
-import math
 from dataclasses import dataclass, field
+
+from configs.checks import at_least, check_device, one_of, positive, require
 
 CRITICS = ("neg_squared_l2", "neg_l2", "dot", "cosine")
 ENCODERS = ("sentence", "label")
@@ -29,41 +29,7 @@ PLANNED = ("planned", "planned_sample")
 VIEWS = ("full", "partial")
 OBJECTIVES = ("bridge", "end_to_end", "behaviour_cloning")
 DUPLICATES = ("positives", "masked", "negatives")
-DEVICES = ("auto", "cpu", "cuda", "mps")
 BABYAI = "goalbridge/BabyAI"  # stands for a family of levels where a Gymnasium id is asked for
-
-
-class ConfigError(ValueError):
-    """A setting that cannot be used; its message is one line for the person at the terminal."""
-
-
-def _require(holds: bool, name: str, value: object, needed: str) -> None:
-    if not holds:
-        raise ConfigError(f"{name}={value}: {needed}")
-
-
-def _at_least(minimum: float, **values: float) -> None:
-    for name, value in values.items():
-        _require(
-            math.isfinite(value) and value >= minimum, name.replace("__", "."), value, f"must be at least {minimum}"
-        )
-
-
-def _positive(**values: float) -> None:
-    for name, value in values.items():
-        _require(math.isfinite(value) and value > 0, name.replace("__", "."), value, "must be above 0")
-
-
-def _one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
-    nearest = difflib.get_close_matches(value, choices, n=1)
-    hint = f"; did you mean {nearest[0]}?" if nearest else ""
-    _require(value in choices, name, value, f"must be one of {', '.join(choices)}{hint}")
-
-
-def _device(value: str) -> None:
-    name, colon, index = value.partition(":")
-    _one_of("device", name, DEVICES)
-    _require(not colon or index.isdecimal(), "device", value, "must be a name, or one with a number such as cuda:1")
 
 
 @dataclass(frozen=True)
@@ -87,10 +53,10 @@ class EnvConfig:
     held_out: bool = True
 
     def __post_init__(self) -> None:
-        _require(bool(self.id), "env.id", repr(self.id), "must be a Gymnasium id such as goalbridge/ForkMaze-v0")
-        _one_of("env.view", self.view, VIEWS)
-        _at_least(0, env__action_noise_degrees=self.action_noise_degrees)
-        _at_least(1, env__max_episode_steps=self.max_episode_steps)
+        require(bool(self.id), "env.id", repr(self.id), "must be a Gymnasium id such as goalbridge/ForkMaze-v0")
+        one_of("env.view", self.view, VIEWS)
+        at_least(0, env__action_noise_degrees=self.action_noise_degrees)
+        at_least(1, env__max_episode_steps=self.max_episode_steps)
 
 
 @dataclass(frozen=True)
@@ -115,12 +81,12 @@ class DataConfig:
     captions: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        _one_of("data.kind", self.kind, DATA_KINDS)
-        _at_least(1, data__layouts=self.layouts)
-        _at_least(0, data__lexicon=self.lexicon)
-        _at_least(1, data__trajectories=self.trajectories, data__walk_length=self.walk_length)
-        _at_least(1, data__labelled_goals=self.labelled_goals)
-        _at_least(0, data__noise_degrees=self.noise_degrees)
+        one_of("data.kind", self.kind, DATA_KINDS)
+        at_least(1, data__layouts=self.layouts)
+        at_least(0, data__lexicon=self.lexicon)
+        at_least(1, data__trajectories=self.trajectories, data__walk_length=self.walk_length)
+        at_least(1, data__labelled_goals=self.labelled_goals)
+        at_least(0, data__noise_degrees=self.noise_degrees)
 
 
 @dataclass(frozen=True)
@@ -138,8 +104,8 @@ class EncoderConfig:
     cache_dir: str = ""
 
     def __post_init__(self) -> None:
-        _one_of("encoder.kind", self.kind, ENCODERS)
-        _require(bool(self.text_model), "encoder.text_model", repr(self.text_model), "must be a model's name or folder")
+        one_of("encoder.kind", self.kind, ENCODERS)
+        require(bool(self.text_model), "encoder.text_model", repr(self.text_model), "must be a model's name or folder")
 
 
 @dataclass(frozen=True)
@@ -170,13 +136,13 @@ class AgentConfig:
     things: bool = False
 
     def __post_init__(self) -> None:
-        _one_of("agent.critic", self.critic, CRITICS)
-        _one_of("agent.language_critic", self.language_critic or self.critic, CRITICS)
-        _at_least(1, agent__embedding_dim=self.embedding_dim, agent__width=self.width, agent__depth=self.depth)
-        _at_least(1, agent__bridge_goals=self.bridge_goals)
-        _at_least(0, agent__text_depth=self.text_depth)
-        _require(0 <= self.text_dropout < 1, "agent.text_dropout", self.text_dropout, "must be at least 0, below 1")
-        _positive(**{f"agent__frequencies__{i}": k for i, k in enumerate(self.frequencies)})
+        one_of("agent.critic", self.critic, CRITICS)
+        one_of("agent.language_critic", self.language_critic or self.critic, CRITICS)
+        at_least(1, agent__embedding_dim=self.embedding_dim, agent__width=self.width, agent__depth=self.depth)
+        at_least(1, agent__bridge_goals=self.bridge_goals)
+        at_least(0, agent__text_depth=self.text_depth)
+        require(0 <= self.text_dropout < 1, "agent.text_dropout", self.text_dropout, "must be at least 0, below 1")
+        positive(**{f"agent__frequencies__{i}": k for i, k in enumerate(self.frequencies)})
 
 
 @dataclass(frozen=True)
@@ -220,10 +186,10 @@ class TrainConfig:
     checkpoint_every: int = 400
 
     def __post_init__(self) -> None:
-        _at_least(1, train__steps=self.steps, train__log_every=self.log_every)
-        _at_least(2, train__batch_size=self.batch_size)
-        _positive(train__learning_rate=self.learning_rate, train__gradient_clip=self.gradient_clip)
-        _at_least(
+        at_least(1, train__steps=self.steps, train__log_every=self.log_every)
+        at_least(2, train__batch_size=self.batch_size)
+        positive(train__learning_rate=self.learning_rate, train__gradient_clip=self.gradient_clip)
+        at_least(
             0,
             train__action_negatives=self.action_negatives,
             train__action_weight=self.action_weight,
@@ -233,16 +199,16 @@ class TrainConfig:
             train__evaluate_every=self.evaluate_every,
             train__checkpoint_every=self.checkpoint_every,
         )
-        _at_least(1, train__evaluation_episodes=self.evaluation_episodes)
-        _one_of("train.duplicates", self.duplicates, DUPLICATES)
-        _one_of("train.objective", self.objective, OBJECTIVES)
-        _at_least(0, train__group_size=self.group_size)
+        at_least(1, train__evaluation_episodes=self.evaluation_episodes)
+        one_of("train.duplicates", self.duplicates, DUPLICATES)
+        one_of("train.objective", self.objective, OBJECTIVES)
+        at_least(0, train__group_size=self.group_size)
         divides = self.group_size == 0 or (self.group_size > 1 and self.batch_size % self.group_size == 0)
-        _require(divides, "train.group_size", self.group_size, f"must divide train.batch_size={self.batch_size}")
-        _require(0 <= self.nearby <= 1, "train.nearby", self.nearby, "must be between 0 and 1")
+        require(divides, "train.group_size", self.group_size, f"must divide train.batch_size={self.batch_size}")
+        require(0 <= self.nearby <= 1, "train.nearby", self.nearby, "must be between 0 and 1")
         for name, value in (("discount", self.discount), ("ema", self.ema), ("warmup", self.warmup)):
-            _require(0 <= value < 1, f"train.{name}", value, "must be at least 0 and below 1")
-        _require(self.discount > 0, "train.discount", self.discount, "must be above 0")
+            require(0 <= value < 1, f"train.{name}", value, "must be at least 0 and below 1")
+        require(self.discount > 0, "train.discount", self.discount, "must be above 0")
 
 
 @dataclass(frozen=True)
@@ -274,13 +240,13 @@ class PolicyConfig:
     proposals: int = 256
 
     def __post_init__(self) -> None:
-        _one_of("policy.name", self.name, POLICIES)
-        _one_of("policy.candidate_goals", self.candidate_goals, ("free", "all"))
-        _at_least(1, policy__sweeps=self.sweeps, policy__proposals=self.proposals)
-        _positive(policy__language_temperature=self.language_temperature)
+        one_of("policy.name", self.name, POLICIES)
+        one_of("policy.candidate_goals", self.candidate_goals, ("free", "all"))
+        at_least(1, policy__sweeps=self.sweeps, policy__proposals=self.proposals)
+        positive(policy__language_temperature=self.language_temperature)
         for name, value in (("hop_share", self.hop_share), ("hop_discount", self.hop_discount)):
-            _require(0 < value < 1, f"policy.{name}", value, "must be above 0 and below 1")
-        _at_least(2, policy__candidate_actions=self.candidate_actions)
+            require(0 < value < 1, f"policy.{name}", value, "must be above 0 and below 1")
+        at_least(2, policy__candidate_actions=self.candidate_actions)
 
 
 @dataclass(frozen=True)
@@ -303,73 +269,11 @@ class RunConfig:
     policy: PolicyConfig = field(default_factory=PolicyConfig)
 
     def __post_init__(self) -> None:
-        _require(bool(self.run_dir), "run_dir", repr(self.run_dir), "must be a folder, such as runs/fork")
-        _require(0 <= self.seed < 2**32, "seed", self.seed, "must be at least 0 and below 2**32")
-        _device(self.device)
+        require(bool(self.run_dir), "run_dir", repr(self.run_dir), "must be a folder, such as runs/fork")
+        require(0 <= self.seed < 2**32, "seed", self.seed, "must be at least 0 and below 2**32")
+        check_device(self.device)
         if self.env.id != BABYAI:  # refused here, before anything is written
-            _require(
+            require(
                 self.data.kind != "mixed", "data.kind", "mixed", "is for BabyAI; in mazes expert or random would do"
             )
-            _require(
-                self.train.group_size == 0, "train.group_size", self.train.group_size, "must be 0 in a single maze"
-            )
-
-
-ESTIMATORS = (*POLICIES, "expert", "limit", "bot", "random")
-SUITES = ("ambiguous",)
-LINES = "-"  # as an instruction: one from each line of standard input
-
-
-@dataclass(frozen=True)
-class EvaluateConfig:
-    """An evaluation of the agent in run_dir.
-
-    episodes: how many (None: 1000; in BabyAI 100 of each level), each estimator on the same starts, commands and noise.
-    seed: of those; training never uses it. instruction: follow these words instead of drawn commands; in mazes, "-"
-    follows each line of standard input.
-    estimators: the policies to compare, and "random", in mazes "expert" (shortest paths) and "limit" (knows maze,
-    command and noise), in BabyAI "bot" (minigrid's own, which sees 7 x 7 cells); empty: this world's own choice.
-    escape: whether the agent bars actions that changed nothing, where other than it was trained for. rollouts:
-    episodes drawn as GIFs; in BabyAI spread over the levels.
-    In mazes: suite: "ambiguous" (`envs.suite`: commands of many kinds, as many episodes of each) or empty (rows and
-    columns). phrasings: wordings of the rows and columns, "held_out" (never trained on) or "train". candidate_actions,
-    average_noise, bridge_goals: how the agent acts, where other than it was trained for.
-    In BabyAI: levels: those to be played; empty: all that are solved by going somewhere. view: "full" or "partial",
-    where other than it was trained for.
-    """
-
-    run_dir: str
-    episodes: int | None = None
-    seed: int = 1_000_000
-    instruction: str | None = None
-    suite: str = ""
-    phrasings: str = "held_out"
-    estimators: tuple[str, ...] = ()
-    levels: tuple[str, ...] = ()
-    view: str | None = None
-    candidate_actions: int | None = None
-    average_noise: bool | None = None
-    escape: bool | None = None
-    bridge_goals: int | None = None
-    rollouts: int = 3
-    device: str = "auto"
-
-    def __post_init__(self) -> None:
-        _require(bool(self.run_dir), "run_dir", repr(self.run_dir), "must be a folder that train.py wrote")
-        if self.episodes is not None:
-            _at_least(1, episodes=self.episodes)
-        _at_least(0, rollouts=self.rollouts, seed=self.seed)
-        _one_of("phrasings", self.phrasings, ("held_out", "train"))
-        if self.suite:
-            _one_of("suite", self.suite, SUITES)
-            _require(self.instruction is None, "suite", self.suite, "draws its own commands; leave out instruction")
-            _require(self.phrasings == "held_out", "suite", self.suite, "has its own wordings; leave out phrasings")
-        if self.view is not None:
-            _one_of("view", self.view, VIEWS)
-        for name in self.estimators:
-            _one_of("estimators", name, ESTIMATORS)
-        if self.candidate_actions is not None:
-            _at_least(2, candidate_actions=self.candidate_actions)
-        if self.bridge_goals is not None:
-            _at_least(1, bridge_goals=self.bridge_goals)
-        _device(self.device)
+            require(self.train.group_size == 0, "train.group_size", self.train.group_size, "must be 0 in a single maze")

@@ -7,7 +7,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from configs.schema import ConfigError, DataConfig
+from configs.checks import ConfigError
+from configs.schema import DataConfig
 from data.captions import CaptionPairs
 from data.trajectories import TrajectoryBuffer
 from encoders.grid import situations

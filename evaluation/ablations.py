@@ -14,8 +14,8 @@ import torch
 
 from agents import Agent
 from agents.storage import write_json
+from configs.evaluation import EvaluateConfig
 from configs.run_folder import read_run_config, record
-from configs.schema import EvaluateConfig
 from evaluation.compare import compare
 from evaluation.metrics import METRICS, interval
 from evaluation.protocol import RESULTS, RUNS, SEEDS, train

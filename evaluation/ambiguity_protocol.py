@@ -14,24 +14,21 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from agents import Agent
-from agents.storage import write_json
-from configs.run_folder import read_run_config, record
-from configs.schema import EvaluateConfig
+from configs.evaluation import EvaluateConfig
+from configs.run_folder import read_run_config
 from data import TrajectoryBuffer
 from data.collect import BRIDGE_GOALS, stream
 from envs.commands import Command
 from envs.suite import SATISFIABLE, UNSATISFIABLE, draw_suite
 from evaluation.compare import Metrics, actor_for, compare
 from evaluation.metrics import METRICS, episode_metrics, interval
-from evaluation.protocol import RESULTS, RUNS, SEEDS, run_folder, train
+from evaluation.protocol import RUNS, SEEDS, measure_parts, run_folder, train
 from evaluation.rollouts import Actor, play
 from evaluation.worlds import make_world, surface
 
@@ -229,22 +226,12 @@ PARTS: dict[str, Callable[[], dict[str, Any]]] = {
 }
 
 
-def main(parts: Sequence[str]) -> None:
-    """Measures the named parts, or all."""
-    torch.set_flush_denormal(True)
-    for part in parts or PARTS:
-        run = record()
-        result = {
-            "command": f"python -m evaluation.ambiguity_protocol {part}",
-            "seeds": list(SEEDS),
-            "episodes": EPISODES,
-            "evaluation_seed": EVALUATION_SEED,
-            "git_commit": run["git_commit"],
-            "versions": run["versions"],
-        }
-        write_json(RESULTS / f"ambiguity_{part}.json", result | PARTS[part]())
-
-
 if __name__ == "__main__":
-    Path(RUNS).mkdir(parents=True, exist_ok=True)
-    main(sys.argv[1:])
+    measure_parts(
+        "evaluation.ambiguity_protocol",
+        "ambiguity",
+        PARTS,
+        sys.argv[1:],
+        episodes=EPISODES,
+        evaluation_seed=EVALUATION_SEED,
+    )

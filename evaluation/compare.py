@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from agents import Agent, Policy
-from configs.schema import POLICIES, ConfigError, EnvConfig, EvaluateConfig
+from configs.checks import ConfigError
+from configs.evaluation import EvaluateConfig
+from configs.schema import POLICIES, EnvConfig
 from envs.commands import Command
 from evaluation.metrics import METRICS, Estimate, episode_metrics, interval
 from evaluation.rivals import Chance, Expert, Limit

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agents.storage import CheckpointError
-from configs.schema import ConfigError
+from configs.checks import ConfigError
 from data.trajectories import DatasetError
 from encoders.readers import ObservationError
 from encoders.text import InstructionError, TextModelError

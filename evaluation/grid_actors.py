@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents import Agent
-from configs.schema import ConfigError, EvaluateConfig
+from configs.checks import ConfigError
+from configs.evaluation import EvaluateConfig
 from envs.babyai.simulator import ACTIONS
 from evaluation.compare import chosen_estimators
 from evaluation.rollouts import Actor

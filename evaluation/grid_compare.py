@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents import Agent
-from configs.schema import EvaluateConfig
+from configs.evaluation import EvaluateConfig
 from encoders import LabelEncoder
 from envs.babyai.bot import bot_steps
 from envs.babyai.captions import GridCaptions

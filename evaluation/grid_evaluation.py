@@ -10,7 +10,8 @@ from rich.console import Console
 
 from agents import Agent
 from agents.storage import write_json
-from configs.schema import ConfigError, EvaluateConfig
+from configs.checks import ConfigError
+from configs.evaluation import EvaluateConfig
 from encoders import LabelEncoder
 from envs.babyai.captions import GridCaptions
 from envs.babyai.levels import LEVELS, level

@@ -16,17 +16,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from agents import Agent
-from agents.storage import write_json
-from configs.run_folder import record
-from configs.schema import EvaluateConfig
+from configs.evaluation import EvaluateConfig
 from envs.babyai.layouts import HELD_OUT_COMBINATIONS
 from envs.babyai.levels import LEVELS
 from envs.babyai.lexicon import DEVELOPMENT_WORDS, TEST_WORDS, reword
@@ -34,7 +30,7 @@ from evaluation.grid_actors import BOT, grid_actor
 from evaluation.grid_compare import Outcome, play_bot, play_in_parts
 from evaluation.grid_metrics import slices
 from evaluation.metrics import interval
-from evaluation.protocol import RESULTS, RUNS, SEEDS, train
+from evaluation.protocol import RUNS, SEEDS, measure_parts, train
 from evaluation.rollouts import Actor
 
 EVALUATION_SEED = 40_000_000  # blocks 20 000 000 and 30 000 000 were looked at before the recipe was what it is
@@ -248,22 +244,12 @@ PARTS: dict[str, Callable[[], dict[str, Any]]] = {
 }
 
 
-def main(parts: Sequence[str]) -> None:
-    """Measures the named parts, or all."""
-    torch.set_flush_denormal(True)
-    for part in parts or PARTS:
-        run = record()
-        result = {
-            "command": f"python -m evaluation.grid_protocol {part}",
-            "seeds": list(SEEDS),
-            "evaluation_seed": EVALUATION_SEED,
-            "git_commit": run["git_commit"],
-            "versions": run["versions"],
-            "held_out": sorted(HELD_OUT_COMBINATIONS),
-        }
-        write_json(RESULTS / f"babyai_{part}.json", result | PARTS[part]())
-
-
 if __name__ == "__main__":
-    Path(RUNS).mkdir(parents=True, exist_ok=True)
-    main(sys.argv[1:])
+    measure_parts(
+        "evaluation.grid_protocol",
+        "babyai",
+        PARTS,
+        sys.argv[1:],
+        evaluation_seed=EVALUATION_SEED,
+        held_out=sorted(HELD_OUT_COMBINATIONS),
+    )

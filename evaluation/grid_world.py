@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.world import CandidateActions, WorldSpec
-from configs.schema import BABYAI, ConfigError, DataConfig, EnvConfig
+from configs.checks import ConfigError
+from configs.schema import BABYAI, DataConfig, EnvConfig
 from data import TrajectoryBuffer
 from data.collect import LAYOUTS, collect_grids, stream
 from encoders.grid import OWN, WINDOW

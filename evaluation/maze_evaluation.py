@@ -13,7 +13,9 @@ from rich.console import Console
 
 from agents import Agent, Policy
 from agents.storage import write_atomically, write_json
-from configs.schema import ConfigError, EnvConfig, EvaluateConfig
+from configs.checks import ConfigError
+from configs.evaluation import EvaluateConfig
+from configs.schema import EnvConfig
 from encoders import LabelEncoder, check_instruction
 from envs.commands import Command
 from evaluation.compare import (

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.world import CandidateActions, WorldSpec
-from configs.schema import ConfigError, DataConfig, EnvConfig
+from configs.checks import ConfigError
+from configs.schema import DataConfig, EnvConfig
 from data import TrajectoryBuffer
 from data.collect import collect_maze
 from envs.places import CATEGORIES, MazePlaces

@@ -13,7 +13,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,9 @@ import torch
 
 from agents import Agent
 from agents.storage import write_json
+from configs.checks import one_of
+from configs.evaluation import EvaluateConfig
 from configs.run_folder import read_run_config, record
-from configs.schema import EvaluateConfig
 from evaluation.compare import EPISODES, Metrics, compare
 from evaluation.metrics import METRICS, interval
 
@@ -105,6 +106,29 @@ def measure(maze: str) -> dict[str, Any]:
         "versions": run["versions"],
         "policies": rows,
     }
+
+
+def measure_parts(
+    module: str, prefix: str, parts: Mapping[str, Callable[[], dict[str, Any]]], chosen: Sequence[str], **header: Any
+) -> None:
+    """Measures the chosen parts, or all, and writes each to results/PREFIX_PART.json; `header` goes in front.
+
+    ConfigError for a part that is not there, before any is measured.
+    """
+    torch.set_flush_denormal(True)
+    RUNS.mkdir(parents=True, exist_ok=True)
+    for part in chosen:
+        one_of("part", part, tuple(parts))
+    for part in chosen or parts:
+        run = record()
+        result = {
+            "command": f"python -m {module} {part}",
+            "seeds": list(SEEDS),
+            **header,
+            "git_commit": run["git_commit"],
+            "versions": run["versions"],
+        }
+        write_json(RESULTS / f"{prefix}_{part}.json", result | parts[part]())
 
 
 def main(mazes: list[str]) -> None:

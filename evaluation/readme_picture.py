@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from agents import Agent
 from agents.storage import write_atomically
+from configs.checks import ConfigError
 from configs.run_folder import read_run_config
-from configs.schema import ConfigError
 from envs.commands import Command
 from envs.layouts import Layout
 from envs.rendering import WALL_COLOUR, draw

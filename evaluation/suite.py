@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 
 from agents import Policy
-from configs.schema import ConfigError
+from configs.checks import ConfigError
 from envs.commands import Command, CommandError
 from envs.places import CATEGORIES
 from envs.point_maze import MazeWorld

@@ -14,7 +14,8 @@ from gymnasium.vector import AutoresetMode
 import envs  # noqa: F401  (registers the ids)
 from agents.storage import CheckpointError
 from agents.world import CandidateActions, WorldSpec
-from configs.schema import ConfigError, EnvConfig
+from configs.checks import ConfigError
+from configs.schema import EnvConfig
 from envs.point_maze import MazeSurface
 
 VectorWorld = gymnasium.vector.VectorEnv[Any, Any, Any]

@@ -21,8 +21,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from agents import Agent
+from configs.evaluation import EvaluateConfig
 from configs.load import command_line
-from configs.schema import AgentConfig, EnvConfig, EvaluateConfig, PolicyConfig, RunConfig
+from configs.schema import AgentConfig, EnvConfig, PolicyConfig, RunConfig
 from encoders import LabelEncoder, TextEncoder
 from encoders.grid import OWN, RADIUS, SIDE
 from envs.babyai.phrasing import COLOURS, FIRST_TYPE, TYPES

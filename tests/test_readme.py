@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
+from configs.evaluation import EvaluateConfig
 from configs.load import build, check_overrides, quote_text
-from configs.schema import EvaluateConfig, RunConfig
+from configs.schema import RunConfig
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

@@ -21,8 +21,8 @@ import torch
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from agents.storage import write_json
+from configs.checks import ConfigError
 from configs.run_folder import record
-from configs.schema import ConfigError
 from evaluation.errors import EXPECTED
 from evaluation.markdown import load
 from evaluation.protocol import RESULTS

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from agents.bridge import bridge_scores
-from configs.schema import ConfigError
+from configs.checks import ConfigError
 from evaluation.markdown import load
 from evaluation.metrics import interval
 from experiments.law.exact import ExactEmbeddings, bayes_scores, exact_embeddings, lemma_scores

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from agents.critics import Critic
-from configs.schema import CRITICS, ConfigError
+from configs.checks import ConfigError
+from configs.schema import CRITICS
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 
 from agents.storage import write_json
-from configs.schema import ConfigError
+from configs.checks import ConfigError
 from evaluation.errors import EXPECTED
 from experiments.pretrained.settings import DigitsSettings, ManifestSettings, check_output, read_settings
 

@@ -12,7 +12,7 @@ from rich.progress import track
 from torch import Tensor
 
 from agents.storage import CheckpointError, read_tensors, write_tensors
-from configs.schema import ConfigError
+from configs.checks import ConfigError
 
 T = TypeVar("T", str, Path)
 _SAVED_EVERY: Final = 32  # batches: what an interruption costs at most

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from configs.schema import ConfigError
+from configs.checks import ConfigError
 from evaluation.markdown import load
 from experiments.pretrained.retrieval import RANKS
 

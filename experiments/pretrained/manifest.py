@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from configs.schema import ConfigError
+from configs.checks import ConfigError
 
 COLUMNS: Final = ("audio", "image", "text")
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from agents.critics import Critic
-from configs.schema import ConfigError
+from configs.checks import ConfigError
 from experiments.pretrained.media import read_image, read_wave
 
 Modality = Literal["image", "audio"]

@@ -20,8 +20,8 @@ from rich.table import Table
 from torch import Tensor
 
 from agents.bridge import bridge_scores, direct_scores
+from configs.checks import ConfigError
 from configs.run_folder import record
-from configs.schema import ConfigError
 from experiments.pretrained.embeddings import EmbeddingCache
 from experiments.pretrained.manifest import Manifest, read_manifest
 from experiments.pretrained.models import PairModel, load_model

@@ -10,8 +10,8 @@ from typing import TypeVar
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from configs.checks import ConfigError
 from configs.load import build
-from configs.schema import ConfigError
 
 T = TypeVar("T")
 
@@ -35,12 +35,12 @@ class DigitsSettings:
     out: str = "results/pretrained.json"
 
     def __post_init__(self) -> None:
-        _require(
+        require(
             bool(self.seeds) and min(self.seeds) >= 0, "seeds", list(self.seeds), "must name at least one, none below 0"
         )
-        _at_least(1, steps=self.steps, trials=self.trials)
-        _at_least(0, clips=self.clips)
-        _require(self.split in ("development", "test"), "split", self.split, "must be development or test")
+        at_least(1, steps=self.steps, trials=self.trials)
+        at_least(0, clips=self.clips)
+        require(self.split in ("development", "test"), "split", self.split, "must be development or test")
 
 
 @dataclass(frozen=True)
@@ -64,20 +64,20 @@ class ManifestSettings:
     out: str = "runs/pretrained/manifest.json"
 
     def __post_init__(self) -> None:
-        _at_least(2, candidates=self.candidates)
-        _at_least(1, trials=self.trials, batch_size=self.batch_size)
-        _at_least(0, seed=self.seed)
-        _require(all(size >= 1 for size in self.sizes), "sizes", list(self.sizes), "must be at least 1 each")
+        at_least(2, candidates=self.candidates)
+        at_least(1, trials=self.trials, batch_size=self.batch_size)
+        at_least(0, seed=self.seed)
+        require(all(size >= 1 for size in self.sizes), "sizes", list(self.sizes), "must be at least 1 each")
 
 
-def _require(holds: bool, name: str, value: object, needed: str) -> None:
+def require(holds: bool, name: str, value: object, needed: str) -> None:
     if not holds:
         raise ConfigError(f"{name}={value}: {needed}")
 
 
-def _at_least(least: int, **values: int) -> None:
+def at_least(least: int, **values: int) -> None:
     for name, value in values.items():
-        _require(value >= least, name, value, f"must be at least {least}")
+        require(value >= least, name, value, f"must be at least {least}")
 
 
 def read_settings(kind: type[T], arguments: Sequence[str], positional: Sequence[str] = ()) -> T:

@@ -21,7 +21,7 @@ from scipy.io import wavfile
 from torch import Tensor
 
 from agents.storage import write_atomically
-from configs.schema import ConfigError
+from configs.checks import ConfigError
 from experiments.pretrained.digits import Trials, test_of
 from experiments.pretrained.digits_data import Digits
 from experiments.pretrained.digits_models import Recipe

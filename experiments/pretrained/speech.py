@@ -28,7 +28,7 @@ from scipy.signal import ShortTimeFFT, get_window
 from torch import Tensor
 
 from agents.storage import CheckpointError, read_tensors, write_tensors
-from configs.schema import ConfigError
+from configs.checks import ConfigError
 from experiments.pretrained.wording import LANGUAGES, NUMBERS
 
 RATE: Final = 22050  # samples a second, as espeak-ng makes them

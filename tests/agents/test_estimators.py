@@ -18,7 +18,8 @@ from agents import Agent, Policy
 from agents.estimators import ESTIMATORS, Moment
 from agents.expressions import AllOf, AnyOf, Instruction, Not
 from agents.proposals import propose, space_filling_order
-from configs.schema import CRITICS, POLICIES, ConfigError
+from configs.checks import ConfigError
+from configs.schema import CRITICS, POLICIES
 
 Floats = NDArray[np.float64]
 TEXTS = ["row 3", "column 1", "row 3", "row 7"]

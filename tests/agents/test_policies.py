@@ -14,7 +14,8 @@ from scipy import stats
 from torch import Tensor, nn
 
 from agents import Agent, CandidateActions, Policy
-from configs.schema import CRITICS, ConfigError
+from configs.checks import ConfigError
+from configs.schema import CRITICS
 from envs.motion import execution_kernel, unit_directions
 
 TEXTS = ["row 3", "column 1", "row 3", "row 7", "column 9"]

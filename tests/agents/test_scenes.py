@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from agents import Agent
 from agents.scene_policy import ScenePolicy
 from agents.scenes import read_scenes
-from configs.schema import POLICIES, ConfigError, PolicyConfig
+from configs.checks import ConfigError
+from configs.schema import POLICIES, PolicyConfig
 from encoders.grid import possible_situations
 from encoders.readers import states_of
 from envs.babyai.layouts import draw_layouts, free_poses

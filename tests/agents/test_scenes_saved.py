@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from agents import Agent
 from agents.scene_policy import ScenePolicy
+from configs.checks import ConfigError
 from configs.load import FOLDER
-from configs.schema import POLICIES, ConfigError
+from configs.schema import POLICIES
 from encoders import LabelEncoder
 from encoders.readers import ObservationError
 from envs.babyai.captions import GridCaptions

@@ -15,19 +15,11 @@ import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
+from configs.checks import ConfigError
+from configs.evaluation import EvaluateConfig
 from configs.load import FOLDER, build, check_overrides, quote_text
 from configs.run_folder import open_run, read_run_config
-from configs.schema import (
-    AgentConfig,
-    ConfigError,
-    DataConfig,
-    EncoderConfig,
-    EnvConfig,
-    EvaluateConfig,
-    PolicyConfig,
-    RunConfig,
-    TrainConfig,
-)
+from configs.schema import AgentConfig, DataConfig, EncoderConfig, EnvConfig, PolicyConfig, RunConfig, TrainConfig
 
 GROUPS: dict[str, type[Any]] = {
     "agent": AgentConfig,

@@ -9,7 +9,8 @@ import pytest
 from minigrid.core.constants import COLOR_TO_IDX, IDX_TO_COLOR, IDX_TO_OBJECT, OBJECT_TO_IDX
 from numpy.typing import NDArray
 
-from configs.schema import ConfigError, DataConfig, EnvConfig
+from configs.checks import ConfigError
+from configs.schema import DataConfig, EnvConfig
 from data import DatasetError, TrajectoryBuffer
 from data.collect import caption_goals, collect_grids, collect_maze
 from encoders.grid import OWN, WINDOW

@@ -11,7 +11,8 @@ import pytest
 
 import envs  # noqa: F401  (registers the ids)
 from agents import Agent
-from configs.schema import ConfigError, EvaluateConfig
+from configs.checks import ConfigError
+from configs.evaluation import EvaluateConfig
 from encoders import LabelEncoder
 from envs.babyai.bot import bot_steps
 from envs.babyai.captions import GridCaptions

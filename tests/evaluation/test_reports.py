@@ -15,7 +15,9 @@ from PIL import Image
 from rich.console import Console
 
 from agents import Agent, CheckpointError
-from configs.schema import ConfigError, EnvConfig, EvaluateConfig
+from configs.checks import ConfigError
+from configs.evaluation import EvaluateConfig
+from configs.schema import EnvConfig
 from envs.commands import Command
 from envs.layouts import LayoutError
 from evaluation.compare import compare, summary, table

@@ -14,7 +14,9 @@ import torch
 from numpy.typing import NDArray
 
 from agents import Agent
-from configs.schema import ConfigError, EnvConfig, EvaluateConfig
+from configs.checks import ConfigError
+from configs.evaluation import EvaluateConfig
+from configs.schema import EnvConfig
 from envs.layouts import resolve_layout
 from envs.motion import STEP_SIZE
 from envs.point_maze import MazeWorld

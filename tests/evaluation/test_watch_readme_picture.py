@@ -15,7 +15,8 @@ from PIL import Image
 
 from agents import Agent
 from agents.storage import write_json
-from configs.schema import ConfigError, EnvConfig, RunConfig
+from configs.checks import ConfigError
+from configs.schema import EnvConfig, RunConfig
 from envs import rendering
 from envs.commands import Command
 from envs.layouts import LAYOUTS

@@ -9,7 +9,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from configs.schema import ConfigError
+from configs.checks import ConfigError
 from experiments.law.__main__ import main
 from experiments.law.diagnose import diagnose
 from experiments.law.exact import exact_embeddings

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from configs.schema import ConfigError
+from configs.checks import ConfigError
 from experiments.law.measure import ESTIMATORS, chosen_estimator
 from experiments.law.published import PUBLISHED
 from experiments.law.results import sections

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from configs.schema import ConfigError
+from configs.checks import ConfigError
 from evaluation import markdown
 from experiments.pretrained import __main__ as command
 from experiments.pretrained import digits_data, figures, results, showing, speech

@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from agents.bridge import bridge_scores
-from configs.schema import ConfigError
+from configs.checks import ConfigError
 from experiments.pretrained import __main__ as command
 from experiments.pretrained.embeddings import EmbeddingCache
 from experiments.pretrained.manifest import read_manifest
