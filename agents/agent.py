@@ -191,7 +191,8 @@ class Agent(nn.Module):
         if isinstance(self.text, LabelEncoder):
             text |= {"kind": "label", "labels": list(self.text.labels)}
         else:
-            text |= {"kind": "sentence", "text_model": getattr(self.text, "text_model", "")}
+            ordered = getattr(self.text, "word_order", False)
+            text |= {"kind": "sentence", "text_model": getattr(self.text, "text_model", ""), "word_order": ordered}
         return {
             "format": FORMAT,
             "world": asdict(self.world),
@@ -263,11 +264,12 @@ def _build(description: dict[str, Any], tensors: dict[str, Tensor], folder: Path
 def _text_encoder(text: dict[str, Any], folder: Path) -> TextEncoder:
     if text["kind"] == "label":
         return LabelEncoder(text["labels"])
-    return SentenceEncoder(text["text_model"], folder / "text_cache.safetensors", text["fingerprint"])
+    cache, ordered = folder / "text_cache.safetensors", text.get("word_order", False)
+    return SentenceEncoder(text["text_model"], cache, text["fingerprint"], ordered)
 
 
 def text_encoder(config: EncoderConfig, cache_path: Path, labels: Sequence[str]) -> TextEncoder:
     """The frozen text encoder that `config` asks for; `labels` are the canonical commands of the ablation."""
     if config.kind == "label":
         return LabelEncoder(labels)
-    return SentenceEncoder(config.text_model, cache_path)
+    return SentenceEncoder(config.text_model, cache_path, word_order=config.word_order)

@@ -1,4 +1,4 @@
-"""Breaking ties: an agent that stays where it is, between goals that are worth the same, settles on one of them."""
+"""Breaking ties: an agent that stays where it is, between goals worth the same or misled, settles on one goal."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ COMMITTED: Final = 20  # steps for which one goal is followed
 class Commitment:
     """Notices which numbered episodes dither, and holds them to one goal for a while; each goal is settled on once.
 
-    LogSumExp adds up what lies both ways around an obstacle, and may hold an agent between them for ever.
+    LogSumExp adds up what lies both ways around an obstacle, and may hold an agent between them for ever; and what a
+    critic says of far goals may lead into a dead end.
     """
 
     def __init__(self) -> None:
@@ -41,11 +42,11 @@ class Commitment:
         self._left[keys] -= 1
         self._goal[keys] = torch.where(self._left[keys] > 0, self._goal[keys], -1)
 
-    def narrow(self, log_bc: Tensor, episodes: Sequence[int]) -> Tensor:
-        """log_bc [B, M] with -inf for all but the goal that an episode has settled on: the likeliest that is left."""
-        if not len(self._goal) or not len(episodes):
-            return log_bc
+    def goals(self, log_bc: Tensor, episodes: Sequence[int]) -> Tensor:
+        """The goal [B] that each episode has settled on, the likeliest that is left of log_bc [B, M]; -1 for none."""
         keys = torch.as_tensor(episodes, dtype=torch.long, device=log_bc.device)  # [B]
+        if not len(self._goal) or not len(keys):
+            return torch.full_like(keys, -1)
         self._grow(int(keys.max()) + 1, self._recent[:1, 0])
         recent = self._recent[keys]  # [B, W, S]
         steps = recent.diff(dim=1).norm(dim=-1).amax(dim=1)  # [B]; NaN at first
@@ -55,14 +56,7 @@ class Commitment:
         rows = ((extent < STAYED * steps) & (self._goal[keys] < 0)).nonzero()[:, 0]  # [R]
         if len(rows):
             self._settle(keys[rows], log_bc[rows])
-        goal = self._goal[keys]  # [B]
-        settled = (goal >= 0).nonzero()[:, 0]  # [R]
-        if not len(settled):
-            return log_bc
-        narrowed = log_bc.clone()
-        narrowed[settled] = -torch.inf
-        narrowed[settled, goal[settled]] = log_bc[settled, goal[settled]]
-        return narrowed
+        return self._goal[keys]
 
     def _settle(self, keys: Tensor, log_bc: Tensor) -> None:
         choices = log_bc.clone()

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 KEPT: Final = 128  # caption features that an agent keeps
-FALSE_ALARMS: Final = 0.01  # share of validation texts that may count as not understood
+FALSE_ALARMS: Final = 0.005  # share of validation texts that may count as not understood
 
 
 def spread_out(features: Tensor, count: int = KEPT) -> Tensor:

@@ -16,6 +16,7 @@ from agents.escape import Escape
 from agents.estimators import ESTIMATORS, Estimators, Moment
 from agents.expressions import Instruction
 from agents.hearing import Hearing, Understanding
+from agents.shortest_paths import ShortestPaths
 from agents.tried import Tried
 from agents.world import CandidateActions
 from configs.checks import ConfigError
@@ -65,9 +66,10 @@ class Policy:
         goals_are_states = agent.world.observation_low == agent.world.goal_low
         remembers = config.remember and goals_are_states
         self._tried = Tried(self.goals) if remembers else None
-        self._commitment = Commitment() if remembers else None
+        self._commitment = Commitment() if remembers and name != "direct" else None  # "direct" knows no goals
         with torch.no_grad():
             self._bridge = agent.encode_goals(self.goals)  # [M, d]
+        self._paths = ShortestPaths(agent, self.goals, self._bridge, self.actions)
         self._heard = Hearing(agent, self.goals, self._bridge, config.compose)
         self._estimators = Estimators(agent, self.goals, self._bridge, self.actions, self._heard, seed)
 
@@ -108,10 +110,14 @@ class Policy:
         rows = self._heard.rows(instructions)  # [B]
         log_bc = self._heard.logits[rows]  # [B, M]
         encoded = self.agent.encode_state_actions(states.unsqueeze(1), self.actions.unsqueeze(0))  # [B, A, d]
-        if self._tried is not None and self._commitment is not None:
+        if self._tried is not None:
             log_bc = self._tried.exclude(log_bc, keys)
-            log_bc = self._commitment.narrow(log_bc, keys)
         scores = ESTIMATORS[self.name](self._estimators, Moment(encoded, rows, log_bc, instructions, keys))  # [B, A]
+        if self._commitment is not None:
+            aims = self._commitment.goals(log_bc, keys)  # [B]
+            settled = (aims >= 0).nonzero()[:, 0]  # [R]
+            if len(settled):
+                scores[settled] = self._paths.scores(encoded[settled], aims[settled]).to(scores.dtype)
         if self.log_execution is not None:
             by_execution = scores.unsqueeze(1) + self.log_execution  # [B, A chosen, A executed]
             scores = torch.logsumexp(by_execution, dim=2)

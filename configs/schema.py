@@ -96,11 +96,13 @@ class EncoderConfig:
     kind: "sentence" (a frozen sentence-transformers model and a trained head) or "label" (a plain embedding of the
     canonical command; an ablation that cannot read new phrasings).
     text_model: name or folder of the sentence-transformers model; the packaged all-MiniLM-L6-v2 by default.
+    word_order: read where in a text its words stand, too, which sentence embeddings hardly tell.
     cache_dir: folder that keeps each distinct text's embedding; run_dir if empty. Share one between runs of a sweep.
     """
 
     kind: str = "sentence"
     text_model: str = "all-MiniLM-L6-v2"
+    word_order: bool = True
     cache_dir: str = ""
 
     def __post_init__(self) -> None:

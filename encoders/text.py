@@ -24,6 +24,7 @@ from safetensors.numpy import save_file
 PACKAGED_MODEL = "all-MiniLM-L6-v2"
 PACKAGED_NAMES = (PACKAGED_MODEL, f"sentence-transformers/{PACKAGED_MODEL}")
 PACKAGED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+_TEXTS_AT_ONCE = 128
 
 
 class TextModelError(ValueError):
@@ -152,22 +153,48 @@ class TextCache:
         os.replace(partial, target)
 
 
+def first_moments(tokens: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Where in a text the words stand, [N, T]: its tokens' embeddings [N, L, T], those of `mask` [N, L], weighed by
+    their place, from -1 for the first to 1 for the last, summed, and brought to unit norm.
+
+    A sentence embedding is a mean over tokens, from which "row 2, column 5" and "row 5, column 2" are hard to tell.
+    """
+    last = np.maximum(mask.sum(axis=1, keepdims=True) - 1, 1)  # [N, 1]
+    place = np.where(mask, 2 * np.arange(mask.shape[1]) / last - 1, 0.0)  # [N, L]
+    moments = np.einsum("nl,nlt->nt", place, tokens)  # [N, T]
+    return _unit(moments)
+
+
+def _unit(rows: NDArray[Any]) -> NDArray[np.float32]:
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)  # [N, 1]
+    scaled: NDArray[np.float32] = (rows / np.maximum(norms, 1e-6)).astype(np.float32)
+    return scaled
+
+
 class SentenceEncoder:
     """Frozen sentence embeddings of unit norm.
 
     text_model: see `find_text_model`. cache_path: file that keeps each distinct text's embedding.
     fingerprint: what the weights must be, where an agent was trained with them; TextModelError otherwise.
+    word_order: half of the features are the embedding, half its `first_moments`; TextModelError where a model embeds
+    no tokens.
     """
 
-    def __init__(self, text_model: str, cache_path: Path | None = None, fingerprint: str | None = None) -> None:
-        self.text_model = text_model
+    def __init__(
+        self,
+        text_model: str,
+        cache_path: Path | None = None,
+        fingerprint: str | None = None,
+        word_order: bool = False,
+    ) -> None:
+        self.text_model, self.word_order = text_model, word_order
         self._expected = fingerprint
         self._location: str | None = None
         self._model: Any = None
         if fingerprint is None:
             self._locate()
         assert self._expected is not None
-        self.cache = TextCache(self._expected, cache_path)
+        self.cache = TextCache(self._expected + (":ordered" if word_order else ""), cache_path)
 
     def _locate(self) -> str:
         if self._location is None:
@@ -186,7 +213,7 @@ class SentenceEncoder:
         return self._expected
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Embeddings [N, T] of N texts; the model is loaded only for texts that the cache does not hold.
+        """Features [N, T] of N texts; the model is loaded only for texts that the cache does not hold.
 
         Raises InstructionError for an empty text; warns where the model reads a text only in part.
         """
@@ -197,12 +224,39 @@ class SentenceEncoder:
             if self._model is None:
                 self._model = _load_sentence_transformer(self.text_model, self._locate())
             self._warn_of_losses(missing)
-            embeddings = self._model.encode(
-                missing, batch_size=128, normalize_embeddings=True, show_progress_bar=False, convert_to_numpy=True
-            )
+            embeddings = self._embed_in_order(missing) if self.word_order else self._embed(missing)
             self.cache.vectors.update(zip(missing, embeddings.astype(np.float32), strict=True))
             self.cache.save()
         return np.stack([self.cache.vectors[text] for text in texts])  # [N, T]
+
+    def _embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """[N, T]."""
+        found: NDArray[np.float32] = self._model.encode(
+            texts, batch_size=_TEXTS_AT_ONCE, normalize_embeddings=True, show_progress_bar=False, convert_to_numpy=True
+        )
+        return found
+
+    def _embed_in_order(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """[N, 2 T]: embeddings and first moments, of unit norm together."""
+        import torch
+
+        model = self._model.eval()
+        features: dict[str, NDArray[np.float32]] = {}
+        tokenize = getattr(model, "preprocess", None) or model.tokenize  # its name from version 5.3 on
+        by_length = sorted(texts, key=len)  # little is padded
+        for start in range(0, len(texts), _TEXTS_AT_ONCE):
+            batch = by_length[start : start + _TEXTS_AT_ONCE]
+            with torch.inference_mode():
+                found = model(tokenize(batch))
+            if not {"token_embeddings", "attention_mask"} <= found.keys():
+                raise TextModelError(
+                    f"encoder.word_order=true: {self.text_model} embeds no tokens; encoder.word_order=false would do"
+                )
+            whole = _unit(found["sentence_embedding"].float().numpy())  # [n, T]
+            tokens, mask = found["token_embeddings"].float().numpy(), found["attention_mask"].bool().numpy()
+            both = np.concatenate([whole, first_moments(tokens, mask)], axis=1) / np.sqrt(2)  # [n, 2 T]
+            features.update(zip(batch, both.astype(np.float32), strict=True))
+        return np.stack([features[text] for text in texts])
 
     def _warn_of_losses(self, texts: Sequence[str]) -> None:
         tokenizer, limit = self._model.tokenizer, self._model.max_seq_length

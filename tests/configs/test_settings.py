@@ -70,7 +70,7 @@ def test_babyai_chooses_the_groups_that_suit_it() -> None:
     assert config.env == choice("env", "babyai")
     for group, name in (("agent", "grids"), ("data", "grids"), ("train", "grids"), ("policy", "planned")):
         assert getattr(config, group) == choice(group, name)
-    assert config.encoder == EncoderConfig()
+    assert config.encoder == EncoderConfig(word_order=False)
     maze = composed("env=slit_maze")
     assert (maze.agent, maze.train, maze.policy) == (AgentConfig(), TrainConfig(), PolicyConfig())
     assert composed() == composed("env=fork_maze")

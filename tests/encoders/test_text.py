@@ -14,10 +14,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from encoders import InstructionError, LabelEncoder, SentenceEncoder, TextModelError
 from encoders import text as text_module
-from encoders.text import PACKAGED_MODEL, TextCache, find_text_model
+from encoders.text import PACKAGED_MODEL, TextCache, find_text_model, first_moments
 
 
 class FakeModel:
@@ -281,3 +282,50 @@ def test_labels_are_indices_and_know_no_other_words() -> None:
     with pytest.raises(InstructionError, match=r"encoder=label knows only 'row 0' \.\.\. 'column 0'") as caught:
         encoder.encode(["go to row 0 " * 1000])
     assert len(str(caught.value)) < 300
+
+
+def test_moments_tell_where_words_stand() -> None:
+    tokens = np.zeros((2, 4, 3), dtype=np.float32)  # "a b c" and "c b a", both padded
+    tokens[0, :3], tokens[1, :3] = np.eye(3), np.eye(3)[::-1]
+    tokens[:, 3] = 100.0
+    mask = np.array([[True, True, True, False]] * 2)
+    expected = np.array([[-1.0, 0.0, 1.0], [1.0, 0.0, -1.0]]) / np.sqrt(2)
+    np.testing.assert_allclose(first_moments(tokens, mask), expected, atol=1e-6)
+    assert (first_moments(tokens[:, :1], mask[:, :1]) != 0).sum() <= 2  # one token has no order
+    assert np.isfinite(first_moments(np.zeros((1, 2, 3), np.float32), np.ones((1, 2), dtype=bool))).all()
+
+
+def test_word_order_is_half_of_the_features(packaged: SentenceEncoder, tmp_path: Path) -> None:
+    texts = ["row 2, column 5", "row 5, column 2", "go to the spot where row twelve meets column three", "left"]
+    ordered = SentenceEncoder(PACKAGED_MODEL, tmp_path / "cache.safetensors", word_order=True)
+    features, plain = ordered.encode(texts), packaged.encode(texts)
+    assert features.shape == (4, 2 * plain.shape[1])
+    np.testing.assert_allclose(np.linalg.norm(features, axis=1), 1.0, rtol=1e-5)
+    np.testing.assert_allclose(features[:, : plain.shape[1]] * np.sqrt(2), plain, atol=1e-5)
+    gap, plain_gap = 1 - features[0] @ features[1], 1 - plain[0] @ plain[1]
+    assert gap > 3 * plain_gap
+    alone = SentenceEncoder(PACKAGED_MODEL, word_order=True).encode(texts[1:2])  # batches and padding change nothing
+    np.testing.assert_allclose(alone, features[1:2], atol=1e-5)
+
+
+def test_a_cache_without_word_order_is_another_models(fake: FakeModel, tmp_path: Path) -> None:
+    path = tmp_path / "cache.safetensors"
+    SentenceEncoder("m", path).encode(["a"])
+    assert SentenceEncoder("m", path, word_order=True).cache.vectors == {}
+
+
+def test_a_model_without_tokens_has_no_word_order(fake: FakeModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Bag(torch.nn.Module):
+        def tokenize(self, texts: Sequence[str]) -> dict[str, Any]:
+            return {"count": len(texts)}
+
+        def forward(self, features: dict[str, Any]) -> dict[str, Any]:
+            return {"sentence_embedding": torch.ones(features["count"], 4)}
+
+    model = Bag()
+    model.tokenizer, model.max_seq_length = None, 8  # type: ignore[assignment]
+    monkeypatch.setattr(text_module, "_load_sentence_transformer", lambda *_: model)
+    with pytest.raises(
+        TextModelError, match=r"encoder\.word_order=true: m embeds no tokens; encoder\.word_order=false"
+    ):
+        SentenceEncoder("m", word_order=True).encode(["a"])
