@@ -33,7 +33,7 @@ from evaluation.rollouts import Actor, play
 from evaluation.worlds import make_world, surface
 
 MAZES = ("fork_maze", "island_maze")
-EVALUATION_SEED = 50_000_000
+EVALUATION_SEED = 60_000_000  # 50 000 000 was looked at before the recipe was what it is
 EPISODES = 1000
 PER_CATEGORY = -(-EPISODES // len(SATISFIABLE))
 SHOWN = ("success", "spl_grid", "steps")
@@ -48,7 +48,7 @@ RIVALS: dict[str, tuple[tuple[str, ...], str]] = {
         "logsumexp",
     ),
 }
-CAPTIONED = (30, 100, 300, 1000, 10_000, 100_000)
+CAPTIONED = (30, 100, 300, 1000, 100_000)
 SCARCE = ("data.captions=[line]",)
 GOALS = (16, 64, 256, 1024, 4096, 16_384)
 DRAWN = (16, 64, 256, 1024)
