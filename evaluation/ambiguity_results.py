@@ -25,6 +25,7 @@ FLOORS: Final = {
 }
 SPL_SHARE: Final = 0.93
 SCARCITY_FLOORS: Final = {"1000": 0.98, "300": 0.95, "100": 0.88}
+LEADS: Final = {"300": 0.15, "100": 0.25}  # over end to end
 ABOUT_ESTIMATORS: Final = (
     "*resampled* sums over 256 goals drawn in proportion to the posterior instead of 5000; *tempered* halves the "
     "language term's temperature; *likeliest* heads for the posterior's best goal, *sample* for one drawn from it. *no "
@@ -116,11 +117,17 @@ def _both(of: Result) -> str:
 def _scarcity(result: Result) -> list[str]:
     titles = list(next(iter(result["captions"].values())))
     rows = [
-        [count, *(_both(by_title[title]) for title in titles), f"{SCARCITY_FLOORS.get(count, '-')}"]
+        [
+            count,
+            *(_both(by_title[title]) for title in titles),
+            f"{SCARCITY_FLOORS.get(count, '-')}",
+            f"{by_title['bridge']['success']['mean'] - by_title['end to end']['success']['mean']:.3f}",
+            f"{LEADS.get(count, '-')}",
+        ]
         for count, by_title in result["captions"].items()
     ]
     return [
-        table(["captioned states", *titles, "floor of the bridge"], rows),
+        table(["captioned states", *titles, "floor of the bridge", "lead over end to end", "floor of the lead"], rows),
         f"![Success over the number of captioned states]({SCARCITY_PNG})",
     ]
 
