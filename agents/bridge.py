@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from agents.bridge_factors import BridgeFactors, check_bridge, check_weights
+from agents.bridge_factors import BridgeFactors, check_bridge, check_weights, goals_in_memory
 from agents.critics import Critic
 from agents.log_factors import chunks, log_sum_exp_, log_sum_of_factors
 from agents.log_matmul_exp import log_matmul_exp
@@ -65,7 +65,8 @@ def bridge_scores(
     terms = len(bridge_ab)
     inputs = (a, c, bridge_ab, bridge_bc, log_weights, *critic_ab.parameters(), *critic_bc.parameters())
     if not torch.is_grad_enabled() or not any(x is not None and x.requires_grad for x in inputs):
-        factors = BridgeFactors(a, c, bridge_ab, bridge_bc, critic_ab, critic_bc, log_weights)
+        goals = goals_in_memory(bridge_ab, bridge_bc, log_weights)
+        factors = BridgeFactors(a, c, goals, len(bridge_ab), critic_ab, critic_bc)
         return log_sum_of_factors(factors)[0] - math.log(terms)
 
     def chunk_scores(start: int, stop: int) -> Tensor:
@@ -99,7 +100,8 @@ def bridge_max_scores(
     No gradient; a [N, d], c [K, d'], bridge_ab [M, d], bridge_bc [M, d'], log_weights [M]. Raises ValueError likewise.
     """
     check_bridge(a, c, bridge_ab, bridge_bc, log_weights)
-    factors = BridgeFactors(a, c, bridge_ab, bridge_bc, critic_ab, critic_bc, log_weights)
+    goals = goals_in_memory(bridge_ab, bridge_bc, log_weights)
+    factors = BridgeFactors(a, c, goals, len(bridge_ab), critic_ab, critic_bc)
     best = torch.full((len(a), len(c)), -math.inf, dtype=factors.dtype, device=a.device)
     for start, stop in chunks(factors.terms, factors.rows + factors.columns):
         left, right = factors.chunk(start, stop)  # [N, m], [m, K]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from agents.bridge_factors import BridgeFactors, check_bridge
+from agents.bridge_factors import BridgeFactors, check_bridge, goals_in_memory
 from agents.critics import Critic
 from agents.log_factors import LogMatmulExpInfo, log_sum_of_factors
 
@@ -38,10 +38,10 @@ def bridge_diagnostics(
 ) -> BridgeDiagnostics:
     """Diagnostics of ``bridge_scores`` with the same arguments, streamed as it is. Raises ValueError likewise."""
     check_bridge(a, c, bridge_ab, bridge_bc, log_weights)
-    embeddings = (a, c, bridge_ab, bridge_bc, critic_ab, critic_bc, log_weights)
-    log_sum, _, arithmetic = log_sum_of_factors(BridgeFactors(*embeddings))
-    log_square_sum = log_sum_of_factors(BridgeFactors(*embeddings, power=2.0))[0]
     terms = len(bridge_ab)
+    arguments = (a, c, goals_in_memory(bridge_ab, bridge_bc, log_weights), terms, critic_ab, critic_bc)
+    log_sum, _, arithmetic = log_sum_of_factors(BridgeFactors(*arguments))
+    log_square_sum = log_sum_of_factors(BridgeFactors(*arguments, power=2.0))[0]
     size = (2 * log_sum.double() - log_square_sum.double()).exp().clamp(1.0, terms)
     # Var(mean w) / mean(w)^2 = (M sum w^2 / (sum w)^2 - 1) / (M - 1).
     error = ((terms / size - 1) / (terms - 1)).sqrt() if terms > 1 else torch.full_like(size, math.inf)

@@ -1,5 +1,7 @@
 """The factors of Lemma 1's sum, made from embeddings chunk by chunk, and what arguments must fit."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -8,38 +10,38 @@ from agents.log_factors import LogFactors
 
 
 class BridgeFactors:
-    """The factors exp(f_AB) and exp(f_BC), made from embeddings chunk by chunk; without gradient."""
+    """The factors exp(f_AB) and exp(f_BC) as `LogFactors`, without gradient.
+
+    a: [N, d]. c: [K, d']. goals: gives goals start to stop as [m, d], [m, d'] and log weights [m] or None. terms: M.
+    power: multiplies all logits.
+    """
 
     def __init__(
         self,
         a: Tensor,
         c: Tensor,
-        bridge_ab: Tensor,
-        bridge_bc: Tensor,
+        goals: Callable[[int, int], tuple[Tensor, Tensor, Tensor | None]],
+        terms: int,
         critic_ab: Critic,
         critic_bc: Critic,
-        log_weights: Tensor | None,
         power: float = 1.0,
     ) -> None:
-        """``power`` multiplies all logits."""
         dtype = torch.promote_types(torch.promote_types(a.dtype, c.dtype), torch.float32)
-        self.a, self.c, self.bridge_ab, self.bridge_bc = (x.detach().to(dtype) for x in (a, c, bridge_ab, bridge_bc))
-        self.critic_ab, self.critic_bc, self.power = critic_ab, critic_bc, power
-        self.log_weights = None if log_weights is None else log_weights.detach().to(dtype)
-        self.rows, self.columns, self.terms = len(a), len(c), len(bridge_ab)
+        self.goals, self.critic_ab, self.critic_bc, self.power = goals, critic_ab, critic_bc, power
+        self.rows, self.columns, self.terms = len(a), len(c), terms
         self.dtype, self.device = dtype, a.device
         with torch.no_grad():
-            self.left = critic_ab.left_vectors(self.a)  # [N, d']
-            self.right = critic_bc.right_vectors(self.c).T  # [d', K]
+            self.left = critic_ab.left_vectors(a.detach().to(dtype))  # [N, d'']
+            self.right = critic_bc.right_vectors(c.detach().to(dtype)).T  # [d'', K]
 
     def chunk(self, start: int, stop: int) -> tuple[Tensor, Tensor]:
-        part = slice(start, stop)
-        goals_ab = self.critic_ab.right_vectors(self.bridge_ab[part].to(self.dtype))
-        goals_bc = self.critic_bc.left_vectors(self.bridge_bc[part].to(self.dtype))
+        ab, bc, log_weights = self.goals(start, stop)
+        goals_ab = self.critic_ab.right_vectors(ab.to(self.device, self.dtype))
+        goals_bc = self.critic_bc.left_vectors(bc.to(self.device, self.dtype))
         log_left = self.critic_ab.logits_from_products(self.left @ goals_ab.T)  # [N, m]
         log_right = self.critic_bc.logits_from_products(goals_bc @ self.right)  # [m, K]
-        if self.log_weights is not None:
-            log_right = log_right + self.log_weights[part].unsqueeze(-1)
+        if log_weights is not None:
+            log_right = log_right + log_weights.to(self.device, self.dtype).unsqueeze(-1)
         return (log_left, log_right) if self.power == 1.0 else (log_left * self.power, log_right * self.power)
 
     def select(self, rows: Tensor, columns: Tensor) -> LogFactors:
@@ -49,6 +51,18 @@ class BridgeFactors:
         selection.rows, selection.columns = len(rows), len(columns)
         selection.left, selection.right = self.left[rows].double(), self.right[:, columns].double()
         return selection
+
+
+def goals_in_memory(
+    bridge_ab: Tensor, bridge_bc: Tensor, log_weights: Tensor | None
+) -> Callable[[int, int], tuple[Tensor, Tensor, Tensor | None]]:
+    """What `BridgeFactors` asks for goals: bridge_ab [M, d], bridge_bc [M, d'], log_weights [M], without gradient."""
+
+    def goals(start: int, stop: int) -> tuple[Tensor, Tensor, Tensor | None]:
+        weights = None if log_weights is None else log_weights[start:stop].detach()
+        return bridge_ab[start:stop].detach(), bridge_bc[start:stop].detach(), weights
+
+    return goals
 
 
 def check_bridge(a: Tensor, c: Tensor, bridge_ab: Tensor, bridge_bc: Tensor, log_weights: Tensor | None) -> None:
