@@ -7,24 +7,21 @@ for the critic B-C (two towers, or one given twice); f_AB(a, g) and f_BC(g, c) a
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from agents.bridge_factors import BridgeFactors, check_bridge, check_weights, goals_in_memory
 from agents.critics import Critic
-from agents.log_factors import LogFactors, LogMatmulExpInfo, chunks, log_sum_exp_, log_sum_of_factors
+from agents.log_factors import chunks, log_sum_exp_, log_sum_of_factors
 from agents.log_matmul_exp import log_matmul_exp
 
 __all__ = [
-    "BridgeDiagnostics",
-    "bridge_diagnostics",
     "bridge_max_scores",
     "bridge_scores",
     "bridge_scores_per_row",
     "direct_scores",
-    "effective_sample",
     "goal_posterior",
     "log_matmul_exp",
 ]
@@ -64,11 +61,12 @@ def bridge_scores(
     Streams over M, without [N, M] or [N, M, K]; with gradient, chunks are recomputed in the backward pass.
     Raises ValueError if a shape does not fit or M = 0.
     """
-    _check_bridge(a, c, bridge_ab, bridge_bc, log_weights)
+    check_bridge(a, c, bridge_ab, bridge_bc, log_weights)
     terms = len(bridge_ab)
     inputs = (a, c, bridge_ab, bridge_bc, log_weights, *critic_ab.parameters(), *critic_bc.parameters())
     if not torch.is_grad_enabled() or not any(x is not None and x.requires_grad for x in inputs):
-        factors = _BridgeFactors(a, c, bridge_ab, bridge_bc, critic_ab, critic_bc, log_weights)
+        goals = goals_in_memory(bridge_ab, bridge_bc, log_weights)
+        factors = BridgeFactors(a, c, goals, len(bridge_ab), critic_ab, critic_bc)
         return log_sum_of_factors(factors)[0] - math.log(terms)
 
     def chunk_scores(start: int, stop: int) -> Tensor:
@@ -101,8 +99,9 @@ def bridge_max_scores(
 
     No gradient; a [N, d], c [K, d'], bridge_ab [M, d], bridge_bc [M, d'], log_weights [M]. Raises ValueError likewise.
     """
-    _check_bridge(a, c, bridge_ab, bridge_bc, log_weights)
-    factors = _BridgeFactors(a, c, bridge_ab, bridge_bc, critic_ab, critic_bc, log_weights)
+    check_bridge(a, c, bridge_ab, bridge_bc, log_weights)
+    goals = goals_in_memory(bridge_ab, bridge_bc, log_weights)
+    factors = BridgeFactors(a, c, goals, len(bridge_ab), critic_ab, critic_bc)
     best = torch.full((len(a), len(c)), -math.inf, dtype=factors.dtype, device=a.device)
     for start, stop in chunks(factors.terms, factors.rows + factors.columns):
         left, right = factors.chunk(start, stop)  # [N, m], [m, K]
@@ -198,117 +197,8 @@ def goal_posterior(log_bc: Tensor, log_weights: Tensor | None = None) -> Tensor:
         raise ValueError(f"log_bc has shape {tuple(log_bc.shape)}; needs [..., M] with M of at least 1")
     if log_weights is None:
         return log_bc.softmax(-1)
-    _check_weights(log_weights, log_bc.shape[-1])
+    check_weights(log_weights, log_bc.shape[-1])
     return (log_bc + log_weights).softmax(-1)
-
-
-@dataclass(frozen=True)
-class BridgeDiagnostics:
-    """How far Lemma 1's estimate can be trusted, per pair [N, K].
-
-    effective_sample_size: (sum w)^2 / sum w^2 of the summands w, in [1, M]; near 1, one goal decides.
-    standard_error: of the score, in nats (delta method, goals as independent draws); infinite at M = 1. It misses
-        what no goal drawn has shown: do not trust it where the effective sample size is below about 10.
-    arithmetic: shares of pairs that needed float64 and the term-by-term sum.
-    """
-
-    effective_sample_size: Tensor
-    standard_error: Tensor
-    arithmetic: LogMatmulExpInfo
-
-
-@torch.no_grad()
-def bridge_diagnostics(
-    a: Tensor,
-    c: Tensor,
-    bridge_ab: Tensor,
-    bridge_bc: Tensor,
-    critic_ab: Critic,
-    critic_bc: Critic,
-    log_weights: Tensor | None = None,
-) -> BridgeDiagnostics:
-    """Diagnostics of ``bridge_scores`` with the same arguments, streamed as it is. Raises ValueError likewise."""
-    _check_bridge(a, c, bridge_ab, bridge_bc, log_weights)
-    embeddings = (a, c, bridge_ab, bridge_bc, critic_ab, critic_bc, log_weights)
-    log_sum, _, arithmetic = log_sum_of_factors(_BridgeFactors(*embeddings))
-    log_square_sum = log_sum_of_factors(_BridgeFactors(*embeddings, power=2.0))[0]
-    terms = len(bridge_ab)
-    size = (2 * log_sum.double() - log_square_sum.double()).exp().clamp(1.0, terms)
-    # Var(mean w) / mean(w)^2 = (M sum w^2 / (sum w)^2 - 1) / (M - 1).
-    error = ((terms / size - 1) / (terms - 1)).sqrt() if terms > 1 else torch.full_like(size, math.inf)
-    return BridgeDiagnostics(size.to(log_sum.dtype), error.to(log_sum.dtype), arithmetic)
-
-
-def effective_sample(log_terms: Tensor) -> tuple[Tensor, Tensor]:
-    """Effective sample size and standard error, as in `BridgeDiagnostics`, of log summands [..., M]: [...] each."""
-    terms = log_terms.shape[-1]
-    size = (2 * log_terms.double().logsumexp(-1) - (2 * log_terms.double()).logsumexp(-1)).exp().clamp(1.0, terms)
-    error = ((terms / size - 1) / (terms - 1)).sqrt() if terms > 1 else torch.full_like(size, math.inf)
-    return size.to(log_terms.dtype), error.to(log_terms.dtype)
-
-
-class _BridgeFactors:
-    """The factors exp(f_AB) and exp(f_BC), made from embeddings chunk by chunk; without gradient."""
-
-    def __init__(
-        self,
-        a: Tensor,
-        c: Tensor,
-        bridge_ab: Tensor,
-        bridge_bc: Tensor,
-        critic_ab: Critic,
-        critic_bc: Critic,
-        log_weights: Tensor | None,
-        power: float = 1.0,
-    ) -> None:
-        """``power`` multiplies all logits."""
-        dtype = torch.promote_types(torch.promote_types(a.dtype, c.dtype), torch.float32)
-        self.a, self.c, self.bridge_ab, self.bridge_bc = (x.detach().to(dtype) for x in (a, c, bridge_ab, bridge_bc))
-        self.critic_ab, self.critic_bc, self.power = critic_ab, critic_bc, power
-        self.log_weights = None if log_weights is None else log_weights.detach().to(dtype)
-        self.rows, self.columns, self.terms = len(a), len(c), len(bridge_ab)
-        self.dtype, self.device = dtype, a.device
-        with torch.no_grad():
-            self.left = critic_ab.left_vectors(self.a)  # [N, d']
-            self.right = critic_bc.right_vectors(self.c).T  # [d', K]
-
-    def chunk(self, start: int, stop: int) -> tuple[Tensor, Tensor]:
-        part = slice(start, stop)
-        goals_ab = self.critic_ab.right_vectors(self.bridge_ab[part].to(self.dtype))
-        goals_bc = self.critic_bc.left_vectors(self.bridge_bc[part].to(self.dtype))
-        log_left = self.critic_ab.logits_from_products(self.left @ goals_ab.T)  # [N, m]
-        log_right = self.critic_bc.logits_from_products(goals_bc @ self.right)  # [m, K]
-        if self.log_weights is not None:
-            log_right = log_right + self.log_weights[part].unsqueeze(-1)
-        return (log_left, log_right) if self.power == 1.0 else (log_left * self.power, log_right * self.power)
-
-    def select(self, rows: Tensor, columns: Tensor) -> LogFactors:
-        selection = object.__new__(_BridgeFactors)
-        selection.__dict__.update(self.__dict__)
-        selection.dtype = torch.float64
-        selection.rows, selection.columns = len(rows), len(columns)
-        selection.left, selection.right = self.left[rows].double(), self.right[:, columns].double()
-        return selection
-
-
-def _check_bridge(a: Tensor, c: Tensor, bridge_ab: Tensor, bridge_bc: Tensor, log_weights: Tensor | None) -> None:
-    for name, value in (("a", a), ("c", c), ("bridge_ab", bridge_ab), ("bridge_bc", bridge_bc)):
-        if value.ndim != 2:
-            raise ValueError(f"{name} has shape {tuple(value.shape)}; needs [count, d]")
-        if not value.is_floating_point():
-            raise ValueError(f"{name} has dtype {value.dtype}; needs a floating one")
-    if len(bridge_ab) == 0 or len(bridge_ab) != len(bridge_bc):
-        raise ValueError(f"bridge_ab has {len(bridge_ab)} goals, bridge_bc {len(bridge_bc)}; needs as many, at least 1")
-    for name, value, other, partner in (("bridge_ab", bridge_ab, "a", a), ("bridge_bc", bridge_bc, "c", c)):
-        if value.shape[1] != partner.shape[1]:
-            raise ValueError(f"{name} has dimension {value.shape[1]}; needs {other}'s, {partner.shape[1]}")
-    if log_weights is not None:
-        _check_weights(log_weights, len(bridge_ab))
-
-
-def _check_weights(log_weights: Tensor, terms: int) -> None:
-    if log_weights.shape != (terms,):
-        raise ValueError(f"log_weights has shape {tuple(log_weights.shape)}; needs [M] = ({terms},)")
 
 
 def _check_per_row(a: Tensor, log_bc: Tensor, bridge_ab: Tensor, which: Tensor | None) -> None:

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from agents.agent import Agent
-from agents.bridge import effective_sample, goal_posterior
+from agents.bridge import goal_posterior
+from agents.bridge_diagnostics import effective_sample
 from agents.commitment import Commitment
 from agents.escape import Escape
 from agents.estimators import ESTIMATORS, Estimators, Moment
@@ -150,7 +151,7 @@ class Policy:
         """How far LogSumExp can be trusted for each state [B, S], action [B, D] and instruction, at an episode's start.
 
         Effective sample size of the bridge goals [B] and standard error of the score in nats [B], see
-        `agents.bridge.effective_sample`.
+        `agents.bridge_diagnostics.effective_sample`.
         """
         rows = self._heard.rows(instructions)  # [B]
         put = self.agent.bridge_goals.new_tensor

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from agents.bridge import bridge_diagnostics
+from agents.bridge_diagnostics import bridge_diagnostics
 from experiments.law.distribution import gaussian_tests, sphere_tests
 from experiments.law.laboratory import (
     INDEPENDENT,

@@ -9,7 +9,8 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from agents.bridge import bridge_diagnostics, bridge_scores, direct_scores
+from agents.bridge import bridge_scores, direct_scores
+from agents.bridge_diagnostics import bridge_diagnostics
 from experiments.law.distribution import Finding, gaussian_tests, sphere_tests
 from experiments.law.independence import gain_of_pairs
 from experiments.law.lemmas import gaussian_gain

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from agents.bridge import (
-    bridge_diagnostics,
     bridge_max_scores,
     bridge_scores,
     bridge_scores_per_row,
     direct_scores,
     goal_posterior,
 )
+from agents.bridge_diagnostics import bridge_diagnostics
 from agents.critics import Critic
 from configs.schema import CRITICS
 
