@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -63,6 +64,6 @@ class FreeCaptions:
 
 
 def _keys(goals: NDArray[Any]) -> list[bytes]:
-    """Equal rows of [N, G] have equal keys, be their type as it may."""
-    rows = np.ascontiguousarray(np.asarray(goals, dtype=np.float64) + 0.0)  # -0.0 becomes 0.0
-    return [row.tobytes() for row in rows]
+    """A digest of each row of [N, G]; rows of equal numbers have equal ones, be their type as it may."""
+    numbers = (np.asarray(row, dtype=np.float64) + 0.0 for row in goals)  # -0.0 becomes 0.0
+    return [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in numbers]
