@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from data.trajectories import DatasetError, TrajectoryBuffer, first_not_finite, write_checked
 
 CAPTIONS = "captions.jsonl"  # beside the arrays, a line for each caption: [row of the observations, text]
-SUMMARY = "summary.json"  # beside the arrays: bounds of what they hold, and a digest of all of it
+SUMMARY = "summary.json"  # beside the arrays: bounds of what they hold, a digest of all, whether actions are numbers
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,15 @@ class Episode:
             for text in texts:
                 if not isinstance(text, str) or not text.strip():
                     raise DatasetError(f"{self.name}: captions: at step {step} {text!r}; a text of words would do")
+
+
+class Episodes(Protocol):
+    """A dataset, read episode by episode; discrete: whether vectors with a single one stand for actions."""
+
+    discrete: bool
+
+    def __iter__(self) -> Iterator[Episode]:
+        """The episodes, in order."""
 
 
 class _Column:
@@ -157,7 +167,7 @@ class _Writer:
         self._columns[name].append(rows)
         self._digest.update(rows.tobytes())
 
-    def close(self, whole: bool) -> None:
+    def close(self, whole: bool, discrete: bool) -> None:
         """Ends all files; `whole`: they hold all that there is, and are brought to the disk."""
         self._captions.close()
         for column in self._columns.values():
@@ -169,7 +179,8 @@ class _Writer:
         if not self._captioned:
             (self._folder / CAPTIONS).unlink()
         bounds = {name: [column.low.tolist(), column.high.tolist()] for name, column in self._columns.items()}
-        (self._folder / SUMMARY).write_text(json.dumps({"digest": self._digest.hexdigest(), "bounds": bounds}))
+        summary = {"digest": self._digest.hexdigest(), "discrete": discrete, "bounds": bounds}
+        (self._folder / SUMMARY).write_text(json.dumps(summary))
         write_checked(self._folder)
 
 
@@ -183,7 +194,7 @@ def partial_folder(folder: Path) -> Path:
     return folder.with_name(f".{folder.name}.partial")
 
 
-def stage(episodes: Iterable[Episode], folder: Path) -> Path:
+def stage(episodes: Episodes, folder: Path) -> Path:
     """Writes episodes beside `folder`, into its `partial_folder`, and returns that; move it once all else is well.
 
     Each is checked as it comes, and only one is held in memory. What an earlier attempt left there is removed; where
@@ -191,7 +202,6 @@ def stage(episodes: Iterable[Episode], folder: Path) -> Path:
     where the disk is full or cannot be written.
     """
     partial = partial_folder(folder)
-    made = [path for path in (partial.parent, *partial.parent.parents) if not path.exists()]
     whole = False
     try:
         shutil.rmtree(partial, ignore_errors=True)
@@ -203,14 +213,18 @@ def stage(episodes: Iterable[Episode], folder: Path) -> Path:
         raise DatasetError(f"{folder}: cannot be written ({error.strerror or error}); free some space there") from error
     finally:
         if not whole:
-            shutil.rmtree(partial, ignore_errors=True)
-            for path in made:
-                if path.is_dir() and not any(path.iterdir()):
-                    path.rmdir()
+            discard(folder)
     return partial
 
 
-def _write(episodes: Iterable[Episode], partial: Path) -> None:
+def discard(folder: Path) -> None:
+    """Removes what was staged for `folder`, and the folder around it if nothing else is in there."""
+    shutil.rmtree(partial_folder(folder), ignore_errors=True)
+    with contextlib.suppress(OSError):
+        folder.parent.rmdir()
+
+
+def _write(episodes: Episodes, partial: Path) -> None:
     writer, whole, count = _Writer(partial), False, 0
     try:
         for episode in episodes:
@@ -221,7 +235,7 @@ def _write(episodes: Iterable[Episode], partial: Path) -> None:
             raise DatasetError("episodes: are none; a dataset of at least one would do")
         whole = True
     finally:
-        writer.close(whole)
+        writer.close(whole, episodes.discrete)
 
 
 def read_captions(folder: Path) -> list[tuple[int, str]]:
