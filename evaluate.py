@@ -14,7 +14,6 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -24,26 +23,20 @@ from configs.checks import ConfigError
 from configs.evaluation import LINES, EvaluateConfig
 from configs.load import command_line
 from configs.run_folder import read_run_config
-from configs.schema import EnvConfig, RunConfig
 from encoders import check_instruction
 from evaluation.errors import EXPECTED
 from evaluation.grid_evaluation import GridEvaluation
 from evaluation.grid_world import GridHome
 from evaluation.maze_evaluation import MazeEvaluation
-from evaluation.opening import open_world
+from evaluation.opening import open_world, require_env, trained_env
 from evaluation.worlds import resolve_device
-
-
-def trained_env(run: RunConfig, folder: Path) -> EnvConfig:
-    """The world that the run was trained in; a layout of the user's own is the copy that the run kept."""
-    kept = folder / "layout.txt"
-    return replace(run.env, layout=str(kept)) if run.env.layout and kept.is_file() else run.env
 
 
 def evaluation_of(config: EvaluateConfig) -> MazeEvaluation | GridEvaluation:
     """The evaluation that the settings ask for, of the agent in run_dir, in the world that it was trained in."""
     folder = Path(config.run_dir)
     run = read_run_config(folder)
+    require_env(run, folder)
     env = trained_env(run, folder)
     world = open_world(env, run.data)
     if isinstance(world, GridHome):

@@ -28,18 +28,19 @@ from agents.storage import write_atomically, write_json
 from configs.checks import ConfigError
 from configs.load import command_line
 from configs.run_folder import open_run, record
-from configs.schema import RunConfig
+from configs.schema import NO_ENV, STORED, RunConfig
 from data import CaptionPairs, FutureBatch, TrajectoryBuffer
 from data.collect import ACTIONS, BATCHES, BRIDGE_GOALS, LABELLED_GOALS, VALIDATION, caption_goals, stream
+from data.episodes import discard
 from encoders import TextEncoder
 from envs.phrasing import Split
 from evaluation.dashboard import Dashboard
 from evaluation.errors import EXPECTED, DivergedError
-from evaluation.opening import open_world
+from evaluation.opening import TRAJECTORIES, open_training, settle, stage_dataset
 from evaluation.progress import TrainingProgress
 from evaluation.worlds import resolve_device
 
-RUN_FILES = (CHECKPOINT, "agent.safetensors", "config.json", "trajectories")
+RUN_FILES = (CHECKPOINT, "agent.safetensors", "config.json", TRAJECTORIES)
 ACTION_POOL = 8192
 VALIDATION_TEXTS = 400
 TEXT_CACHE = "text_cache.safetensors"
@@ -51,10 +52,10 @@ class Training:
     def __init__(self, config: RunConfig) -> None:
         self.config, self.folder = config, Path(config.run_dir)
         torch.set_flush_denormal(True)  # exp() of far goals gives denormals, which are ten times slower
-        self.world = open_world(config.env, config.data)
+        self.resuming = open_run(config, RUN_FILES)
+        self.world = open_training(config, self.folder / TRAJECTORIES)
         self.identity = {"env": config.env.id, "layout": self.world.spec.fingerprint}
         self.device = resolve_device(config.device)
-        self.resuming = open_run(config, RUN_FILES)
         kept = self.folder / "layout.txt"
         if self.resuming and kept.is_file() and kept.read_text() != self.world.layout_text:
             raise ConfigError(f"env.layout={config.env.layout}: has changed since {kept} was kept; use another run_dir")
@@ -72,7 +73,13 @@ class Training:
 
     def prepare(self) -> tuple[TrajectoryBuffer, CaptionPairs, Learner]:
         """Trajectories, captions, and a learner that stands where the last checkpoint left it."""
-        text, features = self._text()  # first of all, for a text model may be missing: then nothing is written
+        trajectories = self.folder / TRAJECTORIES
+        try:  # first of all what may be missing or not in order: then nothing is written
+            text, features = self._text()
+            stage_dataset(self.config, self.world, trajectories)
+        except BaseException:
+            discard(trajectories)
+            raise
         if not self.resuming:
             self._write_record()
         buffer = self._trajectories()
@@ -94,8 +101,10 @@ class Training:
         write_json(self.folder / "config.json", asdict(self.config))  # last: from here on, the run can be resumed
 
     def _trajectories(self) -> TrajectoryBuffer:
-        folder = self.folder / "trajectories"
-        if not folder.is_dir():
+        folder = self.folder / TRAJECTORIES
+        if not folder.is_dir() and self.config.data.kind in STORED:
+            settle(folder)
+        elif not folder.is_dir():
             self.world.collect(self.config.data, self.config.seed).save(folder)
         return TrajectoryBuffer.open(folder)
 
@@ -104,6 +113,9 @@ class Training:
         return buffer.sample_futures(stream(self.config.seed, purpose), count, self.config.train.discount)
 
     def _captions(self, buffer: TrajectoryBuffer) -> CaptionPairs:
+        brought = self.world.own_pairs()
+        if brought is not None:
+            return brought
         led = self._futures(buffer, self.config.data.labelled_goals, LABELLED_GOALS)
         shown = (led.states, led.actions) if self.config.train.objective != "bridge" else None
         return caption_goals(self.world.captions, led.goals, self._split, self.config.seed, shown)
@@ -119,6 +131,7 @@ class Training:
         if folder.exists() and not folder.is_dir():
             raise ConfigError(f"encoder.cache_dir={folder}: is a file; choose a folder")
         text = text_encoder(encoder, folder / TEXT_CACHE, captions.labels)
+        self.world.check_texts(text)
         return text, text.encode(captions.all_texts(self._split))
 
     def _learner(self, buffer: TrajectoryBuffer, text: TextEncoder, features: NDArray[np.float32]) -> Learner:
@@ -165,7 +178,12 @@ class Training:
         if self.stop and learner.step < train.steps:
             print(f"stopped at step {learner.step} of {train.steps}; the same command with resume=true goes on")
             raise SystemExit(130)
-        print(f"trained {train.steps} steps; now: python evaluate.py run_dir={self.folder}")
+        print(f"trained {train.steps} steps; now: {self._next()}")
+
+    def _next(self) -> str:
+        if self.config.env.id == NO_ENV:
+            return f"Agent.from_pretrained({str(self.folder)!r}).policy().act(observations, instructions), from Python"
+        return f"python evaluate.py run_dir={self.folder}"
 
     def _check(self, info: dict[str, Tensor], learner: Learner) -> None:
         """DivergedError where the step's loss or the weights that it led to are no finite numbers."""

@@ -13,7 +13,8 @@ from configs.checks import at_least, check_device, one_of, positive, require
 
 CRITICS = ("neg_squared_l2", "neg_l2", "dot", "cosine")
 ENCODERS = ("sentence", "label")
-DATA_KINDS = ("expert", "random", "mixed")
+DATA_KINDS = ("expert", "random", "mixed", "minari", "files")
+STORED = ("minari", "files")  # kinds of data that are read from a dataset, and not collected
 POLICIES = (
     "logsumexp",
     "planned",
@@ -30,6 +31,7 @@ VIEWS = ("full", "partial")
 OBJECTIVES = ("bridge", "end_to_end", "behaviour_cloning")
 DUPLICATES = ("positives", "masked", "negatives")
 BABYAI = "goalbridge/BabyAI"  # stands for a family of levels where a Gymnasium id is asked for
+NO_ENV = "none"  # in its place where there is no environment, but only data=files
 
 
 @dataclass(frozen=True)
@@ -63,8 +65,9 @@ class EnvConfig:
 class DataConfig:
     """Where trajectories and captions come from.
 
-    kind: "expert" (shortest paths between random places; noisy in mazes), "random" (random walks) or "mixed" (half of
-    each). trajectories: how many. noise_degrees: the expert's angle noise. walk_length: steps of a random walk.
+    kind: "expert" (shortest paths between random places; noisy in mazes), "random" (random walks), "mixed" (half of
+    each), or from `RunConfig.dataset`: "minari" (a Minari dataset of the env) or "files" (a user's own trajectories and
+    captions, without an env, all of which are used). trajectories: how many. noise_degrees: the expert's angle noise. walk_length: steps of a random walk.
     labelled_goals: how many goals are captioned, one caption each. layouts: how many the trajectories are spread over,
     where a world has many. lexicon: colour words learnt beside each colour's own name, in BabyAI. captions: categories
     of places that captions speak of, in mazes ("exact", "line", "region", "vague", and on request "compound");
@@ -257,6 +260,8 @@ class RunConfig:
 
     run_dir: the folder under which all that is written lies. seed: decides data, weights, batches and evaluation.
     resume: go on from run_dir's last checkpoint. device: auto (the first of cuda, mps, cpu that is there) or a name.
+    dataset: of data=minari, an id or a folder; of data=files, a file or a folder (see `data.own_files`). The latter has
+    no env, whatever env says.
     """
 
     env: EnvConfig
@@ -264,6 +269,7 @@ class RunConfig:
     seed: int = 0
     resume: bool = False
     device: str = "auto"
+    dataset: str = ""
     data: DataConfig = field(default_factory=DataConfig)
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     agent: AgentConfig = field(default_factory=AgentConfig)
@@ -274,8 +280,21 @@ class RunConfig:
         require(bool(self.run_dir), "run_dir", repr(self.run_dir), "must be a folder, such as runs/fork")
         require(0 <= self.seed < 2**32, "seed", self.seed, "must be at least 0 and below 2**32")
         check_device(self.device)
+        self._check_dataset()
         if self.env.id != BABYAI:  # refused here, before anything is written
             require(
                 self.data.kind != "mixed", "data.kind", "mixed", "is for BabyAI; in mazes expert or random would do"
             )
             require(self.train.group_size == 0, "train.group_size", self.train.group_size, "must be 0 in a single maze")
+
+    def _check_dataset(self) -> None:
+        kind = self.data.kind
+        if kind not in STORED:
+            require(not self.dataset, "dataset", self.dataset, f"is for data=minari or data=files, not data={kind}")
+            return
+        needed = "an id or folder of a Minari dataset" if kind == "minari" else "a file or folder of trajectories"
+        require(bool(self.dataset), "dataset", repr(self.dataset), f"must be {needed} with data={kind}")
+        if kind == "files":
+            object.__setattr__(self, "env", EnvConfig(NO_ENV))  # so that the record names no env that was not there
+            objective = self.train.objective
+            require(objective == "bridge", "train.objective", objective, "must be bridge with data=files")

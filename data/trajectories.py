@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import InitVar, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,9 @@ from data.groups import Groups
 
 FIELDS = ("observations", "goals", "actions", "lengths", "groups", "places")
 _OPTIONAL = ("goals", "groups", "places")
+CHECKED = "checked.json"  # written beside arrays whose numbers have been looked at: they need not be again
+_BLOCK = 16  # transitions
+_ROWS = 1 << 16  # looked at together, so that a memory map larger than memory passes
 
 
 class DatasetError(ValueError):
@@ -38,7 +43,7 @@ class TrajectoryBuffer:
     observations: [sum(lengths + 1), S]. goals: [sum(lengths + 1), G], the goal that each observation achieves; the
     very array of observations where they are the same. actions: [sum(lengths), D]. lengths: [N], each at least 1.
     groups: [N], which layout each trajectory is from, where there are several; places: [N, P], where it starts in it.
-    The arrays may be memory-mapped.
+    The arrays may be memory-mapped. checked: somebody has seen that all values are finite.
     Raises DatasetError where sizes disagree, a trajectory is empty or a value is not finite.
     """
 
@@ -48,8 +53,9 @@ class TrajectoryBuffer:
     lengths: NDArray[np.int64]
     groups: NDArray[np.int64] | None = None
     places: NDArray[np.float32] | None = None
+    checked: InitVar[bool] = False
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, checked: bool) -> None:
         if self.lengths.ndim != 1 or self.lengths.size == 0 or self.lengths.min() < 1:
             raise DatasetError("lengths: needs at least one trajectory, each of at least one action")
         transitions, states = int(self.lengths.sum()), int(self.lengths.sum()) + self.lengths.size
@@ -57,8 +63,9 @@ class TrajectoryBuffer:
             array = getattr(self, name)
             if array.ndim != 2 or len(array) != rows:
                 raise DatasetError(f"{name}: has shape {array.shape}, but lengths ask for {rows} rows of vectors")
-            if array.dtype.kind == "f" and not np.isfinite(array).all():
-                raise DatasetError(f"{name}: row {int(np.argwhere(~np.isfinite(array))[0, 0])} is not finite")
+            row = None if checked else first_not_finite(array)
+            if row is not None:
+                raise DatasetError(f"{name}: row {row} is not finite")
         for name in ("groups", "places"):
             array = getattr(self, name)
             if array is not None and len(array) != self.lengths.size:
@@ -74,8 +81,23 @@ class TrajectoryBuffer:
         return np.concatenate([[0], np.cumsum(self.lengths)[:-1]])  # [N]
 
     @cached_property
-    def _trajectory(self) -> NDArray[np.int32]:
-        return np.repeat(np.arange(self.lengths.size, dtype=np.int32), self.lengths)  # [transitions]
+    def _end(self) -> NDArray[np.int64]:
+        return np.cumsum(self.lengths)  # [N], in memory even where the lengths are mapped
+
+    @cached_property
+    def _at_block(self) -> NDArray[np.int64]:
+        """Which trajectory every sixteenth transition is of: an index of all would be as long as the data."""
+        starts = np.arange(0, self.transitions, _BLOCK)
+        return np.searchsorted(self._first_action, starts, side="right") - 1  # [transitions / 16]
+
+    def _trajectory_of(self, transition: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Which trajectory each transition [B] is of, [B]; several times as quick as a search among all."""
+        trajectory = self._at_block[transition // _BLOCK]  # [B], where its block begins
+        while True:
+            later = self._end[trajectory] <= transition  # [B]
+            if not later.any():
+                return trajectory
+            trajectory = trajectory + later
 
     @cached_property
     def _groups(self) -> Groups:
@@ -99,7 +121,7 @@ class TrajectoryBuffer:
             transition: NDArray[np.int64] = self._first_action[trajectory] + step
         else:
             transition = rng.integers(self.transitions, size=batch_size)  # [B]
-            trajectory = self._trajectory[transition].astype(np.int64)  # [B]
+            trajectory = self._trajectory_of(transition)  # [B]
             step = transition - self._first_action[trajectory]  # [B]
         remaining = self.lengths[trajectory] - step  # [B], at least 1
         uniform = rng.random(batch_size)  # [B]
@@ -117,6 +139,7 @@ class TrajectoryBuffer:
             array = getattr(self, name)
             if array is not None and not (name == "goals" and array is self.observations):
                 np.save(partial / f"{name}.npy", array)
+        write_checked(partial)
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(partial, folder)
 
@@ -133,4 +156,34 @@ class TrajectoryBuffer:
                 raise DatasetError(
                     f"{folder / name}.npy: cannot be read ({error}); delete {folder} to collect anew"
                 ) from error
-        return cls(**({"goals": arrays["observations"]} | arrays))
+        return cls(**({"goals": arrays["observations"]} | arrays), checked=_is_checked(folder, arrays))
+
+
+def first_not_finite(array: NDArray[Any]) -> int | None:
+    """The first row of [N, D] with a number that is not finite; None where there is none."""
+    if array.dtype.kind != "f":
+        return None
+    for start in range(0, len(array), _ROWS):
+        bad = ~np.isfinite(array[start : start + _ROWS]).all(axis=1)  # [rows]
+        if bad.any():
+            return start + int(bad.argmax())
+    return None
+
+
+def _forms(arrays: Mapping[str, NDArray[Any]]) -> dict[str, list[Any]]:
+    """Type and shape of each array, which an exchanged file hardly has."""
+    return {name: [array.dtype.str, *array.shape] for name, array in arrays.items()}
+
+
+def write_checked(folder: Path) -> None:
+    """Notes that all numbers of the arrays in `folder` are finite, so that `TrajectoryBuffer.open` need not look."""
+    arrays = {path.stem: np.load(path, mmap_mode="r") for path in sorted(folder.glob("*.npy"))}
+    (folder / CHECKED).write_text(json.dumps(_forms(arrays)))
+
+
+def _is_checked(folder: Path, arrays: Mapping[str, NDArray[Any]]) -> bool:
+    try:
+        kept = json.loads((folder / CHECKED).read_text())
+    except (OSError, ValueError):
+        return False  # of an earlier version, or damaged: look again
+    return bool(kept == _forms(arrays))

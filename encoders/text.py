@@ -23,6 +23,7 @@ from safetensors.numpy import save_file
 
 PACKAGED_MODEL = "all-MiniLM-L6-v2"
 PACKAGED_NAMES = (PACKAGED_MODEL, f"sentence-transformers/{PACKAGED_MODEL}")
+_SURELY_READ = 64  # bytes of a text, which no model is too short for
 PACKAGED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 _TEXTS_AT_ONCE = 128
 
@@ -257,6 +258,22 @@ class SentenceEncoder:
             both = np.concatenate([whole, first_moments(tokens, mask)], axis=1) / np.sqrt(2)  # [n, 2 T]
             features.update(zip(batch, both.astype(np.float32), strict=True))
         return np.stack([features[text] for text in texts])
+
+    def first_too_long(self, texts: Sequence[str]) -> tuple[int, int, int] | None:
+        """Index, tokens and limit of the first text of which the model would read only a part; None where none is."""
+        if all(len(text.encode()) <= _SURELY_READ for text in texts):
+            return None
+        if self._model is None:
+            self._model = _load_sentence_transformer(self.text_model, self._locate())
+        tokenizer, limit = self._model.tokenizer, self._model.max_seq_length
+        if not callable(tokenizer) or limit is None:
+            return None
+        for index, text in enumerate(texts):
+            if len(text.encode()) > limit - 2:  # a token is a byte at least
+                tokens = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+                if len(tokens) > limit - 2:
+                    return index, len(tokens), limit - 2
+        return None
 
     def _warn_of_losses(self, texts: Sequence[str]) -> None:
         tokenizer, limit = self._model.tokenizer, self._model.max_seq_length

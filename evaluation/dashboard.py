@@ -14,7 +14,8 @@ from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
 from agents import Learner
-from configs.schema import RunConfig
+from configs.schema import NO_ENV, RunConfig
+from evaluation.files_watcher import FilesWatcher
 from evaluation.grid_watcher import GridWatcher
 from evaluation.grid_world import FAMILY
 from evaluation.maze_watcher import MazeWatcher
@@ -22,15 +23,23 @@ from evaluation.projector import add_projection
 from evaluation.watch import Watcher, add_picture
 
 SETTINGS: Final = (
-    "seed", "env.id", "data.kind", "data.trajectories", "data.labelled_goals", "encoder.kind", "agent.critic",
-    "agent.bridge_goals", "train.objective", "train.steps", "train.learning_rate", "train.discount",
+    "seed", "env.id", "data.kind", "dataset", "data.trajectories", "data.labelled_goals", "encoder.kind",
+    "agent.critic", "agent.bridge_goals", "train.objective", "train.steps", "train.learning_rate", "train.discount",
     "train.action_weight", "train.duplicates", "policy.name",
 )  # fmt: skip
-RESULTS: Final = ("success", "spl_grid", "against_optimum")  # of an evaluation, those of them that a world has
+RESULTS: Final = (
+    "success",
+    "spl_grid",
+    "against_optimum",
+    "goal_of_text",
+    "text_of_goal",
+)  # of an evaluation, those of them that a world has
 
 
 def watcher_of(config: RunConfig) -> Watcher:
     """Who evaluates an agent of the run's world while it trains."""
+    if config.env.id == NO_ENV:
+        return FilesWatcher(config)
     return GridWatcher(config) if config.env.id == FAMILY else MazeWatcher(config)
 
 
@@ -68,7 +77,8 @@ class Dashboard:
             self._scalar(f"evaluation/{name}", value, learner.step)
         for tag, value in found.further.items():
             self._scalar(tag, value, learner.step)
-        add_picture(self.writer, "rollout", found.animation, learner.step)
+        if found.animation:
+            add_picture(self.writer, "rollout", found.animation, learner.step)
         for tag, picture in found.pictures.items():
             add_picture(self.writer, tag, picture, learner.step)
         if not self._has_charts:

@@ -10,7 +10,13 @@ from rich.text import Text
 from torch import Tensor
 
 SHOWN = {"loss": "loss", "goal/accuracy": "goal", "action/accuracy": "act", "language/accuracy": "text"}
-_SHORT = {"success": "success", "spl": "SPL", "against_optimum": "steps/optimum"}  # what there is room for
+_SHORT = {  # what there is room for
+    "success": "success",
+    "spl": "SPL",
+    "against_optimum": "steps/optimum",
+    "goal_of_text": "goal of text",
+    "text_of_goal": "text of goal",
+}
 
 
 class _Rate(ProgressColumn):

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from agents.storage import CheckpointError
 from agents.world import CandidateActions, WorldSpec
 from configs.schema import DataConfig, EnvConfig
-from data import TrajectoryBuffer
+from data import CaptionPairs, TrajectoryBuffer
 from data.collect import Captions
+from encoders import TextEncoder
 
 
 class World(ABC):
@@ -41,6 +42,13 @@ class World(ABC):
     @abstractmethod
     def collect(self, data: DataConfig, seed: int) -> TrajectoryBuffer:
         """Trajectories without instructions, the same for the same seed."""
+
+    def own_pairs(self) -> CaptionPairs | None:
+        """Captions that came with the trajectories; None where they are made from `captions`."""
+        return None
+
+    def check_texts(self, text: TextEncoder) -> None:  # noqa: B027 (most say what any encoder reads)
+        """DatasetError where captions that came with the trajectories are beyond the encoder."""
 
     def require_same(self, spec: WorldSpec, folder: str) -> None:
         """CheckpointError where an agent was trained in another world than this."""

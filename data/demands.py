@@ -1,0 +1,78 @@
+"""What a world asks of somebody else's dataset: sizes, kinds and bounds of what is observed, done and achieved."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.episodes import Episode
+from data.trajectories import DatasetError
+
+_SLACK: Final = 1e-3  # of a coordinate's range: rounding is no reason to refuse
+_SHOWN: Final = 4
+
+
+@dataclass(frozen=True)
+class Demands:
+    """The spaces of a world.
+
+    world: its name, for messages. observation_low, observation_high, goal_low, goal_high: bounds of each number.
+    action_dim: numbers of an action. discrete: whether vectors with a single one stand for actions. grid: whether what
+    is observed are situations (`encoders.grid`), which are read off the grids of a dataset.
+    """
+
+    world: str
+    observation_low: tuple[float, ...]
+    observation_high: tuple[float, ...]
+    goal_low: tuple[float, ...]
+    goal_high: tuple[float, ...]
+    action_dim: int
+    discrete: bool = False
+    grid: bool = False
+
+    def check_spaces(self, dataset: str, observations: int, goals: int, actions: int, discrete: bool) -> None:
+        """DatasetError where a dataset's sizes and kind of action are others than the world's."""
+        for what, has, needs in (
+            ("observations", observations, len(self.observation_low)),
+            ("goals", goals, len(self.goal_low)),
+        ):
+            if has != needs:
+                raise DatasetError(
+                    f"dataset={dataset}: {what} have {has} numbers each, those of {self.world} {needs}; "
+                    "the env that the data is from would do"
+                )
+        if discrete != self.discrete:
+            kinds = {True: "discrete", False: "continuous"}
+            raise DatasetError(
+                f"dataset={dataset}: actions are {kinds[discrete]}, those of {self.world} {kinds[self.discrete]}; "
+                "the env that the data is from would do"
+            )
+        if actions != self.action_dim:
+            raise DatasetError(
+                f"dataset={dataset}: there are {actions} {'different' if discrete else 'numbers in'} actions, in "
+                f"{self.world} {self.action_dim}; the env that the data is from would do"
+            )
+
+    def check_episode(self, episode: Episode) -> None:
+        """DatasetError where an episode leaves the world's bounds."""
+        goals = episode.observations if episode.goals is None else episode.goals
+        self._check_bounds(episode, "observations", episode.observations, self.observation_low, self.observation_high)
+        self._check_bounds(episode, "goals", goals, self.goal_low, self.goal_high)
+
+    def _check_bounds(
+        self, episode: Episode, what: str, rows: NDArray[Any], low: tuple[float, ...], high: tuple[float, ...]
+    ) -> None:
+        least, most = np.array(low), np.array(high)
+        slack = _SLACK * np.where(np.isfinite(most - least), most - least, 0.0)
+        outside = ((rows < least - slack) | (rows > most + slack)).any(axis=1)  # [T + 1]
+        if outside.any():
+            step = int(outside.argmax())
+            which = int(((rows[step] < least - slack) | (rows[step] > most + slack)).argmax())
+            shown = ", ".join(f"{value:g}" for value in rows[step, :_SHOWN]) + (", ..." if len(low) > _SHOWN else "")
+            raise DatasetError(
+                f"{episode.name}: {what}: at step {step} are ({shown}), but number {which} lies between {low[which]:g} "
+                f"and {high[which]:g} in {self.world}; the env and layout that the data is from would do"
+            )

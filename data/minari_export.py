@@ -1,0 +1,167 @@
+"""A run's trajectories as a Minari dataset (0.5, HDF5): whole, or not there at all."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from gymnasium.spaces import Box, Dict, Discrete, Space
+from numpy.typing import NDArray
+
+from data.collect import CAPTIONS, Captions, stream
+from data.demands import Demands
+from data.minari_import import CAPTION
+from data.trajectories import DatasetError, TrajectoryBuffer
+from envs.phrasing import Split
+
+ID_FORM: Final = "a name and a version, such as mine/fork-v0, of letters, digits, '-' and '_'"
+_ID: Final = re.compile(r"(?:[-\w]+/)*[-\w]+-v\d+", re.ASCII)
+_BLOCK: Final = 256  # episodes whose captions are looked up together
+
+_FORM: Final = {
+    False: "Observations are a Dict: what is observed, and as achieved_goal what it achieves.",
+    True: (
+        "Observations are situations, bytes read off a grid: x, y, direction, the grid's width and height, type, colour "
+        "and state of the cell ahead (minigrid's indices), then types and colours of the 9 x 9 cells around, doors that "
+        "are closed or locked as types 11 and 12. options/layout of an episode: which layout it was played in."
+    ),
+}
+_SAYS: Final = (
+    "infos/caption: a text that is true of each state, empty where nothing can be said; it commanded nothing."
+)
+
+
+class _CaptionDrawer:
+    """A caption for each state: a thing that is true of it, in a wording of `split`, both at random."""
+
+    def __init__(self, captions: Captions, split: Split, seed: int) -> None:
+        self._captions, self._rng = captions, stream(seed, CAPTIONS)
+        self._texts = [captions.phrasings(label, split) for label in range(len(captions.labels))]
+
+    def draw(self, goals: NDArray[Any]) -> list[str]:
+        """Texts of goals [N, G]; "" where nothing can be said."""
+        true = self._captions.true_labels(np.asarray(goals))  # [N, T]
+        sayable = (true >= 0).any(axis=1)  # [N]
+        texts = np.full(len(true), "", dtype=object)
+        if sayable.any():
+            rows = true[sayable]
+            labels = rows[np.arange(len(rows)), self._captions.choose(rows, self._rng)]
+            share = self._rng.random(len(rows))
+            said = [self._texts[label] for label in labels.tolist()]
+            texts[sayable] = [own[int(part * len(own))] for own, part in zip(said, share.tolist(), strict=True)]
+        listed: list[str] = texts.tolist()
+        return listed
+
+
+def export(
+    buffer: TrajectoryBuffer,
+    demands: Demands,
+    dataset: str,
+    captions: Captions | None = None,
+    split: Split = "train",
+    seed: int = 0,
+    algorithm: str = "",
+) -> Path:
+    """Writes trajectories of the world that `demands` describe as the Minari dataset `dataset`; returns its folder.
+
+    captions: of the goals, drawn with `seed` in the wordings of `split`; None: there are none. algorithm: what acted.
+    It is written into a hidden folder beside and moved at the end, so that a kill, or a full disk, leaves nothing that
+    loads. DatasetError for an id that Minari does not take or that is there already, and where it cannot be written.
+    """
+    import minari
+    from minari.dataset.minari_storage import MinariStorage
+    from minari.storage import get_dataset_path
+
+    if not _ID.fullmatch(dataset):
+        raise DatasetError(f"dataset={dataset}: is no id of a Minari dataset; {ID_FORM}, would do")
+    try:
+        folder = Path(get_dataset_path(dataset)).absolute()
+        if folder.exists():
+            raise DatasetError(f"dataset={dataset}: is already in {folder}; another id would do")
+        partial = folder.with_name(f".{folder.name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)  # of an export that was killed
+        partial.mkdir(parents=True)
+    except OSError as error:
+        raise DatasetError(f"dataset={dataset}: cannot be written ({error.strerror or error})") from error
+    try:
+        see, act = _spaces(buffer, demands)
+        storage = MinariStorage.new(partial / "data", see, act, data_format="hdf5", jpeg_encoding=False)
+        drawer = None if captions is None else _CaptionDrawer(captions, split, seed)
+        storage.update_episodes(_episodes(buffer, demands, drawer))
+        said = f" {_SAYS}" if captions is not None else ""
+        metadata = {
+            "description": f"Trajectories of {demands.world}, for no task: all rewards are 0. {_FORM[demands.grid]}{said}",
+            "algorithm_name": algorithm or "unknown",
+        }
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            # Without its id Minari loads no dataset: it is written last.
+            storage.update_metadata(metadata)
+            storage.update_metadata({"dataset_id": dataset, "minari_version": minari.__version__})
+        for path in (partial / "data").iterdir():
+            _to_disk(path)
+        os.replace(partial, folder)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise DatasetError(
+            f"dataset={dataset}: cannot be written ({reason}); free some space in {folder.parent}"
+        ) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return folder
+
+
+def _to_disk(path: Path) -> None:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def _spaces(buffer: TrajectoryBuffer, demands: Demands) -> tuple[Space[Any], Space[Any]]:
+    dtype = buffer.observations.dtype.type
+
+    def box(low: tuple[float, ...], high: tuple[float, ...]) -> Box:
+        return Box(np.array(low, dtype=dtype), np.array(high, dtype=dtype), dtype=dtype)
+
+    observation = box(demands.observation_low, demands.observation_high)
+    see: Space[Any] = observation
+    if not demands.grid:
+        goal = box(demands.goal_low, demands.goal_high)
+        see = Dict({"observation": observation, "achieved_goal": goal})
+    if demands.discrete:
+        return see, Discrete(demands.action_dim)
+    most = max(1.0, float(np.abs(buffer.actions).max()))
+    return see, Box(-most, most, (demands.action_dim,), np.float32)
+
+
+def _episodes(buffer: TrajectoryBuffer, demands: Demands, drawer: _CaptionDrawer | None) -> Iterator[Any]:
+    """Minari's buffers of episodes, one at a time."""
+    from minari.data_collector import EpisodeBuffer
+
+    lengths = np.asarray(buffer.lengths)
+    row = action = 0
+    for start in range(0, len(lengths), _BLOCK):
+        block = lengths[start : start + _BLOCK]
+        texts = drawer.draw(buffer.goals[row : row + int(block.sum()) + len(block)]) if drawer else None
+        before = row
+        for number, length in enumerate(block.tolist(), start=start):
+            seen = np.array(buffer.observations[row : row + length + 1])  # [T + 1, S]
+            achieved = np.array(buffer.goals[row : row + length + 1])  # [T + 1, G]
+            done = np.array(buffer.actions[action : action + length])  # [T, D]
+            infos = None if texts is None else {CAPTION: texts[row - before : row - before + length + 1]}
+            last = np.arange(length) == length - 1  # [T]
+            yield EpisodeBuffer(
+                options=None if buffer.groups is None else {"layout": int(buffer.groups[number])},
+                observations=seen if demands.grid else {"observation": seen, "achieved_goal": achieved},
+                actions=done.argmax(axis=1) if demands.discrete else done,
+                rewards=np.zeros(length),
+                terminations=np.zeros(length, dtype=np.bool_),
+                truncations=last,
+                infos=infos,
+            )
+            row, action = row + length + 1, action + length

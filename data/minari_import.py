@@ -1,0 +1,193 @@
+"""Minari datasets (0.5) as episodes: found by id or folder, compared with a world's spaces, read one at a time."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import gymnasium
+import numpy as np
+from gymnasium.spaces import Box, Dict, Discrete
+from numpy.typing import NDArray
+
+from data.demands import Demands
+from data.episodes import Episode
+from data.minari_grids import GridReader
+from data.trajectories import DatasetError
+
+CAPTION: Final = "caption"  # among an episode's infos: what is true of each state, "" where nobody said anything
+_INSTRUCTIONS: Final = ("instruction", "mission")  # observed texts that say what an episode was for
+_READING: Final = (OSError, KeyError, ValueError, TypeError, IndexError, AssertionError)  # of damaged files
+
+Reading = Callable[[Any], NDArray[Any]]
+
+
+def find_dataset(dataset: str) -> Path:
+    """The folder of a dataset's data: `dataset` is a folder, or an id among the local Minari datasets.
+
+    Those lie in MINARI_DATASETS_PATH, or in Minari's own folder. DatasetError, with the nearest id, where it is not.
+    """
+    import minari
+    from minari.storage import get_dataset_path
+
+    for folder in (Path(dataset) / "data", Path(dataset), get_dataset_path(dataset) / "data"):
+        if (folder / "metadata.json").is_file():
+            return folder
+    if Path(dataset).is_dir():
+        raise DatasetError(f"dataset={dataset}: the folder holds no Minari dataset (data/metadata.json is missing)")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Minari tells of whatever else lies there
+        known = list(minari.list_local_datasets())
+    near = difflib.get_close_matches(dataset, known, n=1, cutoff=0.0)
+    hint = f"did you mean {near[0]}?" if near else "there are none"
+    raise DatasetError(f"dataset={dataset}: is no folder, nor among the datasets in {get_dataset_path()}; {hint}")
+
+
+class MinariEpisodes:
+    """The episodes of a Minari dataset, read from the disk one after the other.
+
+    Of Dict observations, "observation" is observed and "achieved_goal", if there is one, is the goal; otherwise what is
+    observed is. Boxes of any shape become rows; Discrete numbers become vectors with a single one. Infos named
+    "caption" are captions; an instruction or mission that is observed is one of the last state of an episode that
+    terminated. Where the world is a grid, so must the dataset be: see `data.minari_grids`.
+
+    Args:
+        dataset: id or folder.
+        demands: of the world that the data is for; None: whatever it is.
+
+    Raises:
+        DatasetError: there is no such dataset, it cannot be read, or its spaces are not the world's. While it is read,
+            also where an episode is damaged, lacks a field, or leaves the world's bounds.
+    """
+
+    def __init__(self, dataset: str, demands: Demands | None = None) -> None:
+        import minari  # only those who ask for it wait for it
+
+        self._dataset, self._demands = dataset, demands
+        folder = find_dataset(dataset)
+        try:
+            found = minari.MinariDataset(folder)
+        except Exception as error:  # damaged files and unknown environments raise a dozen kinds
+            reason = f"{type(error).__name__}: {error}"
+            raise DatasetError(f"dataset={dataset}: {folder} is no whole Minari dataset ({reason})") from error
+        self._storage = found.storage
+        self._count = int(found.total_episodes)
+        self.discrete = isinstance(found.action_space, Discrete)
+        self._act, actions = self._rows_of(found.action_space, "actions")
+        self._grids: GridReader | None = None
+        if demands is not None and demands.grid:
+            self._grids = GridReader(dataset, found.observation_space, found.action_space)
+            self._act, actions = self._grids.actions, demands.action_dim
+            see: Reading = self._grids.situations
+            observations, goals = len(demands.observation_low), None
+        else:
+            see, observations, goals = self._readers(found.observation_space)
+        self._see = see
+        if demands is not None:
+            demands.check_spaces(dataset, observations, goals or observations, actions, self.discrete)
+        self._has_goals = goals is not None
+
+    def _readers(self, space: gymnasium.Space[Any]) -> tuple[Reading, int, int | None]:
+        """How to read what is observed, its size, and the size of achieved goals, if there are any."""
+        if not isinstance(space, Dict):
+            return (*self._rows_of(space, "observations"), None)
+        if "observation" not in space.spaces:
+            raise DatasetError(
+                f"dataset={self._dataset}: observations are a Dict of {', '.join(space.spaces)}; "
+                "one with 'observation', or a Box, would do"
+            )
+        see, size = self._rows_of(space["observation"], "observations")
+        goals = None
+        if "achieved_goal" in space.spaces:
+            self._achieve, goals = self._rows_of(space["achieved_goal"], "goals")
+        return lambda seen: see(_field(seen, "observation")), size, goals
+
+    def _rows_of(self, space: gymnasium.Space[Any], what: str) -> tuple[Reading, int]:
+        """How to make rows of a space's values, and how long these are."""
+        if isinstance(space, Discrete):
+            count, start = int(space.n), int(space.start)
+            return lambda values: _single_ones(values, count, start), count
+        if isinstance(space, Box):
+            return _flat, int(np.prod(space.shape))
+        raise DatasetError(
+            f"dataset={self._dataset}: {what} are a {type(space).__name__} space; Box or Discrete would do"
+        )
+
+    def __iter__(self) -> Iterator[Episode]:
+        stored = iter(self._storage.get_episodes(range(self._count)))
+        extras = iter(self._storage.get_episode_metadata(range(self._count)))
+        for number in range(self._count):
+            name = f"dataset={self._dataset}: episode {number}"
+            try:
+                episode = self._read(name, next(stored), next(extras))
+            except DatasetError as error:
+                message = str(error)
+                raise DatasetError(message if message.startswith("dataset=") else f"{name}: {message}") from error
+            except _READING as error:
+                raise DatasetError(f"{name}: cannot be read ({type(error).__name__}: {error})") from error
+            if self._demands is not None:
+                episode.check()
+                self._demands.check_episode(episode)
+            yield episode
+
+    def _read(self, name: str, stored: Mapping[str, Any], extra: Mapping[str, Any]) -> Episode:
+        seen = stored["observations"]
+        goals = self._achieve(_field(seen, "achieved_goal")) if self._has_goals else None
+        layout = (extra.get("options") or {}).get("layout")
+        if self._grids is not None and layout is None:
+            layout = self._grids.layout(seen)
+        actions = self._act(stored["actions"])
+        captions = _captions(stored, len(actions))
+        return Episode(name, self._see(seen), actions, goals, captions, None if layout is None else int(layout))
+
+
+def _field(values: Any, name: str) -> Any:
+    if not isinstance(values, Mapping) or name not in values:
+        raise DatasetError(f"observations: {name} is missing")
+    return values[name]
+
+
+def _flat(values: Any) -> NDArray[Any]:
+    rows = np.asarray(values)
+    return rows.reshape(len(rows), -1) if rows.size else rows.reshape(len(rows), 1)
+
+
+def _single_ones(values: Any, count: int, start: int) -> NDArray[np.float32]:
+    """Vectors [T, count] with a single one for numbers [T]."""
+    numbers = np.asarray(values).reshape(-1).astype(np.int64) - start
+    if len(numbers) and not 0 <= numbers.min() <= numbers.max() < count:
+        wrong = int(((numbers < 0) | (numbers >= count)).argmax())
+        raise DatasetError(
+            f"step {wrong}: is the number {numbers[wrong] + start}; {start} to {start + count - 1} would do"
+        )
+    return np.eye(count, dtype=np.float32)[numbers]
+
+
+def _captions(stored: Mapping[str, Any], steps: int) -> dict[int, list[str]]:
+    """Texts by step: the infos' captions, and at the end of an episode that terminated what it was for."""
+    captions: dict[int, list[str]] = {}
+    written = (stored["infos"] or {}).get(CAPTION)
+    if written is not None:
+        for step, text in enumerate(np.asarray(written).reshape(-1)[: steps + 1].tolist()):
+            said = text.decode("utf-8") if isinstance(text, bytes) else text
+            if said:
+                captions[step] = [said]
+    seen = stored["observations"]
+    if isinstance(seen, Mapping) and steps and bool(np.asarray(stored["terminations"])[-1]):
+        for name in _INSTRUCTIONS:
+            if name in seen:
+                captions.setdefault(steps, []).append(str(seen[name][-1]))
+    return captions
+
+
+def is_minari(dataset: str) -> bool:
+    """Whether `dataset` looks like a Minari dataset: an id of one that is there, or its folder."""
+    try:
+        metadata = json.loads((find_dataset(dataset) / "metadata.json").read_text())
+    except (DatasetError, OSError, ValueError):
+        return False
+    return "total_episodes" in metadata

@@ -1,0 +1,81 @@
+"""Trajectories out as a Minari dataset: `python -m data.minari_io export run_dir=runs/fork dataset=mine/fork-v0`.
+
+The dataset lies where `minari.load_dataset` looks for it: in MINARI_DATASETS_PATH, or in Minari's own folder. Without
+dataset= it is called goalbridge/NAME-v0 after the run's folder. In: `python train.py data=minari dataset=mine/fork-v0`.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from configs.checks import ConfigError, require
+from configs.load import build
+from configs.run_folder import read_run_config
+from data.minari_export import export
+from data.trajectories import TrajectoryBuffer
+from evaluation.errors import EXPECTED
+from evaluation.opening import TRAJECTORIES, demands_of, open_trained
+
+USAGE = "python -m data.minari_io export run_dir=runs/fork dataset=mine/fork-v0"
+
+
+@dataclass(frozen=True)
+class ExportConfig:
+    """run_dir: a run of train.py. dataset: the id to be; goalbridge/NAME-v0, after the run's folder, if empty."""
+
+    run_dir: str
+    dataset: str = ""
+
+    def __post_init__(self) -> None:
+        require(bool(self.run_dir), "run_dir", repr(self.run_dir), "must be a folder that train.py wrote")
+
+
+def read_arguments(arguments: Sequence[str]) -> ExportConfig:
+    """The settings after "export"; ConfigError, in one line, for anything else."""
+    if not arguments or arguments[0] != "export":
+        raise ConfigError(f"{' '.join(arguments) or 'nothing'}: is no command; {USAGE} would do")
+    values = {}
+    for argument in arguments[1:]:
+        name, equals, value = argument.partition("=")
+        if not equals:
+            raise ConfigError(f"{argument}: must be written setting=value; {USAGE} would do")
+        values[name] = value
+    return build(ExportConfig, values)
+
+
+def run_export(config: ExportConfig) -> Path:
+    """Writes the dataset and returns its folder; raises what `EXPECTED` lists."""
+    folder = Path(config.run_dir)
+    run = read_run_config(folder)
+    world = open_trained(run, folder)
+    name = re.sub(r"[^-\w]+", "_", folder.resolve().name, flags=re.ASCII).strip("_") or "run"
+    return export(
+        TrajectoryBuffer.open(folder / TRAJECTORIES),
+        demands_of(world),
+        config.dataset or f"goalbridge/{name}-v0",
+        world.captions,
+        "label" if run.encoder.kind == "label" else "train",
+        run.seed,
+        f"{run.data.kind} (goalbridge)",
+    )
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Exports as the arguments say; the exit code is 2, with one line on stderr, where that cannot be."""
+    if arguments and arguments[0] in ("-h", "--help"):
+        print(__doc__)
+        return 0
+    try:
+        print(f"exported: {run_export(read_arguments(arguments))}")
+    except EXPECTED as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
