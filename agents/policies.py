@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from agents.estimators import ESTIMATORS, Estimators, Moment
 from agents.expressions import Instruction
 from agents.hearing import Hearing, Understanding
 from agents.tried import Tried
-from agents.world import CandidateActions
+from agents.world import CandidateActions, as_rows
 from configs.checks import ConfigError
 from configs.schema import POLICIES
 
@@ -62,10 +63,10 @@ class Policy:
         self.log_execution = execution.log() if average else None
         escapes = config.escape if escape is None else escape
         self._escape = Escape(execution, agent.observation_extent()) if escapes else None
-        goals_are_states = agent.world.observation_low == agent.world.goal_low
-        remembers = config.remember and goals_are_states
-        self._tried = Tried(self.goals) if remembers else None
-        self._commitment = Commitment() if remembers else None
+        remembers = config.remember and agent.world.goals_are_states
+        self._tried = Tried(self.goals.float()) if remembers else None
+        # Only coordinates tell who stays near where it was: two pictures, or numbers, just differ.
+        self._commitment = Commitment() if remembers and agent.world.kind == "box" else None
         with torch.no_grad():
             self._bridge = agent.encode_goals(self.goals)  # [M, d]
         self._heard = Hearing(agent, self.goals, self._bridge, config.compose)
@@ -94,22 +95,23 @@ class Policy:
     @torch.no_grad()
     def scores(
         self,
-        observation: NDArray[np.floating],
+        observation: NDArray[Any],
         instructions: Sequence[Instruction],
         episodes: Sequence[int] | None = None,
     ) -> Tensor:
         """Log-scores [B, A] of the candidate actions; comparable within a row, not between rows.
 
-        observation: [B, S]. instructions: B texts or compositions (`agents.expressions`). episodes: B keys that tell
-        episodes apart (0 ... B - 1 if left out).
+        observation: [B, S], or as the environment gives them: numbers [B], images [B, H, W, C]. instructions: B texts
+        or compositions (`agents.expressions`). episodes: B keys that tell episodes apart (0 ... B - 1 if left out).
         """
         states = self._states(observation, instructions, episodes)  # [B, S]
         keys = range(len(instructions)) if episodes is None else episodes
         rows = self._heard.rows(instructions)  # [B]
         log_bc = self._heard.logits[rows]  # [B, M]
         encoded = self.agent.encode_state_actions(states.unsqueeze(1), self.actions.unsqueeze(0))  # [B, A, d]
-        if self._tried is not None and self._commitment is not None:
+        if self._tried is not None:
             log_bc = self._tried.exclude(log_bc, keys)
+        if self._commitment is not None:
             log_bc = self._commitment.narrow(log_bc, keys)
         scores = ESTIMATORS[self.name](self._estimators, Moment(encoded, rows, log_bc, instructions, keys))  # [B, A]
         if self.log_execution is not None:
@@ -119,11 +121,14 @@ class Policy:
 
     def act(
         self,
-        observation: NDArray[np.floating],
+        observation: NDArray[Any],
         instructions: Sequence[Instruction],
         episodes: Sequence[int] | None = None,
-    ) -> NDArray[np.float32]:
-        """Actions [B, D]; arguments as `scores`. Remembers what it did: `reset` before other episodes take the keys."""
+    ) -> NDArray[Any]:
+        """Actions [B, D], or numbers [B] where the world's are; arguments as `scores`.
+
+        Remembers what it did: `reset` before other episodes take the keys.
+        """
         states = self._states(observation, instructions, episodes)  # [B, S]
         keys = range(len(instructions)) if episodes is None else episodes
         if self._tried is not None:
@@ -153,23 +158,29 @@ class Policy:
 
     def _states(
         self,
-        observation: NDArray[np.floating],
+        observation: NDArray[Any],
         instructions: Sequence[Instruction],
         episodes: Sequence[int] | None,
     ) -> Tensor:
         """The observation [B, S] as a tensor; ConfigError where the arguments do not fit each other."""
-        states = torch.as_tensor(np.asarray(observation, dtype=np.float32), device=self.agent.device)  # [B, S]
+        world = self.agent.world
+        try:
+            rows = as_rows(observation, world.kind, len(world.observation_low))  # [B, S]
+        except ValueError as error:
+            raise ConfigError(f"observation: {error}") from None
+        states = torch.as_tensor(rows.astype(np.float32), device=self.agent.device)  # [B, S]
         if isinstance(instructions, str):
             raise ConfigError(
                 f"instructions: is one text, {instructions[:60]!r}; a list of one for each state would do"
             )
-        needed = (len(instructions), len(self.agent.world.observation_low))
+        needed = (len(instructions), len(world.observation_low))
         if tuple(states.shape) != needed:
             raise ConfigError(f"observation: has shape {tuple(states.shape)}, needs {needed}: one row an instruction")
         if episodes is not None and len(episodes) != len(instructions):
             raise ConfigError(f"episodes: {len(episodes)} keys for {len(instructions)} instructions; one each would do")
         return states
 
-    def _actions_at(self, best: Tensor) -> NDArray[np.float32]:
-        actions: NDArray[np.float32] = self.actions[best].cpu().numpy()
+    def _actions_at(self, best: Tensor) -> NDArray[Any]:
+        chosen = self.actions[best]  # [B, D]
+        actions: NDArray[Any] = (chosen.argmax(dim=1) if self.agent.world.discrete else chosen).cpu().numpy()
         return actions

@@ -18,6 +18,7 @@ from configs.schema import RunConfig
 from evaluation.grid_watcher import GridWatcher
 from evaluation.grid_world import FAMILY
 from evaluation.maze_watcher import MazeWatcher
+from evaluation.own_watcher import OwnWatcher
 from evaluation.projector import add_projection
 from evaluation.watch import Watcher, add_picture
 
@@ -31,6 +32,8 @@ RESULTS: Final = ("success", "spl_grid", "against_optimum")  # of an evaluation,
 
 def watcher_of(config: RunConfig) -> Watcher:
     """Who evaluates an agent of the run's world while it trains."""
+    if config.env.captions:
+        return OwnWatcher(config)
     return GridWatcher(config) if config.env.id == FAMILY else MazeWatcher(config)
 
 
@@ -68,7 +71,8 @@ class Dashboard:
             self._scalar(f"evaluation/{name}", value, learner.step)
         for tag, value in found.further.items():
             self._scalar(tag, value, learner.step)
-        add_picture(self.writer, "rollout", found.animation, learner.step)
+        if found.animation:
+            add_picture(self.writer, "rollout", found.animation, learner.step)
         for tag, picture in found.pictures.items():
             add_picture(self.writer, tag, picture, learner.step)
         if not self._has_charts:

@@ -33,8 +33,8 @@ WATCHED_SEED = 900_000  # the animated episode stays out of the statistics
 class Watched:
     """How an agent does in the middle of its training.
 
-    metrics: means over episodes. further: other scalars, by tag. animation: a GIF of one episode. pictures: PNGs, by
-    tag.
+    metrics: means over episodes. further: other scalars, by tag. animation: a GIF of one episode, empty where the world
+    cannot be drawn. pictures: PNGs, by tag.
     """
 
     metrics: dict[str, float]
