@@ -29,10 +29,14 @@ from evaluation.grid_evaluation import GridEvaluation
 from evaluation.grid_world import GridHome
 from evaluation.maze_evaluation import MazeEvaluation
 from evaluation.opening import open_world, require_env, trained_env
+from evaluation.own_evaluation import OwnEvaluation
+from evaluation.own_world import OwnHome
 from evaluation.worlds import resolve_device
 
+Evaluation = MazeEvaluation | GridEvaluation | OwnEvaluation
 
-def evaluation_of(config: EvaluateConfig) -> MazeEvaluation | GridEvaluation:
+
+def evaluation_of(config: EvaluateConfig) -> Evaluation:
     """The evaluation that the settings ask for, of the agent in run_dir, in the world that it was trained in."""
     folder = Path(config.run_dir)
     run = read_run_config(folder)
@@ -43,6 +47,8 @@ def evaluation_of(config: EvaluateConfig) -> MazeEvaluation | GridEvaluation:
         _refuse_maze_settings(config)
     agent = Agent.from_pretrained(folder, resolve_device(config.device))
     world.require_same(agent.world, str(folder))
+    if isinstance(world, OwnHome):
+        return OwnEvaluation(agent, config, world, folder)
     if isinstance(world, GridHome):
         return GridEvaluation(agent, config, world, folder)
     return MazeEvaluation(agent, config, env, folder, "label" if run.encoder.kind == "label" else config.phrasings)
@@ -66,7 +72,7 @@ def typed_lines() -> Iterator[str]:
         yield line
 
 
-def follow_each(evaluation: MazeEvaluation | GridEvaluation, lines: Iterable[str]) -> None:
+def follow_each(evaluation: Evaluation, lines: Iterable[str]) -> None:
     """Follows each instruction in turn, and goes on after one that cannot be followed; empty lines are skipped."""
     for number, line in enumerate((line for line in lines if line.strip()), start=1):
         try:

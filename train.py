@@ -3,6 +3,7 @@
     python train.py env=fork_maze seed=0 run_dir=runs/fork
     python train.py env=point_maze env.layout=my_maze.txt run_dir=runs/mine
     python train.py env=babyai run_dir=runs/babyai                         # BabyAI: one agent for all levels
+    python train.py env=own env.id=my_worlds:Lake-v0 env.captions=my_worlds:captions run_dir=runs/lake   # your own
     python train.py env=fork_maze seed=0 run_dir=runs/fork resume=true     # goes on from the last checkpoint
     tensorboard --logdir runs
 
@@ -32,7 +33,9 @@ from configs.schema import NO_ENV, STORED, RunConfig
 from data import CaptionPairs, FutureBatch, TrajectoryBuffer
 from data.collect import ACTIONS, BATCHES, BRIDGE_GOALS, LABELLED_GOALS, VALIDATION, caption_goals, stream
 from data.episodes import discard
+from data.free_captions import FreeCaptions
 from encoders import TextEncoder
+from encoders.text import find_text_model
 from envs.phrasing import Split
 from evaluation.dashboard import Dashboard
 from evaluation.errors import EXPECTED, DivergedError
@@ -53,9 +56,12 @@ class Training:
         self.config, self.folder = config, Path(config.run_dir)
         torch.set_flush_denormal(True)  # exp() of far goals gives denormals, which are ten times slower
         self.resuming = open_run(config, RUN_FILES)
-        self.world = open_training(config, self.folder / TRAJECTORIES)
-        self.identity = {"env": config.env.id, "layout": self.world.spec.fingerprint}
         self.device = resolve_device(config.device)
+        self._text_folder = Path(config.encoder.cache_dir or config.run_dir)
+        if self._text_folder.exists() and not self._text_folder.is_dir():
+            raise ConfigError(f"encoder.cache_dir={self._text_folder}: is a file; choose a folder")
+        self.world = open_training(config, self.folder / TRAJECTORIES)
+        self.identity = {"env": config.env.id, "layout": self.world.fingerprint}
         kept = self.folder / "layout.txt"
         if self.resuming and kept.is_file() and kept.read_text() != self.world.layout_text:
             raise ConfigError(f"env.layout={config.env.layout}: has changed since {kept} was kept; use another run_dir")
@@ -75,7 +81,9 @@ class Training:
         """Trajectories, captions, and a learner that stands where the last checkpoint left it."""
         trajectories = self.folder / TRAJECTORIES
         try:  # first of all what may be missing or not in order: then nothing is written
-            text, features = self._text()
+            known = None if self.world.late_captions else self._text()
+            if known is None and self.config.encoder.kind == "sentence":
+                find_text_model(self.config.encoder.text_model)
             stage_dataset(self.config, self.world, trajectories)
         except BaseException:
             discard(trajectories)
@@ -83,8 +91,10 @@ class Training:
         if not self.resuming:
             self._write_record()
         buffer = self._trajectories()
-        captions = self._captions(buffer)
-        learner = self._learner(buffer, text, features)
+        led = self._futures(buffer, self.config.data.labelled_goals, LABELLED_GOALS)
+        self.world.meet(buffer, led.goals)
+        captions = self._captions(led)
+        learner = self._learner(buffer, *(known or self._text()))
         if self.resuming:
             if (self.folder / CHECKPOINT).exists():
                 load_checkpoint(self.folder, learner, self.identity)
@@ -112,11 +122,10 @@ class Training:
         """`count` draws of what the state-action pair is trained with."""
         return buffer.sample_futures(stream(self.config.seed, purpose), count, self.config.train.discount)
 
-    def _captions(self, buffer: TrajectoryBuffer) -> CaptionPairs:
+    def _captions(self, led: FutureBatch) -> CaptionPairs:
         brought = self.world.own_pairs()
         if brought is not None:
             return brought
-        led = self._futures(buffer, self.config.data.labelled_goals, LABELLED_GOALS)
         shown = (led.states, led.actions) if self.config.train.objective != "bridge" else None
         return caption_goals(self.world.captions, led.goals, self._split, self.config.seed, shown)
 
@@ -127,10 +136,7 @@ class Training:
     def _text(self) -> tuple[TextEncoder, NDArray[np.float32]]:
         """The frozen text encoder and its features [captions, T] of all texts that captions are made of."""
         encoder, captions = self.config.encoder, self.world.captions
-        folder = Path(encoder.cache_dir or self.config.run_dir)
-        if folder.exists() and not folder.is_dir():
-            raise ConfigError(f"encoder.cache_dir={folder}: is a file; choose a folder")
-        text = text_encoder(encoder, folder / TEXT_CACHE, captions.labels)
+        text = text_encoder(encoder, self._text_folder / TEXT_CACHE, captions.labels)
         self.world.check_texts(text)
         return text, text.encode(captions.all_texts(self._split))
 
@@ -150,8 +156,10 @@ class Training:
         pool = self.world.action_pool(ACTION_POOL, stream(config.seed, ACTIONS))  # [P, D]
         return Learner(agent, config.train, features, pool)
 
-    def _validation(self, text: TextEncoder) -> NDArray[np.float32]:
-        """Features [V, T] of texts that should be understood and are not trained on."""
+    def _validation(self, text: TextEncoder) -> NDArray[np.float32] | None:
+        """Features [V, T] of texts that should be understood and are not trained on; None where none are known."""
+        if isinstance(self.world.captions, FreeCaptions):
+            return None
         texts = self.world.captions.all_texts("label" if self._split == "label" else "validation")
         chosen = stream(self.config.seed, VALIDATION).permutation(len(texts))[:VALIDATION_TEXTS]
         return text.encode([texts[i] for i in sorted(chosen)])

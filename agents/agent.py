@@ -19,7 +19,6 @@ from agents.world import CandidateActions, WorldSpec
 from configs.checks import ConfigError
 from configs.schema import AgentConfig, EncoderConfig, PolicyConfig
 from encoders import (
-    FourierFeatures,
     GoalEncoder,
     LabelEncoder,
     LabelHead,
@@ -29,6 +28,7 @@ from encoders import (
     TextHead,
     TextModelError,
 )
+from encoders.features import features_of
 from encoders.grid import GridGoalEncoder, GridMeaningEncoder, GridStateActionEncoder, Rotary
 
 FORMAT = 1
@@ -82,15 +82,20 @@ class Agent(nn.Module):
         self.register_buffer("known_texts", torch.zeros(KEPT, text_dim))
         self.register_buffer("least_familiarity", torch.tensor(-1.0))
 
-    def get_acquainted(self, captions: NDArray[np.float32], validation: NDArray[np.float32]) -> None:
+    def get_acquainted(self, captions: NDArray[np.float32], validation: NDArray[np.float32] | None) -> None:
         """Keeps what is needed to tell instructions that it understands from others.
 
         captions: features [N, T] of the texts that it learns from. validation: [V, T], of other texts that it should
-        understand: the threshold is such that hardly any of them is taken for unknown.
+        understand: the threshold is such that hardly any of them is taken for unknown. Where nobody knows of others,
+        None: hardly any caption would be, had it been left out.
         """
         with torch.no_grad():
-            self.known_texts.copy_(spread_out(torch.as_tensor(captions)))
-            alike = familiarity(torch.as_tensor(validation, device=self.device), self.known_texts)
+            learnt = torch.as_tensor(captions, device=self.device)
+            self.known_texts.copy_(spread_out(learnt))
+            if validation is None:
+                alike = familiarity(learnt, self.known_texts, but_itself=True)
+            else:
+                alike = familiarity(torch.as_tensor(validation, device=self.device), self.known_texts)
             self.least_familiarity.copy_(alike.quantile(FALSE_ALARMS))
 
     def _build_encoders(self) -> None:
@@ -98,9 +103,10 @@ class Agent(nn.Module):
         size = (config.width, config.depth, config.embedding_dim)
         self.meaning_encoder: nn.Module | None = None  # None: the goal encoder serves both pairs
         self.rotary: Rotary | None = None
-        if world.kind == "box":
-            observed = FourierFeatures(world.observation_low, world.observation_high, config.frequencies)
-            goals = FourierFeatures(world.goal_low, world.goal_high, config.frequencies)
+        if world.kind != "grid":
+            frequencies, seen = config.frequencies, (world.goal_kind or world.kind, world.goal_shape or world.shape)
+            observed = features_of(world.kind, world.observation_low, world.observation_high, frequencies, world.shape)
+            goals = features_of(seen[0], world.goal_low, world.goal_high, frequencies, seen[1])
             self.state_action_encoder: nn.Module = StateActionEncoder(observed, world.action_dim, *size)
             self.goal_encoder: nn.Module = GoalEncoder(goals, *size)
             return

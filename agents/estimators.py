@@ -174,7 +174,7 @@ class Estimators:
     @cached_property
     def _hops(self) -> Hops:
         agent, bridge, goals = self._agent, self._bridge[:PLANNED_GOALS], self._goals[:PLANNED_GOALS]
-        if agent.world.observation_low != agent.world.goal_low:
+        if not agent.world.goals_are_states:
             raise ConfigError("policy.name=planned: needs goals that are states, for hops from one to the next")
 
         def logits(start: int, stop: int) -> Tensor:

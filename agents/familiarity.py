@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 KEPT: Final = 128  # caption features that an agent keeps
+_SAME: Final = 1 - 1e-5
 FALSE_ALARMS: Final = 0.005  # share of validation texts that may count as not understood
 
 
@@ -27,6 +28,10 @@ def spread_out(features: Tensor, count: int = KEPT) -> Tensor:
     return every[chosen]
 
 
-def familiarity(features: Tensor, known: Tensor) -> Tensor:
-    """[N] in [-1, 1]: cosine of text features [N, T] and the nearest of the known ones, unit vectors [K, T]."""
-    return (functional.normalize(features, dim=1) @ known.T).amax(dim=1)
+def familiarity(features: Tensor, known: Tensor, but_itself: bool = False) -> Tensor:
+    """[N] in [-1, 1]: cosine of text features [N, T] and the nearest of the known ones, unit vectors [K, T].
+
+    but_itself: of those that differ from it, as if it were not known.
+    """
+    alike = functional.normalize(features, dim=1) @ known.T  # [N, K]
+    return (alike.masked_fill(alike > _SAME, -1.0) if but_itself else alike).amax(dim=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from agents.expressions import Instruction
 from agents.hearing import Hearing, Understanding
 from agents.shortest_paths import ShortestPaths
 from agents.tried import Tried
-from agents.world import CandidateActions
+from agents.world import CandidateActions, as_rows
 from configs.checks import ConfigError
 from configs.schema import POLICIES
 
@@ -64,10 +65,11 @@ class Policy:
         self.log_execution = execution.log() if average else None
         escapes = config.escape if escape is None else escape
         self._escape = Escape(execution, agent.observation_extent()) if escapes else None
-        goals_are_states = agent.world.observation_low == agent.world.goal_low
-        remembers = config.remember and goals_are_states
-        self._tried = Tried(self.goals) if remembers else None
-        self._commitment = Commitment() if remembers and name != "direct" else None  # "direct" knows no goals
+        remembers = config.remember and agent.world.goals_are_states
+        self._tried = Tried(self.goals.float()) if remembers else None
+        # Only coordinates tell who stays near where it was: two pictures, or numbers, just differ. "direct" has no goals.
+        commits = remembers and agent.world.kind == "box" and name != "direct"
+        self._commitment = Commitment() if commits else None
         with torch.no_grad():
             self._bridge = agent.encode_goals(self.goals)  # [M, d]
         self._paths = ShortestPaths(agent, self.goals, self._bridge, self.actions)
@@ -97,14 +99,14 @@ class Policy:
     @torch.no_grad()
     def scores(
         self,
-        observation: NDArray[np.floating],
+        observation: NDArray[Any],
         instructions: Sequence[Instruction],
         episodes: Sequence[int] | None = None,
     ) -> Tensor:
         """Log-scores [B, A] of the candidate actions; comparable within a row, not between rows.
 
-        observation: [B, S]. instructions: B texts or compositions (`agents.expressions`). episodes: B keys that tell
-        episodes apart (0 ... B - 1 if left out).
+        observation: [B, S], or as the environment gives them: numbers [B], images [B, H, W, C]. instructions: B texts
+        or compositions (`agents.expressions`). episodes: B keys that tell episodes apart (0 ... B - 1 if left out).
         """
         states = self._states(observation, instructions, episodes)  # [B, S]
         keys = range(len(instructions)) if episodes is None else episodes
@@ -126,11 +128,14 @@ class Policy:
 
     def act(
         self,
-        observation: NDArray[np.floating],
+        observation: NDArray[Any],
         instructions: Sequence[Instruction],
         episodes: Sequence[int] | None = None,
-    ) -> NDArray[np.float32]:
-        """Actions [B, D]; arguments as `scores`. Remembers what it did: `reset` before other episodes take the keys."""
+    ) -> NDArray[Any]:
+        """Actions [B, D], or numbers [B] where the world's are; arguments as `scores`.
+
+        Remembers what it did: `reset` before other episodes take the keys.
+        """
         states = self._states(observation, instructions, episodes)  # [B, S]
         keys = range(len(instructions)) if episodes is None else episodes
         if self._tried is not None:
@@ -160,23 +165,29 @@ class Policy:
 
     def _states(
         self,
-        observation: NDArray[np.floating],
+        observation: NDArray[Any],
         instructions: Sequence[Instruction],
         episodes: Sequence[int] | None,
     ) -> Tensor:
         """The observation [B, S] as a tensor; ConfigError where the arguments do not fit each other."""
-        states = torch.as_tensor(np.asarray(observation, dtype=np.float32), device=self.agent.device)  # [B, S]
+        world = self.agent.world
+        try:
+            rows = as_rows(observation, world.kind, len(world.observation_low))  # [B, S]
+        except ValueError as error:
+            raise ConfigError(f"observation: {error}") from None
+        states = torch.as_tensor(rows.astype(np.float32), device=self.agent.device)  # [B, S]
         if isinstance(instructions, str):
             raise ConfigError(
                 f"instructions: is one text, {instructions[:60]!r}; a list of one for each state would do"
             )
-        needed = (len(instructions), len(self.agent.world.observation_low))
+        needed = (len(instructions), len(world.observation_low))
         if tuple(states.shape) != needed:
             raise ConfigError(f"observation: has shape {tuple(states.shape)}, needs {needed}: one row an instruction")
         if episodes is not None and len(episodes) != len(instructions):
             raise ConfigError(f"episodes: {len(episodes)} keys for {len(instructions)} instructions; one each would do")
         return states
 
-    def _actions_at(self, best: Tensor) -> NDArray[np.float32]:
-        actions: NDArray[np.float32] = self.actions[best].cpu().numpy()
+    def _actions_at(self, best: Tensor) -> NDArray[Any]:
+        chosen = self.actions[best]  # [B, D]
+        actions: NDArray[Any] = (chosen.argmax(dim=1) if self.agent.world.discrete else chosen).cpu().numpy()
         return actions

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +15,12 @@ class WorldSpec:
 
     env_id: Gymnasium id. fingerprint: tells two layouts of one id apart.
     observation_low, observation_high: bounds of each observed coordinate; goal_low, goal_high: of each goal's.
-    action_dim: length of an action vector. kind: how observations and goals are read: "box" (vectors of coordinates) or
-    "grid" (a grid and a pose, of which `encoders.grid` makes situations; goals are situations too).
+    action_dim: length of an action vector. kind: how observations are read: "box" (vectors of coordinates), "number"
+    (for which vectors with a single one stand), "image" (of the shape (H, W, C), kept flat) or "grid" (a grid and a
+    pose, of which `encoders.grid` makes situations; goals are situations too).
     discrete: actions are numbers below action_dim, for which vectors with a single one stand.
+    goal_kind, goal_shape: how goals are read, if not as observations are. goals_apart: goals are no states, even if
+    their bounds are those of states.
     """
 
     env_id: str
@@ -28,6 +32,28 @@ class WorldSpec:
     action_dim: int
     kind: str = "box"
     discrete: bool = False
+    shape: tuple[int, ...] = ()
+    goal_kind: str = ""
+    goal_shape: tuple[int, ...] = ()
+    goals_apart: bool = False
+
+    @property
+    def goals_are_states(self) -> bool:
+        """Whether a goal can be stood in, and where an agent stands be compared with goals."""
+        return not self.goals_apart and self.observation_low == self.goal_low
+
+
+def as_rows(values: Any, kind: str, size: int) -> NDArray[Any]:
+    """Observations of B moments as they are kept: rows [B, size]; numbers [B] become rows with a single one.
+
+    kind: see `WorldSpec`. What does not fit stays as it is; ValueError for a number that is none of 0 ... size - 1.
+    """
+    array = np.asarray(values)
+    if kind == "number" and array.ndim == 1:
+        if array.dtype.kind not in "iu" or (array < 0).any() or (array >= size).any():
+            raise ValueError(f"{array.tolist()}: whole numbers from 0 to {size - 1} would do")
+        return np.asarray(np.eye(size, dtype=np.float32)[array])
+    return array.reshape(len(array), -1) if array.ndim > 2 else array
 
 
 @dataclass(frozen=True, eq=False)

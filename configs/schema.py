@@ -44,6 +44,8 @@ class EnvConfig:
     max_episode_steps: steps after which an episode is truncated (BabyAI's levels have their own).
     In BabyAI: levels: those from which training draws layouts. view: "full" (the whole grid) or "partial" (a map of
     what the 7 x 7 view has shown). held_out: never show the nine colour-object pairs that are kept for testing.
+    In a world of your own (docs/OWN_WORLD.md), "module:function" each: captions: of a goal, all texts that are true of
+    it. success: of a goal and an instruction, whether the goal satisfies it; if empty, where the captions say it.
     """
 
     id: str
@@ -53,6 +55,8 @@ class EnvConfig:
     levels: tuple[str, ...] = ()
     view: str = "full"
     held_out: bool = True
+    captions: str = ""
+    success: str = ""
 
     def __post_init__(self) -> None:
         require(bool(self.id), "env.id", repr(self.id), "must be a Gymnasium id such as goalbridge/ForkMaze-v0")
@@ -285,6 +289,8 @@ class RunConfig:
             require(
                 self.data.kind != "mixed", "data.kind", "mixed", "is for BabyAI; in mazes expert or random would do"
             )
+            apart = self.env.captions and self.data.kind == "expert"
+            require(not apart, "data.kind", "expert", "a world of your own has no expert; data=random would do")
             require(self.train.group_size == 0, "train.group_size", self.train.group_size, "must be 0 in a single maze")
 
     def _check_dataset(self) -> None:

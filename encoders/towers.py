@@ -9,7 +9,13 @@ import torch
 from torch import Tensor, nn
 
 
-class FourierFeatures(nn.Module):
+class Features(nn.Module):
+    """What a tower reads instead of rows [..., D] themselves: [..., out_features]."""
+
+    out_features: int
+
+
+class FourierFeatures(Features):
     """Coordinates scaled to [-1, 1], and sin, cos(2 pi k x) of each for every frequency k (Tancik et al., 2020).
 
     low, high: bounds of each coordinate. Input [..., D], output [..., D (1 + 2 F)].
@@ -50,7 +56,7 @@ class StateActionEncoder(nn.Module):
     actions (negatives in training, candidates in a policy) therefore costs little more than one.
     """
 
-    def __init__(self, features: FourierFeatures, action_dim: int, width: int, depth: int, out_features: int) -> None:
+    def __init__(self, features: Features, action_dim: int, width: int, depth: int, out_features: int) -> None:
         super().__init__()
         self.features = features
         self.state_tower = tower(features.out_features, width, depth - 1, width)
@@ -66,7 +72,7 @@ class StateActionEncoder(nn.Module):
 class GoalEncoder(nn.Module):
     """phi_B: goals [..., G] to representations [..., d]."""
 
-    def __init__(self, features: FourierFeatures, width: int, depth: int, out_features: int) -> None:
+    def __init__(self, features: Features, width: int, depth: int, out_features: int) -> None:
         super().__init__()
         self.features = features
         self.tower = tower(features.out_features, width, depth, out_features)

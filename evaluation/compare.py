@@ -126,10 +126,11 @@ def table(report: Mapping[str, Any]) -> Table:
     title = f"{report['env']}, {report['episodes']} paired episodes (95 % intervals)"
     grid = Table(title=title)
     grid.add_column("estimator")
-    for metric in METRICS:
+    shown = [metric for metric in METRICS if metric in next(iter(report["estimators"].values()))]
+    for metric in shown:
         grid.add_column(metric, justify="right")
     for name, found in report["estimators"].items():
-        grid.add_row(name, *(_cell(Estimate(**found[metric]), metric) for metric in METRICS))
+        grid.add_row(name, *(_cell(Estimate(**found[metric]), metric) for metric in shown))
     return grid
 
 

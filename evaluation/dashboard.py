@@ -19,6 +19,7 @@ from evaluation.files_watcher import FilesWatcher
 from evaluation.grid_watcher import GridWatcher
 from evaluation.grid_world import FAMILY
 from evaluation.maze_watcher import MazeWatcher
+from evaluation.own_watcher import OwnWatcher
 from evaluation.projector import add_projection
 from evaluation.watch import Watcher, add_picture
 
@@ -40,6 +41,8 @@ def watcher_of(config: RunConfig) -> Watcher:
     """Who evaluates an agent of the run's world while it trains."""
     if config.env.id == NO_ENV:
         return FilesWatcher(config)
+    if config.env.captions:
+        return OwnWatcher(config)
     return GridWatcher(config) if config.env.id == FAMILY else MazeWatcher(config)
 
 

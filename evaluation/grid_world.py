@@ -23,8 +23,6 @@ FAMILY = BABYAI
 class GridHome(World):
     """Levels to draw layouts from. Raises LevelError for what is no navigation level, ConfigError for none at all."""
 
-    layout_text = ""
-
     def __init__(self, env: EnvConfig, lexicon: int = 0) -> None:
         if not env.levels:
             raise ConfigError("env.levels=[]: is empty; name at least one level, such as [GoToLocal]")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,18 +19,27 @@ from encoders import TextEncoder
 class World(ABC):
     """What scripts ask of a world.
 
-    env: its settings. captions: what is true of its goals. layout_text: the layout to be kept with the run, "" where
-    there are many.
+    env: its settings. captions: what is true of its goals; with `late_captions` known only from `meet` on, as may be
+    the bounds in `spec`. layout_text: the layout to be kept with the run, "" where there are many, or none.
     """
 
     env: EnvConfig
     captions: Captions
-    layout_text: str
+    late_captions: bool = False
+    layout_text: str = ""
 
     @property
     @abstractmethod
     def spec(self) -> WorldSpec:
         """What the learner is told."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Tells two worlds of one id apart."""
+        return self.spec.fingerprint
+
+    def meet(self, trajectories: TrajectoryBuffer, goals: NDArray[Any]) -> None:  # noqa: B027 (most know all of it)
+        """Takes in what only data tell: which trajectories there are, and which of their goals [N, G] get captions."""
 
     @abstractmethod
     def candidates(self, count: int) -> CandidateActions:
@@ -52,11 +62,11 @@ class World(ABC):
 
     def require_same(self, spec: WorldSpec, folder: str) -> None:
         """CheckpointError where an agent was trained in another world than this."""
-        if spec.env_id != self.spec.env_id:
+        if spec.env_id != self.env.id:
             raise CheckpointError(
                 f"{folder}: the agent was trained in {spec.env_id}, not {self.env.id}; train one there"
             )
-        if spec.fingerprint != self.spec.fingerprint:
+        if spec.fingerprint != self.fingerprint:
             raise CheckpointError(
                 f"{folder}: the agent was trained on another layout of {self.env.id}; give it that layout"
             )

@@ -51,6 +51,11 @@ def make_world(config: EnvConfig, episodes: int, phrasings: str = "train") -> Ve
     """
     known = [name for name in gymnasium.registry if name.startswith("goalbridge/")]
     if config.id not in known:
+        if ":" in config.id or config.id in gymnasium.registry:
+            raise ConfigError(
+                f"env.captions: is empty; {config.id} is a world of your own, which needs env.captions=module:function "
+                "that tells what is true of a goal"
+            )
         nearest = difflib.get_close_matches(config.id, known, n=1, cutoff=0.0)
         raise ConfigError(f"env.id={config.id}: is none of this project's worlds; did you mean {nearest[0]}?")
     return gymnasium.make_vec(

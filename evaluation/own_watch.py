@@ -1,0 +1,64 @@
+"""Episodes in a world that a user brings, as pictures: what its environment renders, the instruction above."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import Any, Final
+
+import gymnasium
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from evaluation.own_functions import make_env
+from evaluation.own_rollouts import Asked
+from evaluation.own_world import OwnHome
+from evaluation.rollouts import Actor
+from evaluation.watch import gif, spread
+
+MOST_FRAMES: Final = 60
+SIDE: Final = 320  # pixels of a frame's longer side
+_STRIP: Final = 44  # pixels above it, for two lines
+_FONT: Final = 15
+_PER_LINE: Final = 38  # letters
+
+
+def can_draw(home: OwnHome) -> gymnasium.Env[Any, Any] | None:
+    """An environment that renders, or None where it does not offer pictures or this machine cannot make them."""
+    try:
+        env = make_env(home.env, home.env.max_episode_steps, "rgb_array")
+        env.reset(seed=0)
+        frame = np.asarray(env.render())
+    except Exception:  # no display, no library for drawing, or a user's renderer that is not finished
+        return None
+    return env if frame.ndim == 3 and frame.shape[2] == 3 else None
+
+
+def animation(home: OwnHome, actor: Actor, asked: Asked, episode: int) -> bytes:
+    """A GIF of one numbered episode, at most `MOST_FRAMES` of its moments; empty where nothing can be drawn."""
+    env = can_draw(home)
+    if env is None:
+        return b""
+    actor.reset()
+    seen, over, frames = home.begin(env, asked.seed), False, []
+    frames.append(np.asarray(env.render()))
+    while not over:
+        action = actor.act(seen.observation[None], [asked.text], [episode])[0]
+        seen, over = home.step(env, action)
+        over = over or bool(home.words.satisfied(home.goals.value(seen.goal), [asked.text]))
+        frames.append(np.asarray(env.render()))
+    env.close()
+    return gif([titled(frames[moment], asked.text) for moment in spread(len(frames) - 1, MOST_FRAMES)])
+
+
+def titled(frame: NDArray[np.uint8], title: str) -> NDArray[np.uint8]:
+    """A frame [h, w, 3], brought to about `SIDE` pixels, below its title."""
+    picture = Image.fromarray(np.asarray(frame, np.uint8))
+    scale = SIDE / max(picture.size)
+    size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
+    canvas = Image.new("RGB", (SIDE, size[1] + _STRIP), "white")
+    smooth = Image.Resampling.LANCZOS if scale < 1 else Image.Resampling.NEAREST
+    canvas.paste(picture.resize(size, smooth), ((SIDE - size[0]) // 2, _STRIP))
+    lines = textwrap.wrap(title, _PER_LINE, max_lines=2, placeholder=" ...")
+    ImageDraw.Draw(canvas).multiline_text((6, 4), "\n".join(lines), "black", ImageFont.load_default(_FONT))
+    return np.asarray(canvas)
