@@ -3,6 +3,7 @@
     python train.py env=fork_maze seed=0 run_dir=runs/fork
     python train.py env=point_maze env.layout=my_maze.txt run_dir=runs/mine
     python train.py env=babyai run_dir=runs/babyai                         # BabyAI: one agent for all levels
+    python train.py env=fork_maze data=online run_dir=runs/online          # no expert: the agent's own play
     python train.py env=fork_maze seed=0 run_dir=runs/fork resume=true     # goes on from the last checkpoint
     tensorboard --logdir runs
 
@@ -32,9 +33,11 @@ from configs.schema import RunConfig
 from data import CaptionPairs, FutureBatch, TrajectoryBuffer
 from data.collect import ACTIONS, BATCHES, BRIDGE_GOALS, LABELLED_GOALS, VALIDATION, caption_goals, stream
 from encoders import TextEncoder
+from data.online import OnlineData
 from envs.phrasing import Split
 from evaluation.dashboard import Dashboard
 from evaluation.errors import EXPECTED, DivergedError
+from evaluation.online_training import own_play, play, renew_bridge, restore, tensors_of
 from evaluation.opening import open_world
 from evaluation.progress import TrainingProgress
 from evaluation.worlds import resolve_device
@@ -43,6 +46,8 @@ RUN_FILES = (CHECKPOINT, "agent.safetensors", "config.json", "trajectories")
 ACTION_POOL = 8192
 VALIDATION_TEXTS = 400
 TEXT_CACHE = "text_cache.safetensors"
+Trajectories = TrajectoryBuffer | OnlineData
+Captioned = CaptionPairs | OnlineData
 
 
 class Training:
@@ -70,7 +75,7 @@ class Training:
         finally:
             signal.signal(signal.SIGINT, previous)
 
-    def prepare(self) -> tuple[TrajectoryBuffer, CaptionPairs, Learner]:
+    def prepare(self) -> tuple[Trajectories, Captioned, Learner]:
         """Trajectories, captions, and a learner that stands where the last checkpoint left it."""
         text, features = self._text()  # first of all, for a text model may be missing: then nothing is written
         if not self.resuming:
@@ -80,7 +85,9 @@ class Training:
         learner = self._learner(buffer, text, features)
         if self.resuming:
             if (self.folder / CHECKPOINT).exists():
-                load_checkpoint(self.folder, learner, self.identity)
+                further = load_checkpoint(self.folder, learner, self.identity)
+                if isinstance(buffer, OnlineData):
+                    restore(buffer, further, self.folder)
             write_json(self.folder / "resumed.json", record())
         return buffer, captions, learner
 
@@ -93,17 +100,21 @@ class Training:
         write_json(self.folder / "run.json", record())
         write_json(self.folder / "config.json", asdict(self.config))  # last: from here on, the run can be resumed
 
-    def _trajectories(self) -> TrajectoryBuffer:
+    def _trajectories(self) -> Trajectories:
+        if self.config.data.kind == "online":
+            return own_play(self.world, self.config, self._split)
         folder = self.folder / "trajectories"
         if not folder.is_dir():
             self.world.collect(self.config.data, self.config.seed).save(folder)
         return TrajectoryBuffer.open(folder)
 
-    def _futures(self, buffer: TrajectoryBuffer, count: int, purpose: int) -> FutureBatch:
+    def _futures(self, buffer: Trajectories, count: int, purpose: int) -> FutureBatch:
         """`count` draws of what the state-action pair is trained with."""
         return buffer.sample_futures(stream(self.config.seed, purpose), count, self.config.train.discount)
 
-    def _captions(self, buffer: TrajectoryBuffer) -> CaptionPairs:
+    def _captions(self, buffer: Trajectories) -> Captioned:
+        if isinstance(buffer, OnlineData):
+            return buffer
         led = self._futures(buffer, self.config.data.labelled_goals, LABELLED_GOALS)
         shown = (led.states, led.actions) if self.config.train.objective != "bridge" else None
         return caption_goals(self.world.captions, led.goals, self._split, self.config.seed, shown)
@@ -121,7 +132,7 @@ class Training:
         text = text_encoder(encoder, folder / TEXT_CACHE, captions.labels)
         return text, text.encode(captions.all_texts(self._split))
 
-    def _learner(self, buffer: TrajectoryBuffer, text: TextEncoder, features: NDArray[np.float32]) -> Learner:
+    def _learner(self, buffer: Trajectories, text: TextEncoder, features: NDArray[np.float32]) -> Learner:
         config = self.config
         torch.manual_seed(config.seed)
         agent = Agent(
@@ -143,10 +154,12 @@ class Training:
         chosen = stream(self.config.seed, VALIDATION).permutation(len(texts))[:VALIDATION_TEXTS]
         return text.encode([texts[i] for i in sorted(chosen)])
 
-    def _learn(self, learner: Learner, buffer: TrajectoryBuffer, captions: CaptionPairs, dashboard: Dashboard) -> None:
+    def _learn(self, learner: Learner, buffer: Trajectories, captions: Captioned, dashboard: Dashboard) -> None:
         train = self.config.train
         with TrainingProgress(train.steps, learner.step) as progress:
             while learner.step < train.steps and not self.stop:
+                if isinstance(buffer, OnlineData):
+                    play(buffer, learner, self.config.data)
                 rng = stream(self.config.seed, BATCHES, learner.step)  # one stream a step: resuming needs no state
                 futures = buffer.sample_futures(rng, train.batch_size, train.discount, train.group_size, train.nearby)
                 logs = _due(learner.step + 1, train.log_every, train.steps)
@@ -155,13 +168,18 @@ class Training:
                 saves = _due(learner.step, train.checkpoint_every, train.steps) or self.stop
                 if logs or evaluates or saves:
                     self._check(info, learner)
+                if isinstance(buffer, OnlineData):
+                    info |= {name: torch.tensor(float(value)) for name, value in buffer.figures.items()} if logs else {}
+                    if evaluates or saves:
+                        renew_bridge(buffer, learner, self.config)
                 if logs:
                     progress.show(learner.step, info)
                     dashboard.scalars(learner, info)
                 if evaluates:
                     progress.show_evaluation(dashboard.evaluate(learner))
                 if saves:
-                    save_checkpoint(self.folder, learner, self.identity)
+                    further = tensors_of(buffer) if isinstance(buffer, OnlineData) else None
+                    save_checkpoint(self.folder, learner, self.identity, further)
         if self.stop and learner.step < train.steps:
             print(f"stopped at step {learner.step} of {train.steps}; the same command with resume=true goes on")
             raise SystemExit(130)

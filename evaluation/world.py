@@ -9,9 +9,11 @@ from numpy.typing import NDArray
 
 from agents.storage import CheckpointError
 from agents.world import CandidateActions, WorldSpec
+from configs.checks import ConfigError
 from configs.schema import DataConfig, EnvConfig
 from data import TrajectoryBuffer
 from data.collect import Captions
+from data.playground import Playground
 
 
 class World(ABC):
@@ -41,6 +43,10 @@ class World(ABC):
     @abstractmethod
     def collect(self, data: DataConfig, seed: int) -> TrajectoryBuffer:
         """Trajectories without instructions, the same for the same seed."""
+
+    def playground(self, data: DataConfig) -> Playground:
+        """Where an agent collects its own data; ConfigError in a world that has none."""
+        raise ConfigError(f"data.kind={data.kind}: means nothing in {self.env.id}; data=random would do")
 
     def require_same(self, spec: WorldSpec, folder: str) -> None:
         """CheckpointError where an agent was trained in another world than this."""
