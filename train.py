@@ -4,6 +4,7 @@
     python train.py env=point_maze env.layout=my_maze.txt run_dir=runs/mine
     python train.py env=babyai run_dir=runs/babyai                         # BabyAI: one agent for all levels
     python train.py env=own env.id=my_worlds:Lake-v0 env.captions=my_worlds:captions run_dir=runs/lake   # your own
+    python train.py env=fork_maze data=online run_dir=runs/online          # no expert: the agent's own play
     python train.py env=fork_maze seed=0 run_dir=runs/fork resume=true     # goes on from the last checkpoint
     tensorboard --logdir runs
 
@@ -34,11 +35,13 @@ from data import CaptionPairs, FutureBatch, TrajectoryBuffer
 from data.collect import ACTIONS, BATCHES, BRIDGE_GOALS, LABELLED_GOALS, VALIDATION, caption_goals, stream
 from data.episodes import discard
 from data.free_captions import FreeCaptions
+from data.online import OnlineData
 from encoders import TextEncoder
 from encoders.text import find_text_model
 from envs.phrasing import Split
 from evaluation.dashboard import Dashboard
 from evaluation.errors import EXPECTED, DivergedError
+from evaluation.online_training import own_play, play, renew_bridge, restore, tensors_of
 from evaluation.opening import TRAJECTORIES, open_training, settle, stage_dataset
 from evaluation.progress import TrainingProgress
 from evaluation.worlds import resolve_device
@@ -47,6 +50,8 @@ RUN_FILES = (CHECKPOINT, "agent.safetensors", "config.json", TRAJECTORIES)
 ACTION_POOL = 8192
 VALIDATION_TEXTS = 400
 TEXT_CACHE = "text_cache.safetensors"
+Trajectories = TrajectoryBuffer | OnlineData
+Captioned = CaptionPairs | OnlineData
 
 
 class Training:
@@ -77,7 +82,7 @@ class Training:
         finally:
             signal.signal(signal.SIGINT, previous)
 
-    def prepare(self) -> tuple[TrajectoryBuffer, CaptionPairs, Learner]:
+    def prepare(self) -> tuple[Trajectories, Captioned, Learner]:
         """Trajectories, captions, and a learner that stands where the last checkpoint left it."""
         trajectories = self.folder / TRAJECTORIES
         try:  # first of all what may be missing or not in order: then nothing is written
@@ -91,13 +96,19 @@ class Training:
         if not self.resuming:
             self._write_record()
         buffer = self._trajectories()
-        led = self._futures(buffer, self.config.data.labelled_goals, LABELLED_GOALS)
-        self.world.meet(buffer, led.goals)
-        captions = self._captions(led)
+        captions: Captioned
+        if isinstance(buffer, OnlineData):
+            captions = buffer
+        else:
+            led = self._futures(buffer, self.config.data.labelled_goals, LABELLED_GOALS)
+            self.world.meet(buffer, led.goals)
+            captions = self._captions(led)
         learner = self._learner(buffer, *(known or self._text()))
         if self.resuming:
             if (self.folder / CHECKPOINT).exists():
-                load_checkpoint(self.folder, learner, self.identity)
+                further = load_checkpoint(self.folder, learner, self.identity)
+                if isinstance(buffer, OnlineData):
+                    restore(buffer, further, self.folder)
             write_json(self.folder / "resumed.json", record())
         return buffer, captions, learner
 
@@ -110,7 +121,9 @@ class Training:
         write_json(self.folder / "run.json", record())
         write_json(self.folder / "config.json", asdict(self.config))  # last: from here on, the run can be resumed
 
-    def _trajectories(self) -> TrajectoryBuffer:
+    def _trajectories(self) -> Trajectories:
+        if self.config.data.kind == "online":
+            return own_play(self.world, self.config, self._split)
         folder = self.folder / TRAJECTORIES
         if not folder.is_dir() and self.config.data.kind in STORED:
             settle(folder)
@@ -118,7 +131,7 @@ class Training:
             self.world.collect(self.config.data, self.config.seed).save(folder)
         return TrajectoryBuffer.open(folder)
 
-    def _futures(self, buffer: TrajectoryBuffer, count: int, purpose: int) -> FutureBatch:
+    def _futures(self, buffer: Trajectories, count: int, purpose: int) -> FutureBatch:
         """`count` draws of what the state-action pair is trained with."""
         return buffer.sample_futures(stream(self.config.seed, purpose), count, self.config.train.discount)
 
@@ -140,7 +153,7 @@ class Training:
         self.world.check_texts(text)
         return text, text.encode(captions.all_texts(self._split))
 
-    def _learner(self, buffer: TrajectoryBuffer, text: TextEncoder, features: NDArray[np.float32]) -> Learner:
+    def _learner(self, buffer: Trajectories, text: TextEncoder, features: NDArray[np.float32]) -> Learner:
         config = self.config
         torch.manual_seed(config.seed)
         agent = Agent(
@@ -164,10 +177,12 @@ class Training:
         chosen = stream(self.config.seed, VALIDATION).permutation(len(texts))[:VALIDATION_TEXTS]
         return text.encode([texts[i] for i in sorted(chosen)])
 
-    def _learn(self, learner: Learner, buffer: TrajectoryBuffer, captions: CaptionPairs, dashboard: Dashboard) -> None:
+    def _learn(self, learner: Learner, buffer: Trajectories, captions: Captioned, dashboard: Dashboard) -> None:
         train = self.config.train
         with TrainingProgress(train.steps, learner.step) as progress:
             while learner.step < train.steps and not self.stop:
+                if isinstance(buffer, OnlineData):
+                    play(buffer, learner, self.config.data)
                 rng = stream(self.config.seed, BATCHES, learner.step)  # one stream a step: resuming needs no state
                 futures = buffer.sample_futures(rng, train.batch_size, train.discount, train.group_size, train.nearby)
                 logs = _due(learner.step + 1, train.log_every, train.steps)
@@ -176,13 +191,18 @@ class Training:
                 saves = _due(learner.step, train.checkpoint_every, train.steps) or self.stop
                 if logs or evaluates or saves:
                     self._check(info, learner)
+                if isinstance(buffer, OnlineData):
+                    info |= {name: torch.tensor(float(value)) for name, value in buffer.figures.items()} if logs else {}
+                    if evaluates or saves:
+                        renew_bridge(buffer, learner, self.config)
                 if logs:
                     progress.show(learner.step, info)
                     dashboard.scalars(learner, info)
                 if evaluates:
                     progress.show_evaluation(dashboard.evaluate(learner))
                 if saves:
-                    save_checkpoint(self.folder, learner, self.identity)
+                    further = tensors_of(buffer) if isinstance(buffer, OnlineData) else None
+                    save_checkpoint(self.folder, learner, self.identity, further)
         if self.stop and learner.step < train.steps:
             print(f"stopped at step {learner.step} of {train.steps}; the same command with resume=true goes on")
             raise SystemExit(130)

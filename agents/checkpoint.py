@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+
+from torch import Tensor
 
 from agents.learner import Learner
 from agents.storage import CheckpointError, read_tensors, write_tensors
@@ -10,17 +13,27 @@ from agents.storage import CheckpointError, read_tensors, write_tensors
 CHECKPOINT = "checkpoint.safetensors"
 
 
-def save_checkpoint(folder: Path, learner: Learner, run: dict[str, str]) -> None:
+FURTHER = "further."  # how the names of what is not the learner's begin
+
+
+def save_checkpoint(
+    folder: Path, learner: Learner, run: dict[str, str], further: Mapping[str, Tensor] | None = None
+) -> None:
     """Writes checkpoint.safetensors, then the averaged agent beside it, each atomically.
 
-    run: what identifies the run (environment and layout), for `load_checkpoint` to compare.
+    run: what identifies the run (environment and layout), for `load_checkpoint` to compare. further: what else the run
+    needs to go on, such as data that it has collected itself.
     """
-    write_tensors(folder / CHECKPOINT, learner.state_tensors(), {"step": learner.step, "run": run})
+    tensors = learner.state_tensors() | {FURTHER + name: tensor for name, tensor in (further or {}).items()}
+    write_tensors(folder / CHECKPOINT, tensors, {"step": learner.step, "run": run})
     learner.averaged.save_pretrained(folder)
 
 
-def load_checkpoint(folder: Path, learner: Learner, run: dict[str, str]) -> None:
-    """Restores the learner; CheckpointError where the file is missing, damaged, holds NaN or is of another run."""
+def load_checkpoint(folder: Path, learner: Learner, run: dict[str, str]) -> dict[str, Tensor]:
+    """Restores the learner and gives back what else was saved.
+
+    CheckpointError where the file is missing, damaged, holds NaN or is of another run.
+    """
     path = folder / CHECKPOINT
     tensors, metadata = read_tensors(path)
     origin = metadata.get("run", {})
@@ -28,8 +41,10 @@ def load_checkpoint(folder: Path, learner: Learner, run: dict[str, str]) -> None
         found = origin.get(name)
         if found != value:
             raise CheckpointError(f"{path}: was made with {name} {found}, not {value}; use another run_dir")
+    further = {name.removeprefix(FURTHER): tensors.pop(name) for name in list(tensors) if name.startswith(FURTHER)}
     try:
         learner.load_state_tensors(tensors, metadata["step"])
     except (KeyError, RuntimeError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise CheckpointError(f"{path}: does not fit the run's networks ({reason}); train anew") from error
+    return further

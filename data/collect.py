@@ -20,7 +20,7 @@ from envs.layouts import Layout
 from envs.phrasing import Split
 
 # Independent streams of random numbers from one seed: a change in one draw leaves the others as they were.
-TRAJECTORIES, CAPTIONS, LABELLED_GOALS, BRIDGE_GOALS, ACTIONS, BATCHES, LAYOUTS, VALIDATION = range(8)
+TRAJECTORIES, CAPTIONS, LABELLED_GOALS, BRIDGE_GOALS, ACTIONS, BATCHES, LAYOUTS, VALIDATION, PLAY = range(9)
 _SCRIPTED = {"random": 0.0, "mixed": 0.5, "expert": 1.0}
 
 
@@ -86,13 +86,15 @@ def caption_goals(
     split: Split,
     seed: int,
     led_by: tuple[NDArray[Any], NDArray[np.float32]] | None = None,
+    turn: tuple[int, ...] = (),
 ) -> CaptionPairs:
     """One caption for each goal [N, G]: a thing that is true of it, in a wording of `split`, both at random.
 
     Goals of which nothing can be said are left out; DatasetError where that is all of them. led_by: states [N, S] and
-    actions [N, D] that led to the goals, which only the end-to-end rival is shown.
+    actions [N, D] that led to the goals, which only the end-to-end rival is shown. turn: tells apart the draws of one
+    run that captions goals more than once.
     """
-    rng = stream(seed, CAPTIONS)
+    rng = stream(seed, CAPTIONS, *turn)
     phrasings = [captions.phrasings(label, split) for label in range(len(captions.labels))]
     first = np.concatenate([[0], np.cumsum([len(texts) for texts in phrasings])])  # [labels + 1]
     true_labels = captions.true_labels(goals)  # [N, T]

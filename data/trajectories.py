@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from data.futures import geometric_offsets
 from data.groups import Groups
 
 FIELDS = ("observations", "goals", "actions", "lengths", "groups", "places")
@@ -124,9 +125,7 @@ class TrajectoryBuffer:
             trajectory = self._trajectory_of(transition)  # [B]
             step = transition - self._first_action[trajectory]  # [B]
         remaining = self.lengths[trajectory] - step  # [B], at least 1
-        uniform = rng.random(batch_size)  # [B]
-        offset = np.ceil(np.log1p(-uniform * (1 - discount**remaining)) / np.log(discount))  # [B]
-        offset = np.clip(offset, 1, remaining).astype(np.int64)
+        offset = geometric_offsets(rng, remaining, discount)  # [B]
         state = transition + trajectory  # each earlier trajectory holds one more observation than actions
         return FutureBatch(self.observations[state], self.actions[transition], self.goals[state + offset])
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import cast
+
 import numpy as np
+from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
 from agents.world import CandidateActions, WorldSpec
@@ -10,8 +14,10 @@ from configs.checks import ConfigError
 from configs.schema import DataConfig, EnvConfig
 from data import TrajectoryBuffer
 from data.collect import collect_maze
+from data.playground import MazePlayground, Playground
 from envs.places import CATEGORIES, MazePlaces
 from envs.suite import COMPOUND, MazeCompounds
+from envs.vector import PointMazeVectorEnv
 from evaluation.world import World
 from evaluation.worlds import candidates, make_world, surface, world_spec
 
@@ -50,3 +56,10 @@ class MazeHome(World):
     def collect(self, data: DataConfig, seed: int) -> TrajectoryBuffer:
         """The noisy expert's trajectories, or random walks."""
         return collect_maze(surface(self._vector).layout, data, seed)
+
+    def playground(self, data: DataConfig) -> Playground:
+        """As many mazes as `data` says, which begin anew only when told to."""
+        env = replace(self.env, max_episode_steps=data.walk_length)
+        mazes = make_world(env, data.environments, autoreset_mode=AutoresetMode.DISABLED)
+        segments = data.episode_segments if data.start == "corner" else None
+        return MazePlayground(cast(PointMazeVectorEnv, mazes.unwrapped), segments)

@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 
 from agents.storage import CheckpointError
 from agents.world import CandidateActions, WorldSpec
+from configs.checks import ConfigError
 from configs.schema import DataConfig, EnvConfig
 from data import CaptionPairs, TrajectoryBuffer
 from data.collect import Captions
+from data.playground import Playground
 from encoders import TextEncoder
 
 
@@ -59,6 +61,10 @@ class World(ABC):
 
     def check_texts(self, text: TextEncoder) -> None:  # noqa: B027 (most say what any encoder reads)
         """DatasetError where captions that came with the trajectories are beyond the encoder."""
+
+    def playground(self, data: DataConfig) -> Playground:
+        """Where an agent collects its own data; ConfigError in a world that has none."""
+        raise ConfigError(f"data.kind={data.kind}: means nothing in {self.env.id}; data=random would do")
 
     def require_same(self, spec: WorldSpec, folder: str) -> None:
         """CheckpointError where an agent was trained in another world than this."""

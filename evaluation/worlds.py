@@ -44,8 +44,13 @@ def _settings(config: EnvConfig) -> dict[str, Any]:
     return settings
 
 
-def make_world(config: EnvConfig, episodes: int, phrasings: str = "train") -> VectorWorld:
-    """A batch of `episodes` environments; one that has ended begins anew in the next step.
+def make_world(
+    config: EnvConfig,
+    episodes: int,
+    phrasings: str = "train",
+    autoreset_mode: AutoresetMode = AutoresetMode.NEXT_STEP,
+) -> VectorWorld:
+    """A batch of `episodes` environments; unless told otherwise, one that has ended begins anew in the next step.
 
     Raises ConfigError for an id that is none of these worlds, LayoutError for an unusable layout.
     """
@@ -63,7 +68,7 @@ def make_world(config: EnvConfig, episodes: int, phrasings: str = "train") -> Ve
         num_envs=episodes,
         phrasings=phrasings,
         max_episode_steps=config.max_episode_steps,
-        autoreset_mode=AutoresetMode.NEXT_STEP,
+        autoreset_mode=autoreset_mode,
         **_settings(config),
     )
 

@@ -1,0 +1,36 @@
+"""Goals that an agent commands itself: what it has reached, and rather what it has seldom reached."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+CELLS: Final = 16  # along each coordinate of the goals' bounds, in which visits are counted
+
+
+class Frontier:
+    """Draws of goals from visited ones [V, G], those in seldom visited cells as often as those in crowded ones.
+
+    A cell of the goals' bounds [low, high] is drawn with a chance of one over its visits, then a goal in it (count-based
+    exploration; "go, then explore" of Ecoffet et al., 2021). The grid is coarse, and knows nothing of the world.
+    """
+
+    def __init__(self, visited: NDArray[Any], low: Sequence[float], high: Sequence[float]) -> None:
+        self._visited = visited
+        extent = np.asarray(high, dtype=np.float64) - np.asarray(low)  # [G]
+        share = (visited - np.asarray(low, dtype=np.float64)) / np.where(extent > 0, extent, 1.0)  # [V, G]
+        cell = np.clip((share * CELLS).astype(np.int64), 0, CELLS - 1)  # [V, G]
+        _, which, visits = np.unique(cell, axis=0, return_inverse=True, return_counts=True)  # [V], [cells]
+        self._summed = np.cumsum(1.0 / visits[which.reshape(-1)].astype(np.float64) ** 2)  # [V]
+
+    def seldom(self, rng: np.random.Generator, count: int) -> NDArray[Any]:
+        """`count` goals on the frontier, [count, G]."""
+        drawn = rng.random(count) * self._summed[-1]
+        return self._visited[np.searchsorted(self._summed, drawn, side="right").clip(max=len(self._visited) - 1)]
+
+    def any(self, rng: np.random.Generator, count: int) -> NDArray[Any]:
+        """`count` goals, each visit as likely as any other, [count, G]."""
+        return self._visited[rng.integers(len(self._visited), size=count)]

@@ -1,0 +1,165 @@
+"""An agent's own play: what it collects between its gradient steps, without an expert.
+
+Play comes in rounds: one segment of T steps in each of E environments. In the first, actions are random. Afterwards the
+agent commands itself goals, which it has reached before, and acts towards them with exploration noise. What it visits
+goes into a bounded replay buffer, and a set share of it is captioned; actions and captions never meet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from configs.schema import DataConfig
+from data.captions import CaptionBatch, CaptionPairs
+from data.collect import PLAY, Captions, caption_goals, stream
+from data.frontier import Frontier
+from data.playground import Playground
+from data.replay import ReplayBuffer
+from data.trajectories import FutureBatch
+from envs.phrasing import Split
+
+REACHED: Final = 1.0  # step lengths: a goal nearer than that was reached, and the next one is commanded
+
+
+class Explorer(Protocol):
+    """Who acts."""
+
+    def act(
+        self, observation: NDArray[np.float32], goals: NDArray[np.float32], rng: np.random.Generator
+    ) -> NDArray[np.float32]:
+        """Actions [E, D] from observations [E, S] towards goals [E, G], with exploration noise."""
+
+
+class OnlineData:
+    """Trajectories and captions that grow as the agent learns.
+
+    playground, captions: the world, and what is true of its goals. low, high: bounds of goals [G].
+    config reads: environment_steps, environments, walk_length, pace, capacity, goals, frontier, labelled_goals.
+    steps: gradient steps in all, over which play is spread: after the share x of them, x ** (1 / pace) of the
+    environment steps have been taken. The first round is played at once.
+    """
+
+    def __init__(
+        self,
+        playground: Playground,
+        captions: Captions,
+        bounds: tuple[tuple[float, ...], tuple[float, ...]],
+        config: DataConfig,
+        steps: int,
+        split: Split,
+        seed: int,
+    ) -> None:
+        self._playground, self._captions, self._bounds = playground, captions, bounds
+        self._config, self._steps, self._split, self._seed = config, steps, split, seed
+        self.rounds = max(1, config.environment_steps // (playground.size * config.walk_length))
+        self.played, self._commanded, self._reached = 0, 0, 0
+        self._pairs: CaptionPairs | None = None
+        self._captioned = 0  # goals given to be captioned so far; of some nothing can be said
+        action_dim = playground.random_actions(np.random.default_rng(0)).shape[1]
+        capacity = max(playground.size, config.capacity // config.walk_length)
+        self.replay = ReplayBuffer(capacity, config.walk_length, len(bounds[0]), action_dim)
+        self._play(None)
+
+    @property
+    def environment_steps(self) -> int:
+        """Steps taken so far, in all environments together."""
+        return self.played * self._playground.size * self._config.walk_length
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """What to log: steps taken, transitions and captions kept, the share of commanded goals that were reached."""
+        return {
+            "online/environment_steps": self.environment_steps,
+            "online/transitions": self.replay.transitions,
+            "online/captions": len(self.captions.goals),
+            "online/goals_reached": self._reached / max(1, self._commanded),
+        }
+
+    @property
+    def captions(self) -> CaptionPairs:
+        """The captioned goals so far."""
+        assert self._pairs is not None  # since the first round
+        return self._pairs
+
+    def sample_futures(
+        self, rng: np.random.Generator, batch_size: int, discount: float, group_size: int = 0, nearby: float = 0.0
+    ) -> FutureBatch:
+        """As `TrajectoryBuffer.sample_futures`, of what is kept."""
+        return self.replay.sample_futures(rng, batch_size, discount, group_size, nearby)
+
+    def sample(self, rng: np.random.Generator, batch_size: int) -> CaptionBatch:
+        """As `CaptionPairs.sample`, of the goals captioned so far."""
+        return self.captions.sample(rng, batch_size)
+
+    def advance(self, step: int, explorer: Callable[[], Explorer]) -> None:
+        """Plays the rounds that are due before the gradient step numbered `step`; a new explorer for each."""
+        share = step / self._steps
+        due = min(self.rounds, 1 + int(self.rounds * share ** (1 / self._config.pace)))
+        while self.played < due:
+            self._play(explorer())
+
+    def _play(self, explorer: Explorer | None) -> None:
+        rng = stream(self._seed, PLAY, self.played)  # one stream a round: resuming needs no state
+        place = self._playground.begin(int(rng.integers(2**31)))  # [E, S]
+        frontier = None if explorer is None else Frontier(self.replay.states, *self._bounds)
+        goals = place if frontier is None else self._command(frontier, self._playground.size, rng)  # [E, S]
+        places, actions = [place], []
+        for _ in range(self._config.walk_length):
+            if explorer is None or frontier is None:
+                action = self._playground.random_actions(rng)  # [E, D]
+            else:
+                action = explorer.act(place, goals, rng)
+            place = self._playground.step(action)
+            places.append(place)
+            actions.append(action)
+            if frontier is not None:
+                reached = np.linalg.norm(place - goals, axis=1) < REACHED * self.replay.step_length  # [E]
+                goals[reached] = self._command(frontier, int(reached.sum()), rng)
+                self._reached += int(reached.sum())
+        visited = self.replay.add(np.stack(places, axis=1), np.stack(actions, axis=1))  # [V, S]
+        self._caption(visited, rng)
+        self.played += 1
+
+    def _command(self, frontier: Frontier, count: int, rng: np.random.Generator) -> NDArray[Any]:
+        """Goals [count, G] that the agent sets itself."""
+        self._commanded += count
+        if self._config.goals == "uniform":
+            low, high = np.array(self._bounds, dtype=np.float32)  # [G] each
+            return np.asarray(low + (high - low) * rng.random((count, len(low)), dtype=np.float32))
+        seldom = rng.random(count) < self._config.frontier  # [count]
+        return np.where(seldom[:, None], frontier.seldom(rng, count), frontier.any(rng, count))
+
+    def _caption(self, visited: NDArray[Any], rng: np.random.Generator) -> None:
+        """Captions this round's share of all captions, of states visited in it."""
+        quota = max(1, self._config.labelled_goals * (self.played + 1) // self.rounds - self._captioned)
+        if not len(visited):
+            return
+        chosen = visited[rng.choice(len(visited), size=quota, replace=quota > len(visited))]  # [quota, S]
+        pairs = caption_goals(self._captions, chosen, self._split, self._seed, turn=(self.played,))
+        self._pairs = pairs if self._pairs is None else self._pairs.joined(pairs)
+        self._captioned += quota
+
+    def state_arrays(self) -> dict[str, NDArray[Any]]:
+        """All that later play and batches depend on, as arrays, for `load_state_arrays`."""
+        pairs = self.captions
+        counters = (self.played, self._commanded, self._reached, self._captioned)
+        arrays = {"counters": np.array(counters), "goals": pairs.goals, "text": pairs.text, "label": pairs.label}
+        arrays |= {f"replay.{name}": array for name, array in self.replay.state_arrays().items()}
+        return arrays | {f"playground.{name}": array for name, array in self._playground.state_arrays().items()}
+
+    def load_state_arrays(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Restores what `state_arrays` gave; KeyError or ValueError where it does not fit."""
+        self.played, self._commanded, self._reached, self._captioned = arrays["counters"].tolist()
+        goals = arrays["goals"]
+        true_labels = self._captions.true_labels(goals)  # [N, T]
+        self._pairs = CaptionPairs(goals, self.captions.texts, arrays["text"], arrays["label"], true_labels)
+        self.replay.load_state_arrays(_part(arrays, "replay."))
+        self._playground.load_state_arrays(_part(arrays, "playground."))
+
+
+def _part(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
