@@ -1,0 +1,228 @@
+"""Sweeps: `python train.py -m env=fork_maze,island_maze seed=0,1,2` trains all combinations, by any Hydra launcher.
+
+    hydra/launcher=basic             one after the other (the default)
+    hydra/launcher=joblib            side by side on this machine
+    hydra/launcher=ray               a local Ray, or with hydra.launcher.ray.init.address=... a running cluster
+    hydra/launcher=submitit_slurm    Slurm
+
+The last three are the extra `cluster`. A job's folder is named by its overrides; a job that is trained to its end there
+is left alone, so the same command again runs what is missing and goes on with what is unfinished.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import os
+import re
+import sys
+import typing
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import hydra
+from hydra._internal.callbacks import Callbacks
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.errors import HydraException, MissingConfigException
+from hydra.types import HydraContext
+from omegaconf import OmegaConf
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from configs.checks import ConfigError, require
+from configs.job import LONGEST_LINE, Outcome, Task
+from configs.load import FOLDER, check_overrides, quote_text, settings
+from configs.schema import RunConfig
+
+CONFIG: Final = "train"
+SWEEP_DIR: Final = "sweep_dir"
+DEFAULT_DIR: Final = "runs/sweep"
+LAUNCHER: Final = "hydra/launcher"
+UNNAMED: Final = ("resume", "device", "encoder.cache_dir")  # change nothing of the result
+LONGEST_NAME: Final = 100
+UNFIT: Final = re.compile(r"[^\w=,.+-]+")  # for a folder's name
+
+
+@dataclass(frozen=True)
+class Job:
+    """One combination of the values.
+
+    name: of its folder. overrides: in Hydra's words, run_dir and resume=true among them. config: what they say.
+    """
+
+    name: str
+    overrides: tuple[str, ...]
+    config: RunConfig
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A sweep. folder: where its runs lie. hydra: overrides that are Hydra's own (the launcher's)."""
+
+    folder: Path
+    jobs: tuple[Job, ...]
+    hydra: tuple[str, ...]
+
+
+def plan(arguments: Sequence[str]) -> Plan:
+    """The jobs that a command line asks for, -m left out; ConfigError where one of them cannot be used."""
+    own, hydras, folder = _sorted_out(arguments)
+    choices = [_choices(override) for override in own.values()]
+    swept = [override.is_sweep_override() for override in own.values()]
+    named = [key not in UNNAMED for key in own]
+    jobs: dict[str, Job] = {}
+    for combination in itertools.product(*choices):
+        name = job_name(*([text for text, is_swept, is_named in zip(combination, swept, named, strict=True)
+                           if is_swept == which and is_named] for which in (True, False)))  # fmt: skip
+        told = (*combination, quote_text(RunConfig, f"run_dir={folder / name}"), "resume=true")
+        if name not in jobs:
+            jobs[name] = Job(name, told, settings(RunConfig, check_overrides(CONFIG, told)))
+    return Plan(folder, tuple(jobs.values()), tuple(hydras))
+
+
+def _sorted_out(arguments: Sequence[str]) -> tuple[dict[str, Override], list[str], Path]:
+    """The overrides of settings by their names, those that are Hydra's own, and the sweep's folder."""
+    own: dict[str, Override] = {}
+    hydras: list[str] = []
+    folder = DEFAULT_DIR
+    for given in arguments:
+        override = _parsed(given)
+        name = override.key_or_group
+        require(name != "run_dir", "run_dir", override.get_value_string(), f"is for one run; give {SWEEP_DIR}=...")
+        require(not name.startswith(("hydra/sweeper", "hydra.sweeper")), name, "", "must be left out: jobs are all "
+                "combinations of the values given")  # fmt: skip
+        if name.startswith("hydra"):
+            require(not override.is_sweep_override(), name, override.get_value_string(), "must be one value")
+            hydras.append(given)
+        elif name == SWEEP_DIR:
+            require(not override.is_sweep_override(), name, override.get_value_string(), "must be one folder")
+            folder = str(override.value())
+        elif name != "resume":  # jobs always go on
+            own[name] = override
+    require(bool(folder.strip()), SWEEP_DIR, repr(folder), f"must be a folder, such as {DEFAULT_DIR}")
+    return own, hydras, Path(folder)
+
+
+def _parsed(given: str) -> Override:
+    """The override as Hydra's grammar reads it; put in quotes where it is a text that the grammar cannot read."""
+    parser = OverridesParser.create()
+    if not given.startswith("~") and not given.partition("=")[0].strip("+ "):
+        raise ConfigError(f"{given}: must be written setting=value, such as seed=0,1,2")
+    for text in (given, quote_text(RunConfig, given)):
+        try:
+            return parser.parse_override(text)
+        except HydraException:
+            continue
+    raise ConfigError(f"{given}: must be written setting=value or setting=value,value")
+
+
+def _choices(override: Override) -> list[str]:
+    """setting=value for each value that the override gives."""
+    key = override.get_key_element()
+    if not override.is_sweep_override():
+        return [override.input_line or f"{key}={override.get_value_element_as_str()}"]
+    if not override.is_discrete_sweep():
+        raise ConfigError(f"{override.input_line}: is no list of values; 0,1,2 or range(0,3) would do")
+    return [f"{key}={value}" for value in override.sweep_string_iterator()]
+
+
+def job_name(swept: Sequence[str], shared: Sequence[str] = ()) -> str:
+    """The folder's name for overrides of settings: themselves, in the order of the alphabet.
+
+    swept: those that tell the sweep's jobs apart. Where all are too long, or hold what no folder's name should, the
+    name is `swept` alone, that replaced, and a digest of all.
+    """
+    whole = ",".join(sorted([*swept, *shared])) or "default"
+    if len(whole) <= LONGEST_NAME and not UNFIT.search(whole):
+        return whole
+    short = UNFIT.sub("-", ",".join(sorted(swept)))[:LONGEST_NAME]
+    return f"{short}-{hashlib.sha256(whole.encode()).hexdigest()[:8]}"
+
+
+def run_sweep(finished: Callable[[RunConfig], bool], arguments: Sequence[str]) -> int:
+    """Trains what the command line asks for and is not trained yet; prints a table of what became of each job.
+
+    finished: whether a run is there, trained to its end. Exit code: 0 if at last all are, 1 if not, 130 after Ctrl-C.
+    """
+    planned = plan(arguments)
+    waiting = [job for job in planned.jobs if not finished(job.config)]
+    states = {job.name: "finished before" for job in planned.jobs}
+    print(f"{len(planned.jobs)} jobs in {planned.folder}, {len(waiting)} of them to run", flush=True)
+    errors: dict[str, str] = {}
+    try:
+        errors = _launch(planned, waiting) if waiting else {}
+        code = 0
+    except KeyboardInterrupt:
+        code = 130
+    for job in waiting:
+        done = finished(job.config)
+        states[job.name] = "finished" if done else "failed" if errors.get(job.name) else "interrupted"
+        code = code or int(not done)
+    Console().print(_table(states, errors))
+    if code:
+        print("the same command again runs what is not finished")
+    return code
+
+
+def _launch(planned: Plan, jobs: Sequence[Job]) -> dict[str, str]:
+    """Runs the jobs by the launcher that is asked for; why those that did not finish did not, by name."""
+    folder = planned.folder.absolute()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{SWEEP_DIR}={planned.folder}: {error.strerror}; choose another folder") from error
+    where = _quoted("hydra.sweep.dir", str(folder))
+    with hydra.initialize_config_dir(str(FOLDER), job_name=CONFIG, version_base="1.3"):
+        try:
+            master = hydra.compose(CONFIG, [*planned.hydra, where], return_hydra_config=True)
+        except MissingConfigException as error:
+            raise ConfigError(_no_launcher(planned.hydra)) from error
+        launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=HydraContext(GlobalHydra.instance().config_loader(), Callbacks()),
+            task_function=Task(sys.argv[0], os.getcwd()),
+            config=master,
+        )
+        told = [[*job.overrides, _quoted("hydra.sweep.subdir", job.name)] for job in jobs]
+        try:
+            results = launcher.launch(told, initial_job_idx=0)
+        except Exception as error:  # whatever the launcher's library raises when a worker of its own dies
+            return {job.name: f"its worker ended: {_one_line(error)}" for job in jobs}
+    return {job.name: _error(result) for job, result in zip(jobs, results, strict=True)}
+
+
+def _error(result: JobReturn) -> str:
+    if result.status is JobStatus.FAILED:
+        return f"its worker failed: {_one_line(result._return_value)}"
+    return typing.cast(Outcome, result.return_value).error
+
+
+def _one_line(error: Any) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:LONGEST_LINE]
+
+
+def _quoted(name: str, value: str) -> str:
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"{name}='{escaped}'"
+
+
+def _no_launcher(overrides: Sequence[str]) -> str:
+    asked = next((given for given in overrides if given.startswith(LAUNCHER)), LAUNCHER)
+    there = ", ".join(sorted(GlobalHydra.instance().config_loader().get_group_options(LAUNCHER)))
+    return f"{asked}: is not installed (there are {there}); joblib, ray and submitit come with the extra 'cluster'"
+
+
+def _table(states: dict[str, str], errors: dict[str, str]) -> Table:
+    table = Table(box=SIMPLE_HEAD, show_edge=False)
+    table.add_column("job", overflow="fold")
+    table.add_column("state", no_wrap=True)
+    table.add_column("why", overflow="fold")
+    for name, state in states.items():
+        table.add_row(name, state, errors.get(name, "") if state != "finished" else "")
+    return table
