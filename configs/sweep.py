@@ -31,9 +31,10 @@ from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import HydraException, MissingConfigException
 from hydra.types import HydraContext
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from configs.checks import ConfigError, require
@@ -48,6 +49,10 @@ LAUNCHER: Final = "hydra/launcher"
 UNNAMED: Final = ("resume", "device", "encoder.cache_dir")  # change nothing of the result
 LONGEST_NAME: Final = 100
 UNFIT: Final = re.compile(r"[^\w=,.+-]+")  # for a folder's name
+
+
+class LauncherError(RuntimeError):
+    """A launcher that did not start, or gave up because a worker of its own died; the message is one line."""
 
 
 @dataclass(frozen=True)
@@ -74,15 +79,15 @@ class Plan:
 def plan(arguments: Sequence[str]) -> Plan:
     """The jobs that a command line asks for, -m left out; ConfigError where one of them cannot be used."""
     own, hydras, folder = _sorted_out(arguments)
-    choices = [_choices(override) for override in own.values()]
-    swept = [override.is_sweep_override() for override in own.values()]
-    named = [key not in UNNAMED for key in own]
+    swept = [_choices(override) for override in own.values() if override.is_sweep_override()]
+    shared = {name: _choices(override)[0] for name, override in own.items() if not override.is_sweep_override()}
+    named = [text for name, text in shared.items() if name not in UNNAMED]
     jobs: dict[str, Job] = {}
-    for combination in itertools.product(*choices):
-        name = job_name(*([text for text, is_swept, is_named in zip(combination, swept, named, strict=True)
-                           if is_swept == which and is_named] for which in (True, False)))  # fmt: skip
-        told = (*combination, quote_text(RunConfig, f"run_dir={folder / name}"), "resume=true")
-        if name not in jobs:
+    for combination in itertools.product(*swept):
+        name = job_name(combination, named)
+        where = quote_text(RunConfig, f"run_dir={folder / name}")
+        told = (*combination, *shared.values(), where, "resume=true")
+        if name not in jobs:  # a value may be given twice
             jobs[name] = Job(name, told, settings(RunConfig, check_overrides(CONFIG, told)))
     return Plan(folder, tuple(jobs.values()), tuple(hydras))
 
@@ -153,26 +158,33 @@ def run_sweep(finished: Callable[[RunConfig], bool], arguments: Sequence[str]) -
     """
     planned = plan(arguments)
     waiting = [job for job in planned.jobs if not finished(job.config)]
-    states = {job.name: "finished before" for job in planned.jobs}
     print(f"{len(planned.jobs)} jobs in {planned.folder}, {len(waiting)} of them to run", flush=True)
     errors: dict[str, str] = {}
+    code, gave_up = 0, ""
     try:
         errors = _launch(planned, waiting) if waiting else {}
-        code = 0
     except KeyboardInterrupt:
         code = 130
+    except LauncherError as error:
+        gave_up = str(error)
+    states = {job.name: "finished before" for job in planned.jobs}
     for job in waiting:
         done = finished(job.config)
-        states[job.name] = "finished" if done else "failed" if errors.get(job.name) else "interrupted"
+        states[job.name] = "finished" if done else "failed" if errors.get(job.name) else "unfinished"
         code = code or int(not done)
     Console().print(_table(states, errors))
+    if gave_up:
+        print(f"error: {gave_up}", file=sys.stderr)
     if code:
         print("the same command again runs what is not finished")
     return code
 
 
 def _launch(planned: Plan, jobs: Sequence[Job]) -> dict[str, str]:
-    """Runs the jobs by the launcher that is asked for; why those that did not finish did not, by name."""
+    """Runs the jobs by the launcher that is asked for; why each did not finish, by name, empty where it did.
+
+    ConfigError for a launcher that is not there, LauncherError for one that gives up.
+    """
     folder = planned.folder.absolute()
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -184,6 +196,7 @@ def _launch(planned: Plan, jobs: Sequence[Job]) -> dict[str, str]:
             master = hydra.compose(CONFIG, [*planned.hydra, where], return_hydra_config=True)
         except MissingConfigException as error:
             raise ConfigError(_no_launcher(planned.hydra)) from error
+        _for_running_cluster(master)
         launcher = Plugins.instance().instantiate_launcher(
             hydra_context=HydraContext(GlobalHydra.instance().config_loader(), Callbacks()),
             task_function=Task(sys.argv[0], os.getcwd()),
@@ -192,9 +205,17 @@ def _launch(planned: Plan, jobs: Sequence[Job]) -> dict[str, str]:
         told = [[*job.overrides, _quoted("hydra.sweep.subdir", job.name)] for job in jobs]
         try:
             results = launcher.launch(told, initial_job_idx=0)
-        except Exception as error:  # whatever the launcher's library raises when a worker of its own dies
-            return {job.name: f"its worker ended: {_one_line(error)}" for job in jobs}
+        except Exception as error:  # whatever its library raises when it does not start, or a worker of its own dies
+            raise LauncherError(f"{_launcher_of(planned.hydra)}: gave up: {_one_line(error)}") from error
     return {job.name: _error(result) for job, result in zip(jobs, results, strict=True)}
+
+
+def _for_running_cluster(master: DictConfig) -> None:
+    """Ray takes no memory's size where it is running already, which hydra-ray-launcher gives unless it finds one."""
+    init = OmegaConf.select(master, "hydra.launcher.ray.init")
+    if init is not None and init.get("address") is not None and "object_store_memory" not in init:
+        with open_dict(init):
+            init.object_store_memory = None
 
 
 def _error(result: JobReturn) -> str:
@@ -212,9 +233,13 @@ def _quoted(name: str, value: str) -> str:
     return f"{name}='{escaped}'"
 
 
+def _launcher_of(overrides: Sequence[str]) -> str:
+    return next((given for given in overrides if given.startswith(LAUNCHER)), f"{LAUNCHER}=basic")
+
+
 def _no_launcher(overrides: Sequence[str]) -> str:
-    asked = next((given for given in overrides if given.startswith(LAUNCHER)), LAUNCHER)
     there = ", ".join(sorted(GlobalHydra.instance().config_loader().get_group_options(LAUNCHER)))
+    asked = _launcher_of(overrides)
     return f"{asked}: is not installed (there are {there}); joblib, ray and submitit come with the extra 'cluster'"
 
 
@@ -224,5 +249,5 @@ def _table(states: dict[str, str], errors: dict[str, str]) -> Table:
     table.add_column("state", no_wrap=True)
     table.add_column("why", overflow="fold")
     for name, state in states.items():
-        table.add_row(name, state, errors.get(name, "") if state != "finished" else "")
+        table.add_row(escape(name), state, escape(errors.get(name, "")))
     return table
