@@ -28,10 +28,10 @@ from agents.agent import text_encoder
 from agents.checkpoint import CHECKPOINT, load_checkpoint, save_checkpoint, trained_steps
 from agents.storage import CheckpointError, write_atomically, write_json
 from configs.checks import ConfigError
+from configs.launch import run_sweep
 from configs.load import command_line
 from configs.run_folder import open_run, record
 from configs.schema import RunConfig
-from configs.sweep import run_sweep
 from data import CaptionPairs, FutureBatch, TrajectoryBuffer
 from data.collect import ACTIONS, BATCHES, BRIDGE_GOALS, LABELLED_GOALS, VALIDATION, caption_goals, stream
 from encoders import TextEncoder

@@ -1,58 +1,29 @@
-"""Sweeps: `python train.py -m env=fork_maze,island_maze seed=0,1,2` trains all combinations, by any Hydra launcher.
-
-    hydra/launcher=basic             one after the other (the default)
-    hydra/launcher=joblib            side by side on this machine
-    hydra/launcher=ray               a local Ray, or with hydra.launcher.ray.init.address=... a running cluster
-    hydra/launcher=submitit_slurm    Slurm
-
-The last three are the extra `cluster`. A job's folder is named by its overrides; a job that is trained to its end there
-is left alone, so the same command again runs what is missing and goes on with what is unfinished.
-"""
+"""A sweep's jobs: which, under what names, from `python train.py -m env=fork_maze,island_maze seed=0,1,2`."""
 
 from __future__ import annotations
 
 import hashlib
 import itertools
-import os
 import re
-import sys
-import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import hydra
-from hydra._internal.callbacks import Callbacks
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.core.plugins import Plugins
-from hydra.core.utils import JobReturn, JobStatus
-from hydra.errors import HydraException, MissingConfigException
-from hydra.types import HydraContext
-from omegaconf import DictConfig, OmegaConf, open_dict
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
+from hydra.errors import HydraException
 
 from configs.checks import ConfigError, require
-from configs.job import LONGEST_LINE, Outcome, Task
-from configs.load import FOLDER, check_overrides, quote_text, settings
+from configs.load import check_overrides, quote_text, settings
 from configs.schema import RunConfig
 
 CONFIG: Final = "train"
 SWEEP_DIR: Final = "sweep_dir"
 DEFAULT_DIR: Final = "runs/sweep"
-LAUNCHER: Final = "hydra/launcher"
 UNNAMED: Final = ("resume", "device", "encoder.cache_dir")  # change nothing of the result
 LONGEST_NAME: Final = 100
 UNFIT: Final = re.compile(r"[^\w=,.+-]+")  # for a folder's name
-
-
-class LauncherError(RuntimeError):
-    """A launcher that did not start, or gave up because a worker of its own died; the message is one line."""
 
 
 @dataclass(frozen=True)
@@ -98,17 +69,18 @@ def _sorted_out(arguments: Sequence[str]) -> tuple[dict[str, Override], list[str
     hydras: list[str] = []
     folder = DEFAULT_DIR
     for given in arguments:
+        name, equals, value = given.partition("=")
+        if name == SWEEP_DIR and equals:  # a folder's name is taken as it stands
+            folder = value.strip("'\"")
+            continue
         override = _parsed(given)
         name = override.key_or_group
-        require(name != "run_dir", "run_dir", override.get_value_string(), f"is for one run; give {SWEEP_DIR}=...")
-        require(not name.startswith(("hydra/sweeper", "hydra.sweeper")), name, "", "must be left out: jobs are all "
-                "combinations of the values given")  # fmt: skip
+        require(name != "run_dir", "run_dir", value, f"is for one run; give {SWEEP_DIR}=...")
+        is_sweeper = name.startswith(("hydra/sweeper", "hydra.sweeper"))
+        require(not is_sweeper, name, value, "must be left out: jobs are all combinations of the values given")
         if name.startswith("hydra"):
-            require(not override.is_sweep_override(), name, override.get_value_string(), "must be one value")
+            require(not override.is_sweep_override(), name, value, "must be one value")
             hydras.append(given)
-        elif name == SWEEP_DIR:
-            require(not override.is_sweep_override(), name, override.get_value_string(), "must be one folder")
-            folder = str(override.value())
         elif name != "resume":  # jobs always go on
             own[name] = override
     require(bool(folder.strip()), SWEEP_DIR, repr(folder), f"must be a folder, such as {DEFAULT_DIR}")
@@ -149,105 +121,3 @@ def job_name(swept: Sequence[str], shared: Sequence[str] = ()) -> str:
         return whole
     short = UNFIT.sub("-", ",".join(sorted(swept)))[:LONGEST_NAME]
     return f"{short}-{hashlib.sha256(whole.encode()).hexdigest()[:8]}"
-
-
-def run_sweep(finished: Callable[[RunConfig], bool], arguments: Sequence[str]) -> int:
-    """Trains what the command line asks for and is not trained yet; prints a table of what became of each job.
-
-    finished: whether a run is there, trained to its end. Exit code: 0 if at last all are, 1 if not, 130 after Ctrl-C.
-    """
-    planned = plan(arguments)
-    waiting = [job for job in planned.jobs if not finished(job.config)]
-    print(f"{len(planned.jobs)} jobs in {planned.folder}, {len(waiting)} of them to run", flush=True)
-    errors: dict[str, str] = {}
-    code, gave_up = 0, ""
-    try:
-        errors = _launch(planned, waiting) if waiting else {}
-    except KeyboardInterrupt:
-        code = 130
-    except LauncherError as error:
-        gave_up = str(error)
-    states = {job.name: "finished before" for job in planned.jobs}
-    for job in waiting:
-        done = finished(job.config)
-        states[job.name] = "finished" if done else "failed" if errors.get(job.name) else "unfinished"
-        code = code or int(not done)
-    Console().print(_table(states, errors))
-    if gave_up:
-        print(f"error: {gave_up}", file=sys.stderr)
-    if code:
-        print("the same command again runs what is not finished")
-    return code
-
-
-def _launch(planned: Plan, jobs: Sequence[Job]) -> dict[str, str]:
-    """Runs the jobs by the launcher that is asked for; why each did not finish, by name, empty where it did.
-
-    ConfigError for a launcher that is not there, LauncherError for one that gives up.
-    """
-    folder = planned.folder.absolute()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"{SWEEP_DIR}={planned.folder}: {error.strerror}; choose another folder") from error
-    where = _quoted("hydra.sweep.dir", str(folder))
-    with hydra.initialize_config_dir(str(FOLDER), job_name=CONFIG, version_base="1.3"):
-        try:
-            master = hydra.compose(CONFIG, [*planned.hydra, where], return_hydra_config=True)
-        except MissingConfigException as error:
-            raise ConfigError(_no_launcher(planned.hydra)) from error
-        _for_running_cluster(master)
-        launcher = Plugins.instance().instantiate_launcher(
-            hydra_context=HydraContext(GlobalHydra.instance().config_loader(), Callbacks()),
-            task_function=Task(sys.argv[0], os.getcwd()),
-            config=master,
-        )
-        told = [[*job.overrides, _quoted("hydra.sweep.subdir", job.name)] for job in jobs]
-        try:
-            results = launcher.launch(told, initial_job_idx=0)
-        except Exception as error:  # whatever its library raises when it does not start, or a worker of its own dies
-            raise LauncherError(f"{_launcher_of(planned.hydra)}: gave up: {_one_line(error)}") from error
-    return {job.name: _error(result) for job, result in zip(jobs, results, strict=True)}
-
-
-def _for_running_cluster(master: DictConfig) -> None:
-    """Ray takes no memory's size where it is running already, which hydra-ray-launcher gives unless it finds one."""
-    init = OmegaConf.select(master, "hydra.launcher.ray.init")
-    if init is not None and init.get("address") is not None and "object_store_memory" not in init:
-        with open_dict(init):
-            init.object_store_memory = None
-
-
-def _error(result: JobReturn) -> str:
-    if result.status is JobStatus.FAILED:
-        return f"its worker failed: {_one_line(result._return_value)}"
-    return typing.cast(Outcome, result.return_value).error
-
-
-def _one_line(error: Any) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:LONGEST_LINE]
-
-
-def _quoted(name: str, value: str) -> str:
-    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-    return f"{name}='{escaped}'"
-
-
-def _launcher_of(overrides: Sequence[str]) -> str:
-    return next((given for given in overrides if given.startswith(LAUNCHER)), f"{LAUNCHER}=basic")
-
-
-def _no_launcher(overrides: Sequence[str]) -> str:
-    there = ", ".join(sorted(GlobalHydra.instance().config_loader().get_group_options(LAUNCHER)))
-    asked = _launcher_of(overrides)
-    return f"{asked}: is not installed (there are {there}); joblib, ray and submitit come with the extra 'cluster'"
-
-
-def _table(states: dict[str, str], errors: dict[str, str]) -> Table:
-    table = Table(box=SIMPLE_HEAD, show_edge=False)
-    table.add_column("job", overflow="fold")
-    table.add_column("state", no_wrap=True)
-    table.add_column("why", overflow="fold")
-    for name, state in states.items():
-        table.add_row(escape(name), state, escape(errors.get(name, "")))
-    return table

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import glob
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -83,8 +84,8 @@ def gather(config: EvaluateConfig, evaluation_of: Callable[[EvaluateConfig], Eva
             except EXPECTED as error:
                 left_out[str(folder)] = " ".join(str(error).split())
     if not runs:
-        first, why = next(iter(left_out.items()))
-        raise ConfigError(f"run_dir={config.run_dir}: none of {len(folders)} can be evaluated; {first}: {why}")
+        why = Counter(left_out.values()).most_common(1)[0][0]
+        raise ConfigError(f"run_dir={config.run_dir}: none of {len(folders)} can be evaluated: {why}")
     written = root_of(config.run_dir) / "evaluation.json"
     report = summary(runs, config) | {"left_out": left_out}
     write_json(written, report)

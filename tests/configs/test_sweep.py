@@ -9,14 +9,16 @@ from typing import Any
 
 import hydra
 import pytest
+from omegaconf import OmegaConf
 
 import train
-from configs import sweep
+from configs import launch
 from configs.checks import ConfigError
+from configs.launch import run_sweep
 from configs.load import FOLDER, check_overrides, command_line, settings
 from configs.run_folder import read_run_config
 from configs.schema import RunConfig
-from configs.sweep import job_name, plan, run_sweep
+from configs.sweep import Job, job_name, plan
 
 NAMES = ("env=fork_maze,seed=0", "env=fork_maze,seed=1", "env=island_maze,seed=0", "env=island_maze,seed=1")
 
@@ -44,13 +46,13 @@ def test_the_sweeps_folder_and_the_launchers_settings_are_no_settings_of_a_job()
 @pytest.mark.parametrize(
     ("given", "names"),
     [
-        (["seed=range(0,3)", "train.steps=40"], ["seed=0,train.steps=40", "seed=1,train.steps=40", "seed=2,train.steps=40"]),
+        (["seed=range(0,2)", "train.steps=40"], ["seed=0,train.steps=40", "seed=1,train.steps=40"]),
         (["data.kind=expert,random"], ["data.kind=expert", "data.kind=random"]),
         (["train.steps=choice(5,6)", "seed=3"], ["seed=3,train.steps=5", "seed=3,train.steps=6"]),
         (["seed=4,4"], ["seed=4"]),
         ([], ["default"]),
     ],
-)  # fmt: skip
+)
 def test_values_are_given_in_hydras_ways(given: list[str], names: list[str]) -> None:
     assert [job.name for job in plan(given).jobs] == names
 
@@ -96,8 +98,11 @@ def test_a_sweep_is_refused_before_any_job_runs(
 
 
 def test_a_launcher_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"hydra/launcher=rai: is not installed \(there are .*basic.*extra 'cluster'"):
+    with pytest.raises(ConfigError, match="hydra/launcher=rai: is not installed; the extra 'cluster' brings"):
         run_sweep(lambda _: False, ["hydra/launcher=rai", f"sweep_dir={tmp_path / 'sweep'}"])
+    with pytest.raises(ConfigError, match=r"hydra\.launcher\.n_jobs=2: no such setting"):
+        run_sweep(lambda _: False, ["hydra.launcher.n_jobs=2", f"sweep_dir={tmp_path / 'sweep'}"])
+    assert list(tmp_path.iterdir()) == []
     (tmp_path / "file").write_text("mine")
     with pytest.raises(ConfigError, match=r"sweep_dir=.*file: File exists; choose another folder"):
         run_sweep(lambda _: False, [f"sweep_dir={tmp_path / 'file'}"])
@@ -116,18 +121,18 @@ def test_what_a_launcher_leaves_unfinished_is_said(
     """One job is done, one failed, and then the launcher gives up; Ctrl-C ends with its own exit code."""
     done: set[int] = set()
 
-    def one_fails(_: Any, jobs: list[sweep.Job]) -> dict[str, str]:
+    def one_fails(_: Any, jobs: list[Job]) -> dict[str, str]:
         done.add(0)
         return {job.name: "diverged [1]" for job in jobs[1:]}
 
     def gives_up(*_: Any) -> dict[str, str]:
-        raise sweep.LauncherError("hydra/launcher=ray: gave up: WorkerCrashedError: it died")
+        raise launch.LauncherError("hydra/launcher=ray: gave up: WorkerCrashedError: it died")
 
     def interrupted(*_: Any) -> dict[str, str]:
         raise KeyboardInterrupt
 
-    def outcome(launch: Any) -> tuple[int, str, str]:
-        monkeypatch.setattr(sweep, "_launch", launch)
+    def outcome(launcher: Any) -> tuple[int, str, str]:
+        monkeypatch.setattr(launch, "_launch", launcher)
         code = run_sweep(lambda config: config.seed in done, ["seed=0,1"])
         shown = capsys.readouterr()
         return code, shown.out, shown.err
@@ -178,8 +183,8 @@ def test_launchers_of_the_extra_compose(launcher: str) -> None:
         master = hydra.compose("train", [f"hydra/launcher={launcher}", *CLUSTER[launcher]], return_hydra_config=True)
     for given in CLUSTER[launcher]:
         name, _, value = given.lstrip("+").partition("=")
-        assert str(sweep.OmegaConf.select(master, name)) == value
-    sweep._for_running_cluster(master)
+        assert str(OmegaConf.select(master, name)) == value
+    launch._for_running_cluster(master)
     if launcher == "ray":
         assert "object_store_memory" in master.hydra.launcher.ray.init
         assert master.hydra.launcher.ray.init.object_store_memory is None
