@@ -7,6 +7,7 @@ python evaluate.py run_dir=runs/fork instruction="go to row 3 or column 5"
 python evaluate.py run_dir=runs/fork instruction=-    # each line of standard input
 python evaluate.py run_dir=runs/babyai levels=[GoToLocal,GoTo] episodes=50 view=partial
 python evaluate.py run_dir=runs/babyai instruction="go to a red thing"
+python evaluate.py run_dir='runs/sweep/*'             # all runs of a sweep: groups by settings, intervals over seeds
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from configs.load import command_line
 from configs.run_folder import read_run_config
 from encoders import check_instruction
 from evaluation.errors import EXPECTED
+from evaluation.gather import gather, is_pattern
 from evaluation.grid_evaluation import GridEvaluation
 from evaluation.grid_world import GridHome
 from evaluation.maze_evaluation import MazeEvaluation
@@ -83,8 +85,11 @@ def follow_each(evaluation: Evaluation, lines: Iterable[str]) -> None:
 
 
 def main(config: EvaluateConfig) -> None:
-    """Evaluates the agent of one run_dir as `config` says."""
+    """Evaluates the agent of one run_dir, or those of all that match a pattern, as `config` says."""
     torch.set_flush_denormal(True)
+    if is_pattern(config.run_dir):
+        gather(config, evaluation_of)
+        return
     evaluation = evaluation_of(config)
     if config.instruction is None:
         evaluation.compare()

@@ -6,6 +6,7 @@
     python train.py env=own env.id=my_worlds:Lake-v0 env.captions=my_worlds:captions run_dir=runs/lake   # your own
     python train.py env=fork_maze data=online run_dir=runs/online          # no expert: the agent's own play
     python train.py env=fork_maze seed=0 run_dir=runs/fork resume=true     # goes on from the last checkpoint
+    python train.py -m env=fork_maze,island_maze seed=0,1,2                # a sweep, in runs/sweep
     tensorboard --logdir runs
 
 All that is written lies under run_dir. Ctrl-C leaves a checkpoint to go on from.
@@ -14,7 +15,8 @@ All that is written lies under run_dir. Ctrl-C leaves a checkpoint to go on from
 from __future__ import annotations
 
 import signal
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -25,9 +27,10 @@ from torch import Tensor
 
 from agents import Agent, Learner
 from agents.agent import text_encoder
-from agents.checkpoint import CHECKPOINT, load_checkpoint, save_checkpoint
-from agents.storage import write_atomically, write_json
+from agents.checkpoint import CHECKPOINT, load_checkpoint, save_checkpoint, trained_steps
+from agents.storage import CheckpointError, write_atomically, write_json
 from configs.checks import ConfigError
+from configs.launch import run_sweep
 from configs.load import command_line
 from configs.run_folder import open_run, record
 from configs.schema import NO_ENV, STORED, RunConfig
@@ -233,5 +236,15 @@ def main(config: RunConfig) -> None:
     Training(config).run()
 
 
+def finished(config: RunConfig) -> bool:
+    """Whether run_dir holds this very run, trained to its last step."""
+    folder = Path(config.run_dir)
+    try:
+        there = open_run(replace(config, resume=True), RUN_FILES)
+        return there and (folder / "agent.safetensors").is_file() and trained_steps(folder) == config.train.steps
+    except (ConfigError, CheckpointError):
+        return False  # the run itself says what is wrong
+
+
 if __name__ == "__main__":
-    command_line("train", RunConfig, main, EXPECTED)
+    command_line("train", RunConfig, main, EXPECTED, partial(run_sweep, finished))

@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import Tensor
 
 from agents.learner import Learner
-from agents.storage import CheckpointError, read_tensors, write_tensors
+from agents.storage import CheckpointError, read_metadata, read_tensors, write_tensors
 
 CHECKPOINT = "checkpoint.safetensors"
 
@@ -48,3 +48,9 @@ def load_checkpoint(folder: Path, learner: Learner, run: dict[str, str]) -> dict
         reason = " ".join(str(error).split())[:200]
         raise CheckpointError(f"{path}: does not fit the run's networks ({reason}); train anew") from error
     return further
+
+
+def trained_steps(folder: Path) -> int | None:
+    """The step at which the run in `folder` was last saved, None before the first; CheckpointError where damaged."""
+    path = folder / CHECKPOINT
+    return int(read_metadata(path)["step"]) if path.is_file() else None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -55,18 +56,35 @@ def read_json(path: Path) -> Any:
         raise CheckpointError(f"{path}: cannot be read ({error})") from error
 
 
-def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors and metadata of a file by `write_tensors`; CheckpointError where missing, truncated or not finite."""
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """A safetensors file to read from; CheckpointError where it is missing or damaged."""
     if not path.is_file():
         raise CheckpointError(f"{path}: there is no such file; train with run_dir={path.parent} first")
     try:
         with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-            metadata = dict(json.loads((file.metadata() or {}).get("metadata", "{}")))
+            yield file
     except (SafetensorError, OSError, TypeError, ValueError) as error:
         raise CheckpointError(
             f"{path}: is damaged or no safetensors file ({error}); restore it or train anew"
         ) from error
+
+
+def _metadata(file: Any) -> dict[str, Any]:
+    return dict(json.loads((file.metadata() or {}).get("metadata", "{}")))
+
+
+def read_metadata(path: Path) -> dict[str, Any]:
+    """The metadata of a file by `write_tensors`, without its tensors; CheckpointError where missing or truncated."""
+    with _opened(path) as file:
+        return _metadata(file)
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and metadata of a file by `write_tensors`; CheckpointError where missing, truncated or not finite."""
+    with _opened(path) as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+        metadata = _metadata(file)
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
             raise CheckpointError(

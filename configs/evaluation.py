@@ -14,7 +14,7 @@ LINES = "-"  # as an instruction: one from each line of standard input
 
 @dataclass(frozen=True)
 class EvaluateConfig:
-    """An evaluation of the agent in run_dir.
+    """An evaluation of the agent in run_dir, or of all runs that it matches, as 'runs/sweep/*' (`evaluation.gather`).
 
     episodes: how many (None: 1000; in BabyAI 100 of each level), each estimator on the same starts, commands and noise.
     seed: of those; training never uses it. instruction: follow these words instead of drawn commands; in mazes, "-"

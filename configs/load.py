@@ -19,9 +19,10 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from configs.checks import ConfigError
+from configs.checks import ConfigError, require
 
 FOLDER = Path(__file__).parent
+MULTIRUN = ("-m", "--multirun")
 T = TypeVar("T")
 
 
@@ -41,6 +42,15 @@ def build(kind: type[T], values: Mapping[str, Any], prefix: str = "") -> T:
         elif setting.default is MISSING and setting.default_factory is MISSING:
             raise ConfigError(f"{prefix}{name}: is missing; give {prefix}{name}=...")
     return kind(**arguments)
+
+
+def settings(kind: type[T], config: DictConfig) -> T:
+    """The dataclass `kind` from a composed config; ConfigError in one line for what cannot be used."""
+    try:
+        values = typing.cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
+    except OmegaConfBaseException as error:
+        raise ConfigError(str(error).splitlines()[0]) from error
+    return build(kind, {name: value for name, value in values.items() if value != "???"})
 
 
 def _convert(hint: Any, value: Any, name: str) -> Any:
@@ -154,11 +164,16 @@ def _check_form(overrides: Sequence[str]) -> None:
 
 
 def command_line(
-    config_name: str, kind: type[T], run: Callable[[T], None], expected: tuple[type[Exception], ...]
+    config_name: str,
+    kind: type[T],
+    run: Callable[[T], None],
+    expected: tuple[type[Exception], ...],
+    sweep: Callable[[list[str]], int] | None = None,
 ) -> None:
-    """Runs `run` with the settings of the command line.
+    """Runs `run` with the settings of the command line; with -m, `sweep` with the other arguments.
 
-    Bad settings, and the `expected` exceptions of `run`, end the process with one line on stderr and exit code 2.
+    Bad settings, and the `expected` exceptions of `run`, end the process with one line on stderr and exit code 2. A
+    sweep ends it with the exit code that it returns.
     """
     given = sys.argv
     arguments = given[1:]
@@ -171,16 +186,20 @@ def command_line(
     def with_settings(config: DictConfig) -> None:
         sys.argv = given  # what the person typed, for the record of the run
         try:
-            values = typing.cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
-            run(build(kind, {name: value for name, value in values.items() if value != "???"}))
+            run(settings(kind, config))
         except expected as error:
             fail(error)
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
             raise SystemExit(130) from None
-        except OmegaConfBaseException as error:
-            fail(ConfigError(str(error).splitlines()[0]))
 
+    others = [argument for argument in arguments if argument not in MULTIRUN]
+    if others != arguments and not any(argument.startswith("-") for argument in others):
+        try:
+            require(sweep is not None, "-m", config_name, "is for train.py; run_dir='runs/sweep/*' evaluates a sweep")
+            raise SystemExit(sweep(others))  # type: ignore[misc]
+        except ConfigError as error:
+            fail(error)
     if not any(argument.startswith("-") for argument in arguments):
         arguments = [quote_text(kind, argument) for argument in arguments]
         sys.argv = [given[0], *arguments]

@@ -86,7 +86,7 @@ def open_run(config: RunConfig, files: tuple[str, ...]) -> bool:
 def _refuse_other_settings(old: RunConfig, new: RunConfig) -> None:
     # Where it lies and what computes it do not change the result.
     old = replace(old, run_dir=new.run_dir, resume=new.resume, device=new.device)
-    before, after = _flat(asdict(old)), _flat(asdict(new))
+    before, after = flat(asdict(old)), flat(asdict(new))
     for name, value in after.items():
         if before.get(name) != value:
             raise ConfigError(
@@ -95,11 +95,12 @@ def _refuse_other_settings(old: RunConfig, new: RunConfig) -> None:
             )
 
 
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings by their dotted names."""
+    found: dict[str, Any] = {}
     for name, value in values.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
-    return flat
+        found |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return found
 
 
 def read_run_config(folder: Path) -> RunConfig:

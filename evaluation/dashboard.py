@@ -35,6 +35,7 @@ RESULTS: Final = (
     "goal_of_text",
     "text_of_goal",
 )  # of an evaluation, those of them that a world has
+GATHERED: Final = "gathered"  # under which `evaluate.py` logs what it found of a sweep's runs (`evaluation.gather`)
 
 
 def watcher_of(config: RunConfig) -> Watcher:
@@ -98,6 +99,10 @@ class Dashboard:
         if projection is not None:
             add_projection(self.writer, projection, learner.step)
         results = {f"evaluation/{name}": metrics[name] for name in RESULTS if name in metrics}
+        name = self._config.policy.name
+        results |= {
+            f"{GATHERED}/{name}/{metric}": 0.0 for metric in RESULTS if metric in metrics
+        }  # columns to be filled
         # `SummaryWriter.add_hparams` would write a run of its own; here the scalars above are the results.
         file_writer: Any = self.writer._get_file_writer()  # type: ignore[no-untyped-call]
         for summary in hparams(settings_of(self._config), results):  # type: ignore[no-untyped-call]

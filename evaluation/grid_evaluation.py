@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Callable
 from itertools import chain, zip_longest
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 
 from agents import Agent
@@ -17,8 +21,9 @@ from envs.babyai.captions import GridCaptions
 from envs.babyai.levels import LEVELS, level
 from envs.babyai.phrasing import other_action
 from evaluation.grid_actors import BOT, grid_actor, grid_estimators
-from evaluation.grid_compare import compare_level, reworder
+from evaluation.grid_compare import Outcomes, compare_level, reworder
 from evaluation.grid_follow import Fulfilment, is_true_of, likeliest_places
+from evaluation.grid_metrics import METRICS, columns
 from evaluation.grid_report import level_table, overall_table, slices_line, summary
 from evaluation.grid_watch import Recording, record, recording_frames
 from evaluation.grid_world import GridHome
@@ -55,23 +60,52 @@ class GridEvaluation:
         skipped = ("sequence",) if isinstance(self.agent.text, LabelEncoder) else ()
         return tuple(name for name, known in LEVELS.items() if known.family not in skipped)
 
+    @property
+    def episodes_of(self) -> dict[str, Any]:
+        """What decides, beside the settings of the evaluation, which episodes are played: env is the world's id."""
+        return {"env": self.env_id, "levels": self.levels, "view": self.view}
+
+    def measure(self) -> dict[str, dict[str, NDArray[np.float64]]]:
+        """Each estimator's metrics [E] over the episodes of all levels; writes and prints nothing.
+
+        Left out are estimators that do not play in all levels, and metrics that not all levels have.
+        """
+        by_level = [
+            {name: columns(outcome) for name, outcome in outcomes.items()}
+            for outcomes in self._play(lambda _: None).values()
+        ]
+        return {
+            name: {
+                metric: np.concatenate([level[name][metric] for level in by_level])
+                for metric in METRICS
+                if all(metric in level[name] for level in by_level)
+            }
+            for name in self.estimators
+            if all(name in level for level in by_level)
+        }
+
+    def _play(self, report: Callable[[str], None]) -> dict[str, Outcomes]:
+        """The outcomes of each level. report: is told what is about to be played."""
+        played = {}
+        for place, name in enumerate(self.levels, start=1):
+            where = f"{self.episodes} episodes of {name} ({place} of {len(self.levels)})"
+            played[name] = compare_level(
+                name,
+                self.estimators,
+                self.agent,
+                self.config,
+                self.episodes,
+                self.view,
+                self.reword,
+                lambda estimator, where=where: report(f"{where}: {estimator}"),  # type: ignore[misc]
+            )
+        return played
+
     def compare(self) -> None:
         """Compares the estimators, prints the tables, writes evaluation.json, GIFs and TensorBoard animations."""
         console = Console()
-        played = {}
         with console.status("") as status:
-            for place, name in enumerate(self.levels, start=1):
-                where = f"{self.episodes} episodes of {name} ({place} of {len(self.levels)})"
-                played[name] = compare_level(
-                    name,
-                    self.estimators,
-                    self.agent,
-                    self.config,
-                    self.episodes,
-                    self.view,
-                    self.reword,
-                    lambda estimator, where=where: status.update(f"{where}: {estimator}"),  # type: ignore[misc]
-                )
+            played = self._play(status.update)
         about = {"env": self.env_id, "episodes": self.episodes, "seed": self.config.seed, "view": self.view}
         report = summary(played, self.estimators, about)
         write_json(self.folder / "evaluation.json", report)

@@ -6,6 +6,7 @@ import textwrap
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,7 @@ from evaluation.compare import (
     EPISODES,
     ESTIMATORS,
     OWN_ESTIMATORS,
+    Metrics,
     actor_for,
     bridge_health,
     chosen_estimators,
@@ -75,6 +77,23 @@ class MazeEvaluation:
         self.config = replace(config, estimators=self.estimators)
         self.maze = surface(make_world(env, 1))
 
+    @property
+    def episodes_of(self) -> dict[str, Any]:
+        """What decides, beside the settings of the evaluation, which episodes are played: env is the world's id."""
+        env = self.env
+        noise, steps = env.action_noise_degrees, env.max_episode_steps
+        return {"env": env.id, "layout": self.agent.world.fingerprint, "noise": noise, "max_episode_steps": steps,
+                "phrasings": self.phrasings}  # fmt: skip
+
+    def measure(self) -> dict[str, Metrics]:
+        """Each estimator's metrics [E]; writes and prints nothing."""
+        commands = self._suite() if self.config.suite else None
+        played = None if commands is None else playable(commands)
+        return compare(self.agent, self.config, self.env, self.phrasings, played)[1]
+
+    def _suite(self) -> tuple[Command, ...]:
+        return suite_commands(self.maze.world, self.config.episodes or EPISODES, self.config.seed)
+
     def compare(self) -> None:
         """Compares the estimators, prints tables, writes evaluation.json, GIFs and TensorBoard animations.
 
@@ -112,7 +131,7 @@ class MazeEvaluation:
     def _compare_on_suite(self) -> None:
         config, folder = self.config, self.folder
         console = Console()
-        commands = suite_commands(self.maze.world, config.episodes or EPISODES, config.seed)
+        commands = self._suite()
         played = playable(commands)
         with console.status("") as status:
 
