@@ -5,14 +5,11 @@
 
 from __future__ import annotations
 
-import json
 import os
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -119,9 +116,9 @@ class _Gather(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows: Tensor, processes: Processes) -> Tensor:
         ctx.processes = processes
-        gathered = rows.new_empty(processes.count * len(rows), *rows.shape[1:])  # [count n, d]
-        _talk(lambda: dist.all_gather_into_tensor(gathered, rows.contiguous()))
-        return gathered
+        parts = [torch.empty_like(rows, memory_format=torch.contiguous_format) for _ in range(processes.count)]
+        _talk(lambda: dist.all_gather(parts, rows.contiguous()))
+        return torch.cat(parts)  # [count n, d]
 
     @staticmethod
     @torch.autograd.function.once_differentiable
@@ -140,7 +137,7 @@ def _talk(message: Callable[[], object]) -> None:
 
 @contextmanager
 def joined() -> Iterator[Processes]:
-    """Joins the processes that torchrun started, or is ALONE; of an error that all meet, one process alone tells.
+    """Joins the processes that torchrun started, or is ALONE; of errors, the first process to meet one alone tells.
 
     The others leave silently with exit code 2.
     """
@@ -155,7 +152,6 @@ def joined() -> Iterator[Processes]:
     except Exception as error:
         if not _is_first_to_tell(store):
             raise SystemExit(2) from error
-        _tell_torchrun(error)
         raise
     dist.destroy_process_group()
 
@@ -165,10 +161,3 @@ def _is_first_to_tell(store: Any) -> bool:
         return bool(store.add(_REPORTED, 1) == 1)
     except RuntimeError:  # torchrun itself has gone: rather twice than never
         return True
-
-
-def _tell_torchrun(error: Exception) -> None:
-    """Puts the line into the file from which torchrun makes the summary that it ends with."""
-    path = os.environ.get("TORCHELASTIC_ERROR_FILE")
-    if path:
-        Path(path).write_text(json.dumps({"message": f"error: {error}", "timestamp": int(time.time())}))

@@ -20,6 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from configs.checks import ConfigError
+from configs.failing import fail
 
 FOLDER = Path(__file__).parent
 T = TypeVar("T")
@@ -164,22 +165,22 @@ def command_line(
     arguments = given[1:]
     warnings.formatwarning = lambda message, *_arguments, **_options: f"warning: {message}\n"
 
-    def fail(error: Exception) -> typing.NoReturn:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        raise SystemExit(2)
-
     def with_settings(config: DictConfig) -> None:
         sys.argv = given  # what the person typed, for the record of the run
         try:
             values = typing.cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
-            run(build(kind, {name: value for name, value in values.items() if value != "???"}))
+            settings = build(kind, {name: value for name, value in values.items() if value != "???"})
+        except ConfigError as error:
+            fail(error, everywhere=True)
+        except OmegaConfBaseException as error:
+            fail(ConfigError(str(error).splitlines()[0]), everywhere=True)
+        try:
+            run(settings)
         except expected as error:
             fail(error)
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
             raise SystemExit(130) from None
-        except OmegaConfBaseException as error:
-            fail(ConfigError(str(error).splitlines()[0]))
 
     if not any(argument.startswith("-") for argument in arguments):
         arguments = [quote_text(kind, argument) for argument in arguments]
@@ -187,5 +188,5 @@ def command_line(
         try:
             check_overrides(config_name, arguments)
         except ConfigError as error:
-            fail(error)
+            fail(error, everywhere=True)
     hydra.main(version_base="1.3", config_path=str(FOLDER), config_name=config_name)(with_settings)()

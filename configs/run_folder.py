@@ -50,7 +50,7 @@ def _git(*arguments: str) -> str:
 
 
 def record() -> dict[str, Any]:
-    """How this run came about: command line, git commit and difference from it, versions."""
+    """How this run came about: command line, processes that share it, git commit and difference from it, versions."""
     versions = {}
     for package in PACKAGES:
         try:
@@ -59,6 +59,7 @@ def record() -> dict[str, Any]:
             versions[package] = "not installed"
     return {
         "command": ["python", *sys.argv],
+        "processes": int(os.environ.get("WORLD_SIZE", "1")),
         "git_commit": _git("rev-parse", "HEAD").strip(),
         "git_diff": _git("diff", "HEAD"),
         "python": platform.python_version(),
