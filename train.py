@@ -7,206 +7,135 @@
     python train.py env=fork_maze data=online run_dir=runs/online          # no expert: the agent's own play
     python train.py env=fork_maze seed=0 run_dir=runs/fork resume=true     # goes on from the last checkpoint
     python train.py -m env=fork_maze,island_maze seed=0,1,2                # a sweep, in runs/sweep
+    torchrun --nproc-per-node 2 train.py env=fork_maze run_dir=runs/fork   # several processes share each batch
     tensorboard --logdir runs
 
-All that is written lies under run_dir. Ctrl-C leaves a checkpoint to go on from.
+All that is written lies under run_dir. Ctrl-C, like SIGTERM, leaves a checkpoint to go on from.
 """
 
 from __future__ import annotations
 
 import signal
-from dataclasses import asdict, replace
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import FrameType
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from agents import Agent, Learner
-from agents.agent import text_encoder
-from agents.checkpoint import CHECKPOINT, load_checkpoint, save_checkpoint, trained_steps
-from agents.storage import CheckpointError, write_atomically, write_json
+from agents import Learner
+from agents.checkpoint import CHECKPOINT, save_checkpoint, trained_steps
+from agents.parallel import ALONE, PeerError, Processes, joined
+from agents.storage import CheckpointError
 from configs.checks import ConfigError
 from configs.launch import run_sweep
 from configs.load import command_line
-from configs.run_folder import open_run, record
-from configs.schema import NO_ENV, STORED, RunConfig
-from data import CaptionPairs, FutureBatch, TrajectoryBuffer
-from data.collect import ACTIONS, BATCHES, BRIDGE_GOALS, LABELLED_GOALS, VALIDATION, caption_goals, stream
-from data.episodes import discard
-from data.free_captions import FreeCaptions
-from data.online import OnlineData
-from encoders import TextEncoder
-from encoders.text import find_text_model
-from envs.phrasing import Split
+from configs.run_folder import claimed, open_run
+from configs.schema import NO_ENV, RunConfig
+from data.collect import BATCHES, stream
 from evaluation.dashboard import Dashboard
 from evaluation.errors import EXPECTED, DivergedError
-from evaluation.online_training import own_play, play, renew_bridge, restore, tensors_of
-from evaluation.opening import TRAJECTORIES, open_training, settle, stage_dataset
+from evaluation.opening import TRAJECTORIES
+from evaluation.preparation import Preparation
 from evaluation.progress import TrainingProgress
+from evaluation.sources import Source
 from evaluation.worlds import resolve_device
 
 RUN_FILES = (CHECKPOINT, "agent.safetensors", "config.json", TRAJECTORIES)
-ACTION_POOL = 8192
-VALIDATION_TEXTS = 400
-TEXT_CACHE = "text_cache.safetensors"
-Trajectories = TrajectoryBuffer | OnlineData
-Captioned = CaptionPairs | OnlineData
+
+Watching = tuple[Dashboard, TrainingProgress]
 
 
 class Training:
-    """One run from data to the last checkpoint; the same for the same settings, however often it is interrupted."""
+    """One run from data to the last checkpoint; the same for the same settings, however often it is interrupted.
 
-    def __init__(self, config: RunConfig) -> None:
-        self.config, self.folder = config, Path(config.run_dir)
+    processes: those that share its batches. The first one collects, evaluates, logs and saves for all.
+    """
+
+    def __init__(self, config: RunConfig, processes: Processes = ALONE) -> None:
+        self.config, self.folder, self.processes = config, Path(config.run_dir), processes
+        processes.require_divisible(config.train.batch_size, config.train.group_size)
         torch.set_flush_denormal(True)  # exp() of far goals gives denormals, which are ten times slower
-        self.resuming = open_run(config, RUN_FILES)
-        self.device = resolve_device(config.device)
-        self._text_folder = Path(config.encoder.cache_dir or config.run_dir)
-        if self._text_folder.exists() and not self._text_folder.is_dir():
-            raise ConfigError(f"encoder.cache_dir={self._text_folder}: is a file; choose a folder")
-        self.world = open_training(config, self.folder / TRAJECTORIES)
-        self.identity = {"env": config.env.id, "layout": self.world.fingerprint}
-        kept = self.folder / "layout.txt"
-        if self.resuming and kept.is_file() and kept.read_text() != self.world.layout_text:
-            raise ConfigError(f"env.layout={config.env.layout}: has changed since {kept} was kept; use another run_dir")
+        self.device = processes.device(resolve_device(config.device))
+        self._open_run()
         self.stop = False
 
     def run(self) -> None:
-        """Collects, learns, evaluates and checkpoints."""
-        buffer, captions, learner = self.prepare()
-        previous = signal.signal(signal.SIGINT, self._interrupt)
-        try:
-            with Dashboard(self.config, self.folder, learner.step) as dashboard:
-                self._learn(learner, buffer, captions, dashboard)
-        finally:
-            signal.signal(signal.SIGINT, previous)
+        """Collects, learns, evaluates and checkpoints; ConfigError where another process is at work on the run."""
+        with claimed(self.folder) if self.processes.is_first else nullcontext():
+            # Once more: it may have been begun or finished before it was claimed.
+            preparation = Preparation(self.config, self.device, self._open_run(), self.processes)
+            try:
+                source, learner = preparation.prepare()
+                with self._interruptible(), self._watched(learner.step) as watching:
+                    self._learn(learner, source, preparation.identity, watching)
+            except PeerError as error:
+                raise PeerError(
+                    f"{error}; what {self.folder} holds is whole, and the same command with resume=true goes on"
+                ) from error
 
-    def prepare(self) -> tuple[Trajectories, Captioned, Learner]:
-        """Trajectories, captions, and a learner that stands where the last checkpoint left it."""
-        trajectories = self.folder / TRAJECTORIES
-        try:  # first of all what may be missing or not in order: then nothing is written
-            known = None if self.world.late_captions else self._text()
-            if known is None and self.config.encoder.kind == "sentence":
-                find_text_model(self.config.encoder.text_model)
-            stage_dataset(self.config, self.world, trajectories)
-        except BaseException:
-            discard(trajectories)
-            raise
-        if not self.resuming:
-            self._write_record()
-        buffer = self._trajectories()
-        captions: Captioned
-        if isinstance(buffer, OnlineData):
-            captions = buffer
-        else:
-            led = self._futures(buffer, self.config.data.labelled_goals, LABELLED_GOALS)
-            self.world.meet(buffer, led.goals)
-            captions = self._captions(led)
-        learner = self._learner(buffer, *(known or self._text()))
-        if self.resuming:
-            if (self.folder / CHECKPOINT).exists():
-                further = load_checkpoint(self.folder, learner, self.identity)
-                if isinstance(buffer, OnlineData):
-                    restore(buffer, further, self.folder)
-            write_json(self.folder / "resumed.json", record())
-        return buffer, captions, learner
+    def _open_run(self) -> bool:
+        """Whether the folder holds this run already, as the first process finds it."""
+        return self.processes.any(self.processes.is_first and open_run(self.config, RUN_FILES))
+
+    @contextmanager
+    def _interruptible(self) -> Iterator[None]:
+        """Ctrl-C and SIGTERM stop the run after its present step."""
+        previous = {number: signal.signal(number, self._interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+
+    @contextmanager
+    def _watched(self, step: int) -> Iterator[Watching | None]:
+        """The logs and the bar of the first process, which have come to `step`; None for the others."""
+        if not self.processes.is_first:
+            yield None
+            return
+        with (
+            Dashboard(self.config, self.folder, step) as dashboard,
+            TrainingProgress(self.config.train.steps, step) as progress,
+        ):
+            yield dashboard, progress
 
     def _interrupt(self, _signal: int, _frame: FrameType | None) -> None:
         self.stop = True
 
-    def _write_record(self) -> None:
-        if self.world.layout_text:
-            write_atomically(self.folder / "layout.txt", self.world.layout_text.encode())
-        write_json(self.folder / "run.json", record())
-        write_json(self.folder / "config.json", asdict(self.config))  # last: from here on, the run can be resumed
-
-    def _trajectories(self) -> Trajectories:
-        if self.config.data.kind == "online":
-            return own_play(self.world, self.config, self._split)
-        folder = self.folder / TRAJECTORIES
-        if not folder.is_dir() and self.config.data.kind in STORED:
-            settle(folder)
-        elif not folder.is_dir():
-            self.world.collect(self.config.data, self.config.seed).save(folder)
-        return TrajectoryBuffer.open(folder)
-
-    def _futures(self, buffer: Trajectories, count: int, purpose: int) -> FutureBatch:
-        """`count` draws of what the state-action pair is trained with."""
-        return buffer.sample_futures(stream(self.config.seed, purpose), count, self.config.train.discount)
-
-    def _captions(self, led: FutureBatch) -> CaptionPairs:
-        brought = self.world.own_pairs()
-        if brought is not None:
-            return brought
-        shown = (led.states, led.actions) if self.config.train.objective != "bridge" else None
-        return caption_goals(self.world.captions, led.goals, self._split, self.config.seed, shown)
-
-    @property
-    def _split(self) -> Split:
-        return "label" if self.config.encoder.kind == "label" else "train"
-
-    def _text(self) -> tuple[TextEncoder, NDArray[np.float32]]:
-        """The frozen text encoder and its features [captions, T] of all texts that captions are made of."""
-        encoder, captions = self.config.encoder, self.world.captions
-        text = text_encoder(encoder, self._text_folder / TEXT_CACHE, captions.labels)
-        self.world.check_texts(text)
-        return text, text.encode(captions.all_texts(self._split))
-
-    def _learner(self, buffer: Trajectories, text: TextEncoder, features: NDArray[np.float32]) -> Learner:
-        config = self.config
-        torch.manual_seed(config.seed)
-        agent = Agent(
-            self.world.spec,
-            config.agent,
-            config.policy,
-            text,
-            features.shape[1],
-            self.world.candidates(config.policy.candidate_actions),
-            self._futures(buffer, config.agent.bridge_goals, BRIDGE_GOALS).goals,
-        ).to(self.device)
-        agent.get_acquainted(features, self._validation(text))
-        pool = self.world.action_pool(ACTION_POOL, stream(config.seed, ACTIONS))  # [P, D]
-        return Learner(agent, config.train, features, pool)
-
-    def _validation(self, text: TextEncoder) -> NDArray[np.float32] | None:
-        """Features [V, T] of texts that should be understood and are not trained on; None where none are known."""
-        if isinstance(self.world.captions, FreeCaptions):
-            return None
-        texts = self.world.captions.all_texts("label" if self._split == "label" else "validation")
-        chosen = stream(self.config.seed, VALIDATION).permutation(len(texts))[:VALIDATION_TEXTS]
-        return text.encode([texts[i] for i in sorted(chosen)])
-
-    def _learn(self, learner: Learner, buffer: Trajectories, captions: Captioned, dashboard: Dashboard) -> None:
-        train = self.config.train
-        with TrainingProgress(train.steps, learner.step) as progress:
-            while learner.step < train.steps and not self.stop:
-                if isinstance(buffer, OnlineData):
-                    play(buffer, learner, self.config.data)
+    def _learn(self, learner: Learner, source: Source, identity: dict[str, str], watching: Watching | None) -> None:
+        train, stop = self.config.train, False
+        try:
+            while learner.step < train.steps and not stop:
+                source.advance(learner)
                 rng = stream(self.config.seed, BATCHES, learner.step)  # one stream a step: resuming needs no state
-                futures = buffer.sample_futures(rng, train.batch_size, train.discount, train.group_size, train.nearby)
+                futures = source.sample_futures(rng, train.batch_size, train.discount, train.group_size, train.nearby)
+                captions = source.sample_captions(rng, train.batch_size)
                 logs = _due(learner.step + 1, train.log_every, train.steps)
-                info = learner.update(futures, captions.sample(rng, train.batch_size), rng, detailed=logs)
+                info = learner.update(futures, captions, rng, detailed=logs)
                 evaluates = _due(learner.step, train.evaluate_every, train.steps)
-                saves = _due(learner.step, train.checkpoint_every, train.steps) or self.stop
-                if logs or evaluates or saves:
+                saves = _due(learner.step, train.checkpoint_every, train.steps)
+                if logs or evaluates:
                     self._check(info, learner)
-                if isinstance(buffer, OnlineData):
-                    info |= {name: torch.tensor(float(value)) for name, value in buffer.figures.items()} if logs else {}
-                    if evaluates or saves:
-                        renew_bridge(buffer, learner, self.config)
-                if logs:
-                    progress.show(learner.step, info)
-                    dashboard.scalars(learner, info)
-                if evaluates:
-                    progress.show_evaluation(dashboard.evaluate(learner))
-                if saves:
-                    further = tensors_of(buffer) if isinstance(buffer, OnlineData) else None
-                    save_checkpoint(self.folder, learner, self.identity, further)
-        if self.stop and learner.step < train.steps:
+                    if evaluates:
+                        source.renew_bridge(learner)
+                    figures = info | {name: torch.tensor(value) for name, value in source.figures().items()}
+                    _show(watching, learner, figures if logs else None, evaluates)
+                stop = self.processes.any(self.stop)  # all stop after the same step
+                if stop or saves:
+                    self._check(info, learner)
+                    self._save(learner, source, identity)
+        except PeerError:
+            if learner.is_finite():
+                self._save(learner, source, identity)  # a step is taken with the others or not at all
+            raise
+        if not self.processes.is_first:
+            return
+        if stop and learner.step < train.steps:
             print(f"stopped at step {learner.step} of {train.steps}; the same command with resume=true goes on")
             raise SystemExit(130)
         print(f"trained {train.steps} steps; now: {self._next()}")
@@ -215,6 +144,11 @@ class Training:
         if self.config.env.id == NO_ENV:
             return f"Agent.from_pretrained({str(self.folder)!r}).policy().act(observations, instructions), from Python"
         return f"python evaluate.py run_dir={self.folder}"
+
+    def _save(self, learner: Learner, source: Source, identity: dict[str, str]) -> None:
+        source.renew_bridge(learner)
+        if self.processes.is_first:
+            save_checkpoint(self.folder, learner, identity, source.tensors())
 
     def _check(self, info: dict[str, Tensor], learner: Learner) -> None:
         """DivergedError where the step's loss or the weights that it led to are no finite numbers."""
@@ -231,9 +165,22 @@ def _due(step: int, every: int, last: int) -> bool:
     return step == last or (every > 0 and step % every == 0)
 
 
+def _show(watching: Watching | None, learner: Learner, info: dict[str, Tensor] | None, evaluates: bool) -> None:
+    """Shows the figures of the present step, where there are any, and evaluates where it is time to."""
+    if watching is None:
+        return
+    dashboard, progress = watching
+    if info is not None:
+        progress.show(learner.step, info)
+        dashboard.scalars(learner, info)
+    if evaluates:
+        progress.show_evaluation(dashboard.evaluate(learner))
+
+
 def main(config: RunConfig) -> None:
-    """Trains one agent as `config` says."""
-    Training(config).run()
+    """Trains one agent as `config` says, together with the other processes of torchrun's, if any."""
+    with joined() as processes:
+        Training(config, processes).run()
 
 
 def finished(config: RunConfig) -> bool:

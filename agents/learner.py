@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,42 +15,39 @@ from torch.nn import functional
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from agents.agent import Agent
-from agents.losses import action_contrast, info_nce
+from agents.losses import Info
+from agents.objectives import Objective, TensorBatch
+from agents.parallel import ALONE, Processes
 from configs.schema import TrainConfig
-
-
-class TensorBatch(NamedTuple):
-    """What one gradient step sees.
-
-    states [B, S], actions [B, D], goals [B, G]: transitions and a goal reached later from each.
-    other_actions: [B, K, D], contrasted with the action taken. caption_goals [B, G], captions [B] (indices of texts),
-    duplicates [B, B]: captioned goals, see `data.captions.CaptionBatch`.
-    """
-
-    states: Tensor
-    actions: Tensor
-    goals: Tensor
-    other_actions: Tensor
-    caption_goals: Tensor
-    captions: Tensor
-    duplicates: Tensor
 
 
 class Learner:
     """Optimises an agent's encoders and critics; `averaged` is the exponential moving average that acts.
 
     config reads: learning_rate, warmup, steps, weight_decay, gradient_clip, ema, action_negatives, action_weight,
-    caption_weight, logsumexp_penalty, duplicates, objective, group_size.
+    caption_weight, logsumexp_penalty, duplicates, objective, group_size, precision, compile.
     text_features: [distinct captions, T] frozen features. action_pool: [P, D] draws from the action space, from which
-    the other actions of `action_contrast` come.
+    the other actions of `action_contrast` come. processes: those that share each batch; all are given the whole of it,
+    each encodes its own rows, and all take the same step, which is that of one process with the whole batch.
+    Works in the agent's own precision, float32 or float64, but for what `TrainConfig.precision` says.
     """
 
     def __init__(
-        self, agent: Agent, config: TrainConfig, text_features: NDArray[np.float32], action_pool: NDArray[np.float32]
+        self,
+        agent: Agent,
+        config: TrainConfig,
+        text_features: NDArray[np.float32],
+        action_pool: NDArray[np.float32],
+        processes: Processes = ALONE,
     ) -> None:
-        self.agent, self.config, self.step = agent, config, 0
-        self._texts = torch.as_tensor(text_features, device=agent.device)  # [captions, T]
-        self._action_pool = torch.as_tensor(action_pool, device=agent.device)  # [P, D]
+        self.agent, self.config, self.processes, self.step = agent, config, processes, 0
+        self._dtype = agent.critic_ab.log_scale.dtype
+        self._texts = self._put(text_features)  # [captions, T]
+        self._action_pool = self._put(action_pool)  # [P, D]
+        objective = Objective(agent, config, self._texts, processes)
+        # Fallback: compiled code draws the same random numbers as plain code.
+        compiled = torch.compile(objective, options={"fallback_random": True}) if config.compile else objective
+        self._objective: Callable[[TensorBatch, bool], tuple[Tensor, Info]] = compiled
         matrices = [p for p in agent.parameters() if p.ndim > 1]
         others = [p for p in agent.parameters() if p.ndim <= 1]  # biases and temperatures are not decayed
         self.optimizer = torch.optim.AdamW(
@@ -71,87 +68,33 @@ class Learner:
             return self.config.learning_rate * (self.step + 1) / (warmup * self.config.steps + 1)
         return self.config.learning_rate * 0.5 * (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup)))
 
-    def loss(self, batch: TensorBatch, detailed: bool = True) -> tuple[Tensor, dict[str, Tensor]]:
-        """Weighted sum of the three losses, and what to log (the accuracies and logits only where `detailed`)."""
-        agent, config = self.agent, self.config
-        if config.objective != "bridge":
-            return self._end_to_end_loss(batch, detailed)
-        weighed = torch.cat([batch.actions.unsqueeze(1), batch.other_actions], dim=1)  # [B, 1 + K, D]
-        a = agent.encode_state_actions(batch.states.unsqueeze(1), weighed)  # [B, 1 + K, d]
-        b, b_caption = self._encode_goals(batch)  # [B, d] each
-        c = agent.encode_language(self._texts[batch.captions])  # [B, d]
-        penalty = config.logsumexp_penalty
-        goal_logits = agent.critic_ab(self._grouped(a[:, 0]), self._grouped(b))  # [B, B], or [R, n, n] in R groups of n
-        text_logits = agent.critic_bc(b_caption, c)  # [B, B]
-        goal_loss, goal_info = info_nce(goal_logits, logsumexp_penalty=penalty, detailed=detailed)
-        text_loss, text_info = info_nce(text_logits, batch.duplicates, config.duplicates, penalty, detailed)
-        loss = goal_loss + config.caption_weight * text_loss
-        info = {f"goal/{k}": v for k, v in goal_info.items()} | {f"language/{k}": v for k, v in text_info.items()}
-        action_loss, action_info = self._action_contrast(a, b)
-        loss = loss + action_loss
-        info |= action_info
-        info |= {"goal/loss": goal_loss.detach(), "language/loss": text_loss.detach(), "loss": loss.detach()}
-        return loss, info
-
-    def _end_to_end_loss(self, batch: TensorBatch, detailed: bool) -> tuple[Tensor, dict[str, Tensor]]:
-        """The rivals': state-actions against captions of what they led to, by the same networks.
-
-        By behaviour cloning, only the action taken against others, towards the caption: a policy a | s, caption.
-        """
-        agent, config = self.agent, self.config
-        weighed = torch.cat([batch.actions.unsqueeze(1), batch.other_actions], dim=1)  # [B, 1 + K, D]
-        a = agent.meets_language(agent.encode_state_actions(batch.states.unsqueeze(1), weighed))  # [B, 1 + K, d]
-        c = agent.encode_language(self._texts[batch.captions])  # [B, d]
-        loss = a.new_zeros(())
-        info: dict[str, Tensor] = {}
-        if config.objective == "end_to_end":
-            logits = agent.critic_ab(a[:, 0], c)  # [B, B]
-            penalty = config.logsumexp_penalty
-            loss, info = info_nce(logits, batch.duplicates, config.duplicates, penalty, detailed)
-            info = {f"language/{k}": v for k, v in info.items()} | {"language/loss": loss.detach()}
-        action_loss, action_info = self._action_contrast(a, c)
-        loss = loss + action_loss
-        return loss, info | action_info | {"loss": loss.detach()}
-
-    def _action_contrast(self, a: Tensor, towards: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Weighted loss of the action taken against the others, a [B, 1 + K, d], towards what it led to, [B, d]."""
-        if a.shape[1] == 1:
-            return a.new_zeros(()), {}
-        against = self.agent.critic_ab.paired(a, towards.unsqueeze(1))  # [B, 1 + K]
-        loss, info = action_contrast(against[:, 0], against[:, 1:])
-        return self.config.action_weight * loss, {f"action/{k}": v for k, v in ({"loss": loss.detach()} | info).items()}
-
-    def _encode_goals(self, batch: TensorBatch) -> tuple[Tensor, Tensor]:
-        """Goals towards state-actions and captioned ones towards language, [B, d] each."""
-        agent = self.agent
-        if agent.meaning_encoder is not None:
-            return agent.encode_goals(batch.goals), agent.encode_meanings(batch.caption_goals)
-        b, b_caption = agent.encode_goals(torch.cat([batch.goals, batch.caption_goals])).chunk(2)  # one pass is quicker
-        return b, b_caption
-
-    def _grouped(self, rows: Tensor) -> Tensor:
-        """[B, d], or [R, n, d] where goals are compared within groups of n."""
-        size = self.config.group_size
-        return rows.view(-1, size, rows.shape[-1]) if size else rows
+    def loss(self, batch: TensorBatch, detailed: bool = True) -> tuple[Tensor, Info]:
+        """Weighted sum of the losses, and what to log, see `Objective`."""
+        return self._objective(batch, detailed)
 
     def tensors(self, futures: Any, captions: Any, rng: np.random.Generator) -> TensorBatch:
-        """A `FutureBatch` and a `CaptionBatch` on the agent's device; rng draws the other actions."""
+        """This process's rows of a `FutureBatch` and a `CaptionBatch`, on the agent's device.
 
-        def put(array: NDArray[Any]) -> Tensor:
-            return torch.as_tensor(array, device=self.agent.device)
-
-        actions, states = put(futures.actions), futures.states
+        rng draws the other actions, for the whole batch: all processes meet the same numbers.
+        """
+        actions, states = self._put(futures.actions), futures.states
         if self.config.objective != "bridge":
-            actions, states = put(captions.actions), captions.states
+            actions, states = self._put(captions.actions), captions.states
+        own = self.processes.share(len(actions))
         return TensorBatch(
-            put(states),
-            actions,
-            put(futures.goals),
-            self._other_actions(actions, rng),
-            put(captions.goals),
-            put(captions.texts),
-            put(captions.duplicates),
+            self._put(states[own]),
+            actions[own],
+            self._put(futures.goals[own]),
+            self._other_actions(actions, rng)[own],
+            self._put(captions.goals[own]),
+            self._put(captions.texts[own]),
+            self._put(captions.duplicates),
         )
+
+    def _put(self, array: NDArray[Any]) -> Tensor:
+        """On the agent's device; fractions in the precision of its weights."""
+        tensor = torch.as_tensor(array, device=self.agent.device)
+        return tensor.to(self._dtype) if tensor.is_floating_point() else tensor
 
     def _other_actions(self, actions: Tensor, rng: np.random.Generator) -> Tensor:
         """[B, K, D] to contrast with the actions taken: draws, or every other one where there are few, at most K."""
@@ -177,6 +120,7 @@ class Learner:
         for parameter in self._parameters:
             parameter.grad = None
         loss.backward()  # type: ignore[no-untyped-call]
+        self.processes.sum_([p.grad for p in self._parameters if p.grad is not None] + list(info.values()))
         info["gradient_norm"] = nn.utils.clip_grad_norm_(self._parameters, self.config.gradient_clip)
         info["learning_rate"] = torch.tensor(rate)
         self.optimizer.step()

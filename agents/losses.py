@@ -46,6 +46,45 @@ def info_nce(
     return loss, _pair_info(logits.detach(), true) if detailed else {}
 
 
+def info_nce_share(
+    rows: Tensor,
+    columns: Tensor,
+    own: slice,
+    duplicates: Tensor | None = None,
+    treat: str = "positives",
+    logsumexp_penalty: float = 0.0,
+    detailed: bool = True,
+) -> tuple[Tensor, Info]:
+    """What one of several processes adds to `info_nce` of a batch of B that they share: the sum is that loss and info.
+
+    rows: [n, B] scores of its own n anchors with all candidates. columns: [n, B] scores of its own candidates with all
+    anchors. own: which of the B they are. duplicates: [B, B], and the rest, as `info_nce` takes them.
+    No process ever scores all B x B pairs.
+    """
+    size = rows.shape[-1]
+    diagonal = torch.eye(size, dtype=torch.bool, device=rows.device)  # [B, B]
+    true = diagonal if duplicates is None else duplicates | diagonal  # [B, B]
+    loss, info = rows.new_zeros(()), {}
+    for suffix, logits, pairs in (("", rows, true[own]), ("_columns", columns, true.T[own])):  # [n, B] each
+        apart = pairs & ~diagonal[own]  # [n, B]
+        kept = logits.masked_fill(apart, -torch.inf) if treat == "masked" else logits
+        partition = kept.logsumexp(dim=-1)  # [n]
+        target = (pairs if treat == "positives" else diagonal[own]).to(logits.dtype)  # [n, B]
+        positive = (logits * (target / target.sum(dim=-1, keepdim=True))).sum(dim=-1)  # [n]
+        loss = loss + (partition - positive).sum() / (2 * size)
+        if not suffix and logsumexp_penalty > 0:
+            loss = loss + logsumexp_penalty * partition.square().sum() / size
+        if detailed:
+            scores = logits.detach()
+            wins = scores.masked_fill(~pairs, -torch.inf).amax(dim=-1) >= scores.amax(dim=-1)  # [n]
+            info[f"accuracy{suffix}"] = wins.float().sum() / size
+    if detailed:
+        scores = rows.detach()
+        info["positive_logits"] = scores.masked_fill(~true[own], 0).sum() / true.sum()
+        info["negative_logits"] = scores.masked_fill(true[own], 0).sum() / (~true).sum().clamp(min=1)
+    return loss, info
+
+
 def _pair_info(logits: Tensor, true: Tensor) -> Info:
     true = true.expand_as(logits)  # [..., B, B]
     best = logits.masked_fill(~true, -torch.inf)  # [..., B, B]

@@ -10,7 +10,7 @@ import torch
 
 from configs.schema import EncoderConfig, EnvConfig, RunConfig
 from data.collect import BATCHES, stream
-from train import Training
+from evaluation.preparation import Preparation
 
 STEPS, WARM_UP = 100, 20
 
@@ -32,17 +32,17 @@ def run() -> list[dict[str, Any]]:
 
 def _rates(folder: str) -> tuple[float, float]:
     config = RunConfig(EnvConfig("goalbridge/ForkMaze-v0"), folder, encoder=EncoderConfig("label"))
-    training = Training(config)
-    buffer, captions, learner = training.prepare()
+    torch.set_flush_denormal(True)
+    source, learner = Preparation(config, torch.device("cpu")).prepare()
 
     def whole() -> None:
         rng = stream(config.seed, BATCHES, learner.step)
-        futures = buffer.sample_futures(rng, config.train.batch_size, config.train.discount)
-        learner.update(futures, captions.sample(rng, config.train.batch_size), rng, detailed=False)
+        futures = source.sample_futures(rng, config.train.batch_size, config.train.discount)
+        learner.update(futures, source.sample_captions(rng, config.train.batch_size), rng, detailed=False)
 
     rng = stream(config.seed, BATCHES, 0)
-    futures = buffer.sample_futures(rng, config.train.batch_size, config.train.discount)
-    ready = learner.tensors(futures, captions.sample(rng, config.train.batch_size), rng)
+    futures = source.sample_futures(rng, config.train.batch_size, config.train.discount)
+    ready = learner.tensors(futures, source.sample_captions(rng, config.train.batch_size), rng)
 
     def bare() -> None:
         learner.agent.zero_grad(set_to_none=True)

@@ -20,6 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from configs.checks import ConfigError, require
+from configs.failing import fail
 
 FOLDER = Path(__file__).parent
 MULTIRUN = ("-m", "--multirun")
@@ -179,14 +180,14 @@ def command_line(
     arguments = given[1:]
     warnings.formatwarning = lambda message, *_arguments, **_options: f"warning: {message}\n"
 
-    def fail(error: Exception) -> typing.NoReturn:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        raise SystemExit(2)
-
     def with_settings(config: DictConfig) -> None:
         sys.argv = given  # what the person typed, for the record of the run
         try:
-            run(settings(kind, config))
+            values = settings(kind, config)
+        except ConfigError as error:
+            fail(error, everywhere=True)
+        try:
+            run(values)
         except expected as error:
             fail(error)
         except KeyboardInterrupt:
@@ -206,5 +207,5 @@ def command_line(
         try:
             check_overrides(config_name, arguments)
         except ConfigError as error:
-            fail(error)
+            fail(error, everywhere=True)
     hydra.main(version_base="1.3", config_path=str(FOLDER), config_name=config_name)(with_settings)()

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import os
 import platform
 import subprocess
 import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -45,7 +50,7 @@ def _git(*arguments: str) -> str:
 
 
 def record() -> dict[str, Any]:
-    """How this run came about: command line, git commit and difference from it, versions."""
+    """How this run came about: command line, processes that share it, git commit and difference from it, versions."""
     versions = {}
     for package in PACKAGES:
         try:
@@ -54,6 +59,7 @@ def record() -> dict[str, Any]:
             versions[package] = "not installed"
     return {
         "command": ["python", *sys.argv],
+        "processes": int(os.environ.get("WORLD_SIZE", "1")),
         "git_commit": _git("rev-parse", "HEAD").strip(),
         "git_diff": _git("diff", "HEAD"),
         "python": platform.python_version(),
@@ -81,6 +87,49 @@ def open_run(config: RunConfig, files: tuple[str, ...]) -> bool:
         raise ConfigError(f"run_dir={folder}: already holds a run; add resume=true to go on, or choose another run_dir")
     _refuse_other_settings(read_run_config(folder), config)
     return True
+
+
+@contextmanager
+def claimed(folder: Path) -> Iterator[None]:
+    """Keeps other processes off the run in `folder` for as long as this one lives; ConfigError where one is at work.
+
+    The lock is the kernel's, on folder/.lock: it goes with its process, however that ends, even where the file stays.
+    On NFS it holds between machines unless mounted with local_lock; a file system without locks is warned of.
+    """
+    made = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / ".lock"
+    lock = _lock(path)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)  # still locked: who opened it meanwhile finds that it is no longer the folder's
+        os.close(lock)
+        if made:
+            with suppress(OSError):  # unless nothing was written
+                folder.rmdir()
+
+
+def _lock(path: Path) -> int:
+    """The descriptor of the locked file, which is the one that lies in the folder."""
+    while True:
+        lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            raise ConfigError(
+                f"run_dir={path.parent}: another process is at work on this run; wait for it, or choose another run_dir"
+            ) from None
+        except OSError as error:
+            if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+                os.close(lock)
+                raise
+            warnings.warn(f"{path}: this file system has no locks; let one process alone train here", stacklevel=2)
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(lock), path.stat()):
+                return lock
+        os.close(lock)
 
 
 def _refuse_other_settings(old: RunConfig, new: RunConfig) -> None:

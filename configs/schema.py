@@ -32,6 +32,7 @@ PLANNED = ("planned", "planned_sample")
 VIEWS = ("full", "partial")
 OBJECTIVES = ("bridge", "end_to_end", "behaviour_cloning")
 DUPLICATES = ("positives", "masked", "negatives")
+PRECISIONS = ("float32", "bf16")
 BABYAI = "goalbridge/BabyAI"  # stands for a family of levels where a Gymnasium id is asked for
 NO_ENV = "none"  # in its place where there is no environment, but only data=files
 
@@ -191,8 +192,9 @@ class AgentConfig:
 class TrainConfig:
     """Optimisation, logging and checkpoints.
 
-    steps, batch_size: gradient steps, and pairs of each kind in one. learning_rate: the peak, after `warmup` (share of
-    the steps) and before a cosine to zero. weight_decay: AdamW's. gradient_clip: largest gradient norm.
+    steps, batch_size: gradient steps, and pairs of each kind in one, of all processes together. learning_rate: the
+    peak, after `warmup` (share of the steps) and before a cosine to zero. weight_decay: AdamW's. gradient_clip: largest
+    gradient norm.
     discount: a future goal lies Geometric(1 - discount) steps ahead. ema: decay of the averaged weights that act.
     action_negatives: random actions contrasted with the true one at each (state, goal); action_weight: their loss's
     weight. caption_weight: weight of the goal-language loss. logsumexp_penalty: weight of the squared log-partition.
@@ -202,6 +204,8 @@ class TrainConfig:
     group from trajectories that start close together.
     duplicates: what becomes of captions that are true of another goal of the batch: "positives" of it too, "masked"
     (left out) or "negatives" (plain InfoNCE).
+    precision: "float32", or "bf16" (the towers compute in bfloat16; weights, critics and losses stay as they are).
+    compile: whether torch.compile makes one program of the losses, which takes a minute and a C++ compiler.
     log_every, evaluate_every, checkpoint_every: steps between scalars, rollouts and checkpoints (0: never / only at
     the end). evaluation_episodes: episodes of each evaluation during training.
     """
@@ -222,6 +226,8 @@ class TrainConfig:
     objective: str = "bridge"
     group_size: int = 0
     nearby: float = 0.0
+    precision: str = "float32"
+    compile: bool = False
     log_every: int = 20
     evaluate_every: int = 400
     evaluation_episodes: int = 40
@@ -244,6 +250,7 @@ class TrainConfig:
         at_least(1, train__evaluation_episodes=self.evaluation_episodes)
         one_of("train.duplicates", self.duplicates, DUPLICATES)
         one_of("train.objective", self.objective, OBJECTIVES)
+        one_of("train.precision", self.precision, PRECISIONS)
         at_least(0, train__group_size=self.group_size)
         divides = self.group_size == 0 or (self.group_size > 1 and self.batch_size % self.group_size == 0)
         require(divides, "train.group_size", self.group_size, f"must divide train.batch_size={self.batch_size}")

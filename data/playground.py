@@ -16,7 +16,9 @@ from envs.vector import PointMazeVectorEnv
 class Playground(Protocol):
     """E episodes, played in segments of equal length. All chance comes from the seed of each segment."""
 
-    size: int
+    @property
+    def size(self) -> int:
+        """E."""
 
     def begin(self, seed: int) -> NDArray[np.float32]:
         """Begins a segment of every episode; what is observed, [E, S]."""

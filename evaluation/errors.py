@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from agents.parallel import PeerError
 from agents.storage import CheckpointError
 from configs.checks import ConfigError
 from data.trajectories import DatasetError
@@ -26,5 +27,6 @@ EXPECTED = (
     LayoutError,
     LevelError,
     ObservationError,
+    PeerError,
     TextModelError,
 )

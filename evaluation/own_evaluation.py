@@ -83,7 +83,22 @@ class OwnEvaluation:
         policy: Actor = self.agent.policy(name, goals, weighed, escape=config.escape, seed=config.seed)
         return policy
 
-    def measure(self) -> dict[str, OwnEpisodes]:
+    @property
+    def episodes_of(self) -> dict[str, Any]:
+        """What decides, beside the settings of the evaluation, which episodes are played: the world and its texts."""
+        env = self.home.env
+        return {
+            "env": env.id,
+            "captions": env.captions,
+            "max_episode_steps": env.max_episode_steps,
+            "texts": self.texts,
+        }
+
+    def measure(self) -> dict[str, dict[str, NDArray[np.float64]]]:
+        """Each estimator's metrics [E]; writes and prints nothing."""
+        return {name: metrics_of(played) for name, played in self.play().items()}
+
+    def play(self) -> dict[str, OwnEpisodes]:
         """Each estimator's episodes, on the same starts and commands."""
         asked = self.playground.ask(self.texts, self.config.episodes or EPISODES, self.config.seed)
         return {name: self.playground.play(self.actor(name), asked) for name in self.estimators}
@@ -92,7 +107,7 @@ class OwnEvaluation:
         """Compares the estimators, prints the table, writes evaluation.json, GIFs and TensorBoard animations."""
         console = Console()
         with console.status(f"{self.config.episodes or EPISODES} episodes of {', '.join(self.estimators)}"):
-            played = self.measure()
+            played = self.play()
             report = summary(played, self.home.env.id, self.config.seed)
         write_json(self.folder / "evaluation.json", report)
         console.print(table(report))

@@ -86,3 +86,31 @@ def test_a_checkpoint_with_nan(learner: Learner, tmp_path: Path) -> None:
     tensors[name].view(-1)[0] = float("nan")
     write_tensors(tmp_path / CHECKPOINT, tensors, metadata)
     assert "holds NaN or infinity" in refusal(tmp_path, learner)
+
+
+def test_a_checkpoint_cut_at_every_block_is_refused_by_name_and_changes_nothing(
+    learner: Learner, tmp_path: Path
+) -> None:
+    """At every 4 KiB, where a file system would cut it, and one byte short of whole."""
+    path = tmp_path / CHECKPOINT
+    whole = path.read_bytes()
+    before = {name: tensor.clone() for name, tensor in learner.state_tensors().items()}
+    ends = [*range(0, len(whole), 4096), len(whole) - 1]
+    assert len(ends) > 10
+    for end in ends:
+        path.write_bytes(whole[:end])
+        assert refusal(tmp_path, learner).startswith(f"{path}: is damaged or no safetensors file"), end
+    assert learner.step == 7
+    for name, tensor in learner.state_tensors().items():
+        assert torch.equal(tensor, before[name]), name
+    path.write_bytes(whole)
+    load_checkpoint(tmp_path, learner, RUN)
+
+
+def test_an_agent_cut_at_every_block_is_refused_by_name(learner: Learner, tmp_path: Path) -> None:
+    path = tmp_path / "agent.safetensors"
+    whole = path.read_bytes()
+    for end in range(0, len(whole), 4096):
+        path.write_bytes(whole[:end])
+        with pytest.raises(CheckpointError, match=r"agent\.safetensors: is damaged"):
+            Agent.from_pretrained(tmp_path)

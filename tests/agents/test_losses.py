@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from agents.losses import action_contrast, info_nce
+from agents.losses import action_contrast, info_nce, info_nce_share
 from configs.schema import DUPLICATES
 
 B = 7
@@ -146,6 +146,25 @@ def test_batches_apart_are_the_mean_of_each_alone(treat: str, penalty: float, wi
     assert loss.item() == pytest.approx(sum(each.item() for each, _ in alone) / 10, rel=1e-10)
     for name, value in info.items():
         assert value.item() == pytest.approx(sum(each[name].item() for _, each in alone) / 10, rel=1e-6), name
+
+
+@pytest.mark.parametrize("treat", DUPLICATES)
+@pytest.mark.parametrize("penalty", [0.0, 0.3])
+@pytest.mark.parametrize("with_duplicates", [True, False])
+def test_shares_sum_to_the_whole(treat: str, penalty: float, with_duplicates: bool) -> None:
+    logits = (3 * torch.randn(B, B, dtype=torch.float64)).requires_grad_()
+    duplicates = some_duplicates() if with_duplicates else None
+    whole, info = info_nce(logits, duplicates, treat, penalty)
+    owners = (slice(0, 3), slice(3, 4), slice(4, B))
+    shares = [info_nce_share(logits[own], logits.T[own], own, duplicates, treat, penalty) for own in owners]
+    total = torch.stack([loss for loss, _ in shares]).sum()
+    assert total.item() == pytest.approx(whole.item(), rel=1e-12)
+    gradients = (torch.autograd.grad(loss, logits)[0] for loss in (whole, total))
+    torch.testing.assert_close(*gradients, rtol=1e-12, atol=1e-15)
+    for name, value in info.items():
+        assert sum(share[name].item() for _, share in shares) == pytest.approx(value.item(), rel=1e-6), name
+    assert all(share.keys() == info.keys() for _, share in shares)
+    assert info_nce_share(logits, logits.T, slice(0, B), duplicates, treat, penalty, detailed=False)[1] == {}
 
 
 def test_batches_apart_are_not_compared_with_each_other() -> None:

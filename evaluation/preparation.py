@@ -1,0 +1,156 @@
+"""What a run needs before its first step: a world, data, captions, and a learner that stands where it was left."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from agents import Agent, Learner
+from agents.agent import text_encoder
+from agents.checkpoint import CHECKPOINT, load_checkpoint
+from agents.parallel import ALONE, Processes
+from agents.storage import write_atomically, write_json
+from configs.checks import ConfigError
+from configs.run_folder import record
+from configs.schema import STORED, RunConfig
+from data import CaptionPairs, TrajectoryBuffer
+from data.collect import ACTIONS, BRIDGE_GOALS, LABELLED_GOALS, VALIDATION, caption_goals, stream
+from data.episodes import discard
+from data.free_captions import FreeCaptions
+from encoders import TextEncoder
+from encoders.text import find_text_model
+from envs.phrasing import Split
+from evaluation.opening import TRAJECTORIES, open_training, settle, stage_dataset
+from evaluation.sources import OwnPlay, Source, Stored
+from evaluation.world import World
+
+ACTION_POOL = 8192
+VALIDATION_TEXTS = 400
+TEXT_CACHE = "text_cache.safetensors"
+
+
+class Preparation:
+    """A run's world, data and learner, on `device`; the same for the same settings.
+
+    resuming: whether run_dir holds the run already. processes: those that share the run; the first one collects and
+    writes for all, while the others wait.
+    """
+
+    def __init__(
+        self, config: RunConfig, device: torch.device, resuming: bool = False, processes: Processes = ALONE
+    ) -> None:
+        self.config, self.folder, self.device = config, Path(config.run_dir), device
+        self.resuming, self.processes = resuming, processes
+        self._text_folder = Path(config.encoder.cache_dir or config.run_dir)
+        if self._text_folder.exists() and not self._text_folder.is_dir():
+            raise ConfigError(f"encoder.cache_dir={self._text_folder}: is a file; choose a folder")
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """What tells this run's world from others, for checkpoints to be compared with."""
+        return {"env": self.config.env.id, "layout": self.world.fingerprint}
+
+    def prepare(self) -> tuple[Source, Learner]:
+        """What to learn from, and a learner that stands where the last checkpoint left it.
+
+        Nothing is written until everything that may be missing, or not in order, has been looked at.
+        """
+        self.world: World
+        with self.processes.first_before_the_others():
+            known = self._look_at_everything()
+            if not self.resuming and self.processes.is_first:
+                self._write_record()
+            source = self._source()
+        learner = self._learner(source, *(known or self._text()))
+        if self.resuming:
+            if (self.folder / CHECKPOINT).exists():
+                source.restore(load_checkpoint(self.folder, learner, self.identity), self.folder)
+            if self.processes.is_first:
+                write_json(self.folder / "resumed.json", record())
+        return source, learner
+
+    def _look_at_everything(self) -> tuple[TextEncoder, NDArray[np.float32]] | None:
+        """Opens the world and stages a dataset; the texts' features, where captions are known before the data."""
+        trajectories = self.folder / TRAJECTORIES
+        try:
+            self.world = open_training(self.config, trajectories)
+            kept = self.folder / "layout.txt"
+            if self.resuming and kept.is_file() and kept.read_text() != self.world.layout_text:
+                layout = self.config.env.layout
+                raise ConfigError(f"env.layout={layout}: has changed since {kept} was kept; use another run_dir")
+            known = None if self.world.late_captions else self._text()
+            if known is None and self.config.encoder.kind == "sentence":
+                find_text_model(self.config.encoder.text_model)
+            stage_dataset(self.config, self.world, trajectories)
+        except BaseException:
+            discard(trajectories)
+            raise
+        return known
+
+    def _write_record(self) -> None:
+        if self.world.layout_text:
+            write_atomically(self.folder / "layout.txt", self.world.layout_text.encode())
+        write_json(self.folder / "run.json", record())
+        write_json(self.folder / "config.json", asdict(self.config))  # last: from here on, the run can be resumed
+
+    def _source(self) -> Source:
+        if self.config.data.kind == "online":
+            return OwnPlay(self.world, self.config, self._split)
+        folder = self.folder / TRAJECTORIES
+        if not folder.is_dir() and self.config.data.kind in STORED:
+            settle(folder)
+        elif not folder.is_dir():
+            self.world.collect(self.config.data, self.config.seed).save(folder)
+        trajectories = TrajectoryBuffer.open(folder)
+        return Stored(trajectories, self._captions(trajectories))
+
+    def _captions(self, trajectories: TrajectoryBuffer) -> CaptionPairs:
+        config = self.config
+        rng = stream(config.seed, LABELLED_GOALS)
+        led = trajectories.sample_futures(rng, config.data.labelled_goals, config.train.discount)
+        self.world.meet(trajectories, led.goals)
+        brought = self.world.own_pairs()
+        if brought is not None:
+            return brought
+        shown = (led.states, led.actions) if config.train.objective != "bridge" else None
+        return caption_goals(self.world.captions, led.goals, self._split, config.seed, shown)
+
+    @property
+    def _split(self) -> Split:
+        return "label" if self.config.encoder.kind == "label" else "train"
+
+    def _text(self) -> tuple[TextEncoder, NDArray[np.float32]]:
+        """The frozen text encoder and its features [captions, T] of all texts that captions are made of."""
+        captions = self.world.captions
+        text = text_encoder(self.config.encoder, self._text_folder / TEXT_CACHE, captions.labels)
+        self.world.check_texts(text)
+        return text, text.encode(captions.all_texts(self._split))
+
+    def _learner(self, source: Source, text: TextEncoder, features: NDArray[np.float32]) -> Learner:
+        config = self.config
+        rng = stream(config.seed, BRIDGE_GOALS)
+        torch.manual_seed(config.seed)
+        agent = Agent(
+            self.world.spec,
+            config.agent,
+            config.policy,
+            text,
+            features.shape[1],
+            self.world.candidates(config.policy.candidate_actions),
+            source.sample_futures(rng, config.agent.bridge_goals, config.train.discount).goals,
+        ).to(self.device)
+        agent.get_acquainted(features, self._validation(text))
+        pool = self.world.action_pool(ACTION_POOL, stream(config.seed, ACTIONS))  # [P, D]
+        return Learner(agent, config.train, features, pool, self.processes)
+
+    def _validation(self, text: TextEncoder) -> NDArray[np.float32] | None:
+        """Features [V, T] of texts that should be understood and are not trained on; None where none are known."""
+        if isinstance(self.world.captions, FreeCaptions):
+            return None
+        texts = self.world.captions.all_texts("label" if self._split == "label" else "validation")
+        chosen = stream(self.config.seed, VALIDATION).permutation(len(texts))[:VALIDATION_TEXTS]
+        return text.encode([texts[i] for i in sorted(chosen)])

@@ -1,0 +1,119 @@
+"""What a run learns from: trajectories and captions that are there before it begins, or its agent's own play."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from agents import Learner
+from agents.checkpoint import CHECKPOINT
+from agents.explorer import Explorer
+from agents.storage import CheckpointError
+from configs.schema import RunConfig
+from data import CaptionBatch, CaptionPairs, FutureBatch, TrajectoryBuffer
+from data.collect import BRIDGE_GOALS, stream
+from data.online import OnlineData
+from envs.phrasing import Split
+from evaluation.world import World
+
+
+class Source(ABC):
+    """Batches of both contrastive pairs, and what else must happen for them as the agent learns."""
+
+    @abstractmethod
+    def sample_futures(
+        self, rng: np.random.Generator, batch_size: int, discount: float, group_size: int = 0, nearby: float = 0.0
+    ) -> FutureBatch:
+        """See `TrajectoryBuffer.sample_futures`."""
+
+    @abstractmethod
+    def sample_captions(self, rng: np.random.Generator, batch_size: int) -> CaptionBatch:
+        """See `CaptionPairs.sample`."""
+
+    def advance(self, learner: Learner) -> None:  # noqa: B027 (what is stored does not grow)
+        """What is due before the learner's next step."""
+
+    def figures(self) -> dict[str, float]:
+        """What to log of it."""
+        return {}
+
+    def renew_bridge(self, learner: Learner) -> None:  # noqa: B027
+        """Draws the agents' bridge goals anew, where what there is has changed."""
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What a checkpoint must hold of it."""
+        return {}
+
+    def restore(self, tensors: Mapping[str, Tensor], folder: Path) -> None:  # noqa: B027
+        """Restores what `tensors` gave; CheckpointError, which names `folder`, where it does not fit."""
+
+
+class Stored(Source):
+    """Trajectories and captions that stay as they are."""
+
+    def __init__(self, trajectories: TrajectoryBuffer, captions: CaptionPairs) -> None:
+        self.trajectories, self.captions = trajectories, captions
+
+    def sample_futures(
+        self, rng: np.random.Generator, batch_size: int, discount: float, group_size: int = 0, nearby: float = 0.0
+    ) -> FutureBatch:
+        """Futures within the trajectories."""
+        return self.trajectories.sample_futures(rng, batch_size, discount, group_size, nearby)
+
+    def sample_captions(self, rng: np.random.Generator, batch_size: int) -> CaptionBatch:
+        """Of all captions."""
+        return self.captions.sample(rng, batch_size)
+
+
+class OwnPlay(Source):
+    """What the agent collects itself: one round of random play, captioned in wordings of `split`, to begin with."""
+
+    def __init__(self, world: World, config: RunConfig, split: Split) -> None:
+        self._config = config
+        bounds, playground = (world.spec.goal_low, world.spec.goal_high), world.playground(config.data)
+        self.data = OnlineData(playground, world.captions, bounds, config.data, config.train.steps, split, config.seed)
+
+    def sample_futures(
+        self, rng: np.random.Generator, batch_size: int, discount: float, group_size: int = 0, nearby: float = 0.0
+    ) -> FutureBatch:
+        """Futures within what is kept."""
+        return self.data.sample_futures(rng, batch_size, discount, group_size, nearby)
+
+    def sample_captions(self, rng: np.random.Generator, batch_size: int) -> CaptionBatch:
+        """Of the captions so far."""
+        return self.data.sample(rng, batch_size)
+
+    def advance(self, learner: Learner) -> None:
+        """Lets the averaged agent play what is due before the learner's next step."""
+        config = self._config.data
+        self.data.advance(learner.step, lambda: Explorer(learner.averaged, config.exploration, config.noise_degrees))
+
+    def figures(self) -> dict[str, float]:
+        """Environment steps, what is kept, and how often commanded goals are reached."""
+        return self.data.figures
+
+    def renew_bridge(self, learner: Learner) -> None:
+        """Draws the bridge goals of the agent and of its average anew, from p(g) of what is kept now."""
+        rng = stream(self._config.seed, BRIDGE_GOALS, learner.step)
+        count, discount = self._config.agent.bridge_goals, self._config.train.discount
+        goals = torch.as_tensor(self.data.sample_futures(rng, count, discount).goals)  # [M, G]
+        for agent in (learner.agent, learner.averaged):
+            agent.bridge_goals.copy_(goals)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The buffer, the environments and the counters."""
+        return {name: torch.as_tensor(array) for name, array in self.data.state_arrays().items()}
+
+    def restore(self, tensors: Mapping[str, Tensor], folder: Path) -> None:
+        """Goes on from there."""
+        try:
+            self.data.load_state_arrays({name: tensor.numpy() for name, tensor in tensors.items()})
+        except (KeyError, ValueError) as error:
+            raise CheckpointError(
+                f"{folder / CHECKPOINT}: does not fit the run's own play ({error}); train anew"
+            ) from error
