@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -174,9 +174,3 @@ def summary(played: Mapping[str, OwnEpisodes], env_id: str, seed: int) -> dict[s
             name: estimates({one: values - first[one] for one, values in metrics[name].items()}) for name in names[1:]
         },
     }
-
-
-def success_by_text(episodes: OwnEpisodes) -> dict[str, float]:
-    """Mean success of each command that was asked."""
-    texts: Sequence[str] = [one.text for one in episodes.asked]
-    return {text: float(episodes.success[[other == text for other in texts]].mean()) for text in sorted(set(texts))}

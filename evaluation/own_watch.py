@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import textwrap
+import warnings
 from typing import Any, Final
 
 import gymnasium
@@ -25,10 +27,13 @@ _PER_LINE: Final = 38  # letters
 
 def can_draw(home: OwnHome) -> gymnasium.Env[Any, Any] | None:
     """An environment that renders, or None where it does not offer pictures or this machine cannot make them."""
+    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # pygame looks for a display even where none is drawn on
     try:
-        env = make_env(home.env, home.env.max_episode_steps, "rgb_array")
-        env.reset(seed=0)
-        frame = np.asarray(env.render())
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            env = make_env(home.env, home.env.max_episode_steps, "rgb_array")
+            env.reset(seed=0)
+            frame = np.asarray(env.render())
     except Exception:  # no display, no library for drawing, or a user's renderer that is not finished
         return None
     return env if frame.ndim == 3 and frame.shape[2] == 3 else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from evaluation import ambiguity_results, grid_figures, grid_results
+from evaluation import ambiguity_results, grid_figures, grid_results, own_results
 from evaluation.markdown import cell, load, table
 from evaluation.protocol import MAZES
 
@@ -130,6 +130,7 @@ def render() -> str:
         parts += ["## What each part is worth (fork)", _ablations(ablations)]
     parts += ambiguity_results.sections()
     parts += grid_results.sections()
+    parts += own_results.sections()
     if benchmarks := load("benchmarks"):
         parts += ["## Benchmarks", _benchmarks(benchmarks)]
     return "\n\n".join(parts) + "\n"
