@@ -50,14 +50,21 @@ def states(shown: str) -> dict[str, str]:
     return {row[0]: row[1] for row in rows}
 
 
+@pytest.mark.parametrize(
+    "launcher",
+    ["basic", pytest.param("joblib", marks=pytest.mark.slow), pytest.param("submitit_local", marks=pytest.mark.slow)],
+)
 def test_a_job_that_fails_takes_no_other_with_it_and_the_rest_runs_once(
-    sweep: Callable[..., tuple[int, str]], tiny: tuple[str, ...], tmp_path: Path
+    sweep: Callable[..., tuple[int, str]], tiny: tuple[str, ...], tmp_path: Path, launcher: str
 ) -> None:
     """The first job diverges; the same command again leaves the finished one alone, and tries the other anew."""
-    arguments = ("train.learning_rate=1e30,0.01", *tiny, "train.steps=60", f"sweep_dir={tmp_path}")
+    if launcher != "basic":
+        pytest.importorskip(f"hydra_plugins.hydra_{launcher.split('_')[0]}_launcher")
+    where = (f"hydra/launcher={launcher}", f"sweep_dir={tmp_path}")
+    arguments = ("train.learning_rate=1e30,0.01", *tiny, "train.steps=60", *where)
     code, shown = sweep(*arguments)
     assert code == 1
-    failed, finished = sorted(tmp_path.iterdir(), key=lambda folder: "0.01" in folder.name)
+    failed, finished = sorted(tmp_path.glob("train*"), key=lambda folder: "0.01" in folder.name)
     assert states(shown) == {failed.name: "failed", finished.name: "finished"}
     assert re.search(r"train.learning_rate=1e\+30: .* train anew with a lower one", " ".join(shown.split()))
     assert read_tensors(finished / "checkpoint.safetensors")[1]["step"] == 60
