@@ -67,7 +67,8 @@ class DataConfig:
 
     kind: "expert" (shortest paths between random places; noisy in mazes), "random" (random walks), "mixed" (half of
     each), or from `RunConfig.dataset`: "minari" (a Minari dataset of the env) or "files" (a user's own trajectories and
-    captions, without an env, all of which are used). trajectories: how many. noise_degrees: the expert's angle noise. walk_length: steps of a random walk.
+    captions, without an env, all of which are used).
+    trajectories: how many. noise_degrees: the expert's angle noise. walk_length: steps of a random walk.
     labelled_goals: how many goals are captioned, one caption each. layouts: how many the trajectories are spread over,
     where a world has many. lexicon: colour words learnt beside each colour's own name, in BabyAI. captions: categories
     of places that captions speak of, in mazes ("exact", "line", "region", "vague", and on request "compound");

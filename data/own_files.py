@@ -2,8 +2,8 @@
 
 Arrays, one .npz file or a folder of .npy files:
     observations [sum(T + 1), S], actions [sum(T), D] or whole numbers [sum(T)], lengths [N], the T of each trajectory;
-    captions [C] of texts and caption_rows [C], the row of the observations that each speaks of; and, if what counts as a
-    goal is not the observation itself, goals [sum(T + 1), G].
+    captions [C] of texts and caption_rows [C], the row of the observations that each speaks of; and, if what counts
+    as a goal is not the observation itself, goals [sum(T + 1), G].
 JSON lines, a .jsonl file or a folder of them, one trajectory a line:
     {"observations": [[..], ..], "actions": [[..], ..] or [0, 2, ..], "captions": {"4": "text"} or
     [{"step": 4, "text": "text"}, ..], "goals": [[..], ..]}
