@@ -137,9 +137,10 @@ def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
             if not there:
                 raise DatasetError(f"dataset={path}: the folder holds no dataset; {FORMS}, would do")
             return {name: np.load(path / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in there}
-        with np.load(path, allow_pickle=False) as arrays:
-            if not isinstance(arrays, np.lib.npyio.NpzFile):
-                raise DatasetError(f"dataset={path}: holds a single array; {FORMS}, would do")
+        found = np.load(path, allow_pickle=False)
+        if not isinstance(found, np.lib.npyio.NpzFile):
+            raise DatasetError(f"dataset={path}: holds a single array; {FORMS}, would do")
+        with found as arrays:
             return {name: arrays[name] for name in (*_NEEDED, *_OPTIONAL) if name in arrays}
     except DatasetError:
         raise
