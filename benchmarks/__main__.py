@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from agents.storage import write_json
-from benchmarks import bridge, environments, evaluation, grid, grid_evaluation, show, training
+from benchmarks import bridge, datasets, environments, evaluation, grid, grid_evaluation, show, training
 from configs.run_folder import record
 
-MODULES = (bridge, environments, grid, training, evaluation, grid_evaluation)
+MODULES = (bridge, environments, grid, training, evaluation, grid_evaluation, datasets)
 
 
 def main() -> None:

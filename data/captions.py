@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from data.trajectories import DatasetError
 
+_TABLE = 1 << 28  # entries, a byte each, of the largest table of what is true of which goals
+
 
 @dataclass(frozen=True)
 class CaptionBatch:
@@ -61,6 +63,18 @@ class CaptionPairs:
             raise DatasetError("captions: a caption is not among what is true of its goal")
 
     @cached_property
+    def _are_few(self) -> bool:
+        """Whether a table of what is true of which goal is small; free texts may be as many as there are goals."""
+        return int(self.label.max() + 1) * len(self.goals) <= _TABLE
+
+    def _truths(self, pair: NDArray[np.int64], label: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which of the captions [B] are true of which of the goals [B], [B goal, B caption]."""
+        if not self._are_few:
+            return np.asarray((self.true_labels[pair][:, None] == label[None, :, None]).any(axis=2))
+        kinds, truth = self._kinds
+        return np.asarray(truth[kinds[pair]][:, label])
+
+    @cached_property
     def _kinds(self) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """The kind of each goal [N], and which labels are true of each kind [K, L]: many goals are of one kind."""
         codes = np.random.default_rng(0).integers(2**63, size=self.true_labels.shape[1])  # [T]
@@ -93,8 +107,7 @@ class CaptionPairs:
         """Captioned goals drawn uniformly with replacement. Same rng state, same batch."""
         pair = rng.integers(len(self.goals), size=batch_size)  # [B]
         label = self.label[pair]  # [B]
-        kinds, truth = self._kinds
-        duplicates = truth[kinds[pair]][:, label]  # [B goal, B caption]
+        duplicates = self._truths(pair, label)  # [B goal, B caption]
         states = None if self.states is None else self.states[pair]
         actions = None if self.actions is None else self.actions[pair]
         return CaptionBatch(self.goals[pair], self.text[pair], duplicates, states, actions)

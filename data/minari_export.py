@@ -27,9 +27,9 @@ _BLOCK: Final = 256  # episodes whose captions are looked up together
 _FORM: Final = {
     False: "Observations are a Dict: what is observed, and as achieved_goal what it achieves.",
     True: (
-        "Observations are situations, bytes read off a grid: x, y, direction, the grid's width and height, type, colour "
-        "and state of the cell ahead (minigrid's indices), then types and colours of the 9 x 9 cells around, doors that "
-        "are closed or locked as types 11 and 12. options/layout of an episode: which layout it was played in."
+        "Observations are situations, bytes read off a grid: x, y, direction, the grid's width and height, type, "
+        "colour and state of the cell ahead (minigrid's indices), then types and colours of the 9 x 9 cells around, "
+        "doors that are closed or locked as types 11 and 12. options/layout of an episode: which layout it is in."
     ),
 }
 _SAYS: Final = (
@@ -94,11 +94,9 @@ def export(
         storage = MinariStorage.new(partial / "data", see, act, data_format="hdf5", jpeg_encoding=False)
         drawer = None if captions is None else _CaptionDrawer(captions, split, seed)
         storage.update_episodes(_episodes(buffer, demands, drawer))
-        said = f" {_SAYS}" if captions is not None else ""
-        metadata = {
-            "description": f"Trajectories of {demands.world}, for no task: all rewards are 0. {_FORM[demands.grid]}{said}",
-            "algorithm_name": algorithm or "unknown",
-        }
+        what = f"Trajectories of {demands.world}, for no task: all rewards are 0. {_FORM[demands.grid]}"
+        description = what if captions is None else f"{what} {_SAYS}"
+        metadata = {"description": description, "algorithm_name": algorithm or "unknown"}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             # Without its id Minari loads no dataset: it is written last.

@@ -1,4 +1,4 @@
-"""BabyAI episodes of Minari datasets as situations: from whole grids and poses, or from what `data.minari_export` wrote.
+"""BabyAI episodes of Minari datasets as situations.
 
 What is observed may be
 - situations (`encoders.grid`), a Box of bytes, as this project exports them,
@@ -81,7 +81,7 @@ class GridReader:
         """A number for the layout that an episode begins in: the same for the same grid; situations do not tell."""
         if self._form == "situations":
             return self._layouts.setdefault(len(self._layouts).to_bytes(8, "big"), len(self._layouts))
-        grids, _ = self._grids({name: part for name, part in seen.items()})
+        grids, _ = self._grids(seen)
         return self._layouts.setdefault(grids[0].tobytes() + bytes(grids.shape[1:3]), len(self._layouts))
 
     def _grids(self, seen: Mapping[str, Any]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:

@@ -57,7 +57,8 @@ class MinariEpisodes:
 
     Args:
         dataset: id or folder.
-        demands: of the world that the data is for; None: whatever it is.
+        demands: of the world that the data is for, whose captions then stand for those of the data; None: whatever it
+            is.
 
     Raises:
         DatasetError: there is no such dataset, it cannot be read, or its spaces are not the world's. While it is read,
@@ -141,7 +142,8 @@ class MinariEpisodes:
         if self._grids is not None and layout is None:
             layout = self._grids.layout(seen)
         actions = self._act(stored["actions"])
-        captions = _captions(stored, len(actions))
+        # Where there is a world, its own captions say what is true, in more words than one.
+        captions = _captions(stored, len(actions)) if self._demands is None else {}
         return Episode(name, self._see(seen), actions, goals, captions, None if layout is None else int(layout))
 
 

@@ -2,8 +2,8 @@
 
 Arrays, one .npz file or a folder of .npy files:
     observations [sum(T + 1), S], actions [sum(T), D] or whole numbers [sum(T)], lengths [N], the T of each trajectory;
-    captions [C] of texts and caption_rows [C], the row of the observations that each speaks of; and, if what counts as a
-    goal is not the observation itself, goals [sum(T + 1), G].
+    captions [C] of texts and caption_rows [C], the row of the observations that each speaks of; and, if what counts
+    as a goal is not the observation itself, goals [sum(T + 1), G].
 JSON lines, a .jsonl file or a folder of them, one trajectory a line:
     {"observations": [[..], ..], "actions": [[..], ..] or [0, 2, ..], "captions": {"4": "text"} or
     [{"step": 4, "text": "text"}, ..], "goals": [[..], ..]}
@@ -137,9 +137,10 @@ def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
             if not there:
                 raise DatasetError(f"dataset={path}: the folder holds no dataset; {FORMS}, would do")
             return {name: np.load(path / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in there}
-        with np.load(path, allow_pickle=False) as arrays:
-            if not isinstance(arrays, np.lib.npyio.NpzFile):
-                raise DatasetError(f"dataset={path}: holds a single array; {FORMS}, would do")
+        found = np.load(path, allow_pickle=False)
+        if not isinstance(found, np.lib.npyio.NpzFile):
+            raise DatasetError(f"dataset={path}: holds a single array; {FORMS}, would do")
+        with found as arrays:
             return {name: arrays[name] for name in (*_NEEDED, *_OPTIONAL) if name in arrays}
     except DatasetError:
         raise

@@ -1,0 +1,174 @@
+"""A run's trajectories as a Minari dataset: what Minari and plain h5py read, and nothing half written."""
+
+import multiprocessing
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import h5py
+import minari
+import numpy as np
+import pytest
+
+from configs.schema import DataConfig, EnvConfig
+from data import DatasetError, TrajectoryBuffer
+from data.demands import Demands
+from data.minari_export import export
+from data.minari_import import MinariEpisodes, find_dataset
+from evaluation.grid_world import GridHome
+from evaluation.maze_world import MazeHome
+from evaluation.opening import demands_of
+
+DATASET = "test/walks-v0"
+SMALL = DataConfig(trajectories=12, walk_length=6, layouts=4)
+
+
+@pytest.fixture(autouse=True)
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of Minari's datasets, for this test alone."""
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "datasets"))
+    return tmp_path / "datasets"
+
+
+def maze() -> tuple[MazeHome, TrajectoryBuffer, Demands]:
+    home = MazeHome(EnvConfig("goalbridge/ForkMaze-v0"))
+    return home, home.collect(SMALL, 0), demands_of(home)
+
+
+def test_minari_reads_all_of_it_with_captions_that_are_true() -> None:
+    home, buffer, demands = maze()
+    export(buffer, demands, DATASET, home.captions, seed=3)
+    dataset = minari.load_dataset(DATASET)
+    assert (dataset.total_episodes, dataset.total_steps) == (12, buffer.transitions)
+    assert list(minari.list_local_datasets()) == [DATASET]
+    row = action = 0
+    wordings = {
+        text: label for label in range(len(home.captions.labels)) for text in home.captions.phrasings(label, "train")
+    }
+    for episode, length in zip(dataset.iterate_episodes(), buffer.lengths.tolist(), strict=True):
+        seen = buffer.observations[row : row + length + 1]
+        np.testing.assert_array_equal(episode.observations["observation"], seen)
+        np.testing.assert_array_equal(episode.observations["achieved_goal"], seen)
+        np.testing.assert_array_equal(episode.actions, buffer.actions[action : action + length])
+        for array in (episode.rewards, episode.terminations, episode.truncations):
+            assert len(array) == length
+        assert episode.truncations.tolist() == [False] * (length - 1) + [True]
+        said = [wordings[text.decode()] for text in episode.infos["caption"].tolist()]
+        assert len(said) == length + 1
+        assert (home.captions.true_labels(seen) == np.array(said)[:, None]).any(axis=1).all()
+        row, action = row + length + 1, action + length
+    sample = dataset.observation_space.sample()
+    assert set(sample) == {"observation", "achieved_goal"}
+    assert isinstance(dataset.action_space, gymnasium.spaces.Box)
+
+
+def test_plain_h5py_reads_it() -> None:
+    home, buffer, demands = maze()
+    folder = export(buffer, demands, DATASET, home.captions)
+    with h5py.File(folder / "data" / "main_data.hdf5") as file:
+        groups = [file[f"episode_{n}"] for n in range(12)]
+        assert [group.attrs["total_steps"] for group in groups] == buffer.lengths.tolist()
+        first = groups[0]
+        np.testing.assert_array_equal(
+            first["observations"]["observation"], buffer.observations[: buffer.lengths[0] + 1]
+        )
+        assert first["infos"]["caption"].asstr()[0].strip()
+
+
+def test_grids_come_back_as_they_were(tmp_path: Path) -> None:
+    home = GridHome(EnvConfig("goalbridge/BabyAI", levels=("GoToLocal", "GoToObj")))
+    buffer = home.collect(SMALL, 0)
+    export(buffer, demands_of(home), DATASET, home.captions)
+    dataset = minari.load_dataset(DATASET)
+    assert dataset.action_space == gymnasium.spaces.Discrete(4)
+    assert "situations" in dataset.storage.metadata["description"]
+    from data.episodes import stage
+
+    again = TrajectoryBuffer.open(stage(MinariEpisodes(DATASET, demands_of(home)), tmp_path / "t"))
+    for name in ("observations", "actions", "lengths", "groups", "places"):
+        before, after = getattr(buffer, name), getattr(again, name)
+        np.testing.assert_array_equal(before, after)
+        assert before.dtype == after.dtype, name
+    assert again.goals is again.observations
+
+
+@pytest.mark.parametrize("dataset", ["walks", "../walks-v0", "/walks-v0", "a b-v0", "", "a//b-v0", ".hidden-v0"])
+def test_ids_that_minari_does_not_take_are_refused(dataset: str, root: Path) -> None:
+    _, buffer, demands = maze()
+    with pytest.raises(DatasetError, match=f"dataset={dataset}: is no id"):
+        export(buffer, demands, dataset)
+    assert not root.exists()
+
+
+def test_a_dataset_that_is_there_stays_as_it_is() -> None:
+    _, buffer, demands = maze()
+    folder = export(buffer, demands, DATASET)
+    before = (folder / "data" / "main_data.hdf5").read_bytes()
+    with pytest.raises(DatasetError, match="is already in"):
+        export(buffer, demands, DATASET)
+    assert (folder / "data" / "main_data.hdf5").read_bytes() == before
+
+
+def loadable(root: Path) -> list[str]:
+    """Whatever below `root` Minari would load."""
+    found = []
+    for path in root.rglob("metadata.json"):
+        try:
+            minari.MinariDataset(path.parent)
+        except Exception:
+            continue
+        found.append(str(path))
+    return found
+
+
+def test_a_full_disk_leaves_nothing(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home, buffer, demands = maze()
+    written: list[str] = []
+    real = h5py.Group.create_dataset
+
+    def create(self: h5py.Group, name: str, *arguments: Any, **options: Any) -> Any:
+        if len(written) == 30:
+            raise OSError(28, "No space left on device")
+        written.append(name)
+        return real(self, name, *arguments, **options)
+
+    monkeypatch.setattr(h5py.Group, "create_dataset", create)
+    with pytest.raises(DatasetError, match=r"cannot be written \(No space left on device\)"):
+        export(buffer, demands, DATASET, home.captions)
+    monkeypatch.undo()
+    assert not [path for path in root.rglob("*") if path.is_file()]
+
+
+def _export_and_die(root: str) -> None:
+    """Exports, and is killed after ten episodes."""
+    os.environ["MINARI_DATASETS_PATH"] = root
+    from data import minari_export
+
+    real = minari_export._episodes
+
+    def episodes(*arguments: Any) -> Any:
+        for number, episode in enumerate(real(*arguments)):
+            if number == 10:
+                os.kill(os.getpid(), signal.SIGKILL)
+            yield episode
+
+    minari_export._episodes = episodes
+    _, buffer, demands = maze()
+    export(buffer, demands, DATASET)
+
+
+def test_a_kill_leaves_nothing_that_loads_and_the_next_export_works(root: Path) -> None:
+    child = multiprocessing.get_context("fork").Process(target=_export_and_die, args=(str(root),))
+    child.start()
+    child.join()
+    assert child.exitcode == -signal.SIGKILL
+    assert loadable(root) == []
+    assert list(minari.list_local_datasets()) == []
+    with pytest.raises(DatasetError, match="is no folder, nor among the datasets"):
+        find_dataset(DATASET)
+    _, buffer, demands = maze()
+    export(buffer, demands, DATASET)
+    assert len(loadable(root)) == 1
+    assert sorted(path.name for path in (root / "test").iterdir()) == ["walks-v0"]
