@@ -21,7 +21,7 @@ from data.minari_import import MinariEpisodes
 from data.trajectories import TrajectoryBuffer
 
 EPISODES, STEPS, DATASET = 20_000, 250, "benchmark/walks-v0"
-BATCH, BATCHES, REPEATS, DISCOUNT = 256, 400, 7, 0.98
+BATCH, BATCHES, REPEATS, DISCOUNT = 256, 100, 40, 0.98
 _BOUND: Final = (-10.0, 10.0)
 WORLD: Final = Demands(
     "a world", *((bound,) * 4 for bound in _BOUND), *((bound,) * 2 for bound in _BOUND), action_dim=2

@@ -82,6 +82,11 @@ class TrajectoryBuffer:
         return np.concatenate([[0], np.cumsum(self.lengths)[:-1]])  # [N]
 
     @cached_property
+    def _plain(self) -> tuple[NDArray[Any], NDArray[np.float32], NDArray[Any]]:
+        """Observations, actions and goals as plain arrays of the same memory: a memory map is slower to index."""
+        return np.asarray(self.observations), np.asarray(self.actions), np.asarray(self.goals)
+
+    @cached_property
     def _end(self) -> NDArray[np.int64]:
         return np.cumsum(self.lengths)  # [N], in memory even where the lengths are mapped
 
@@ -127,7 +132,8 @@ class TrajectoryBuffer:
         remaining = self.lengths[trajectory] - step  # [B], at least 1
         offset = geometric_offsets(rng, remaining, discount)  # [B]
         state = transition + trajectory  # each earlier trajectory holds one more observation than actions
-        return FutureBatch(self.observations[state], self.actions[transition], self.goals[state + offset])
+        observations, actions, goals = self._plain
+        return FutureBatch(observations[state], actions[transition], goals[state + offset])
 
     def save(self, folder: Path) -> None:
         """Writes one .npy an array into `folder`, which appears whole or not at all."""
