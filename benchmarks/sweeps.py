@@ -1,7 +1,7 @@
 """Wall time of a sweep of four jobs by each launcher: `python -m benchmarks.sweeps`, which writes results/sweeps.json.
 
-The jobs are the fork and the slit maze with two seeds, without language, one core each. `seconds` is the whole command's
-time, `alone` that of one of the jobs by itself, as a person would run it. A launcher that is not installed is left out.
+The jobs are the fork and the slit maze with two seeds, without language, one core each. `seconds` is the whole
+command's time, `alone` that of one of the jobs by itself. A launcher that is not installed is left out.
 """
 
 from __future__ import annotations
