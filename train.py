@@ -15,6 +15,7 @@ All that is written lies under run_dir. Ctrl-C, like SIGTERM, leaves a checkpoin
 
 from __future__ import annotations
 
+import errno
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -74,9 +75,16 @@ class Training:
                 with self._interruptible(), self._watched(learner.step) as watching:
                     self._learn(learner, source, preparation.identity, watching)
             except PeerError as error:
-                raise PeerError(
-                    f"{error}; what {self.folder} holds is whole, and the same command with resume=true goes on"
+                raise PeerError(f"{error}; {self._goes_on()}") from error
+            except OSError as error:
+                if error.errno not in (None, errno.ENOSPC, errno.EDQUOT):  # numpy's says in words alone what failed
+                    raise
+                raise CheckpointError(
+                    f"{self.folder}: the disk is full ({error}); make room; {self._goes_on()}"
                 ) from error
+
+    def _goes_on(self) -> str:
+        return f"what {self.folder} holds is whole, and the same command with resume=true goes on"
 
     def _open_run(self) -> bool:
         """Whether the folder holds this run already, as the first process finds it."""

@@ -140,11 +140,15 @@ class TrajectoryBuffer:
         partial = folder.with_name(f".{folder.name}.partial")
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        for name in FIELDS:
-            array = getattr(self, name)
-            if array is not None and not (name == "goals" and array is self.observations):
-                np.save(partial / f"{name}.npy", array)
-        write_checked(partial)
+        try:
+            for name in FIELDS:
+                array = getattr(self, name)
+                if array is not None and not (name == "goals" and array is self.observations):
+                    np.save(partial / f"{name}.npy", array)
+            write_checked(partial)
+        except OSError:
+            shutil.rmtree(partial, ignore_errors=True)  # on a full disk, that is room
+            raise
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(partial, folder)
 

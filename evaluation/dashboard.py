@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from operator import attrgetter
 from pathlib import Path
@@ -57,11 +58,14 @@ class Dashboard:
         self._has_charts = False
 
     def __enter__(self) -> Self:
+        # What TensorBoard's thread meets, such as a full disk, its writer raises again where it is next called.
+        self._excepthook, threading.excepthook = threading.excepthook, lambda _: None
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        threading.excepthook = self._excepthook
         self.writer.close()
 
     def _scalar(self, tag: str, value: float | Tensor, step: int) -> None:

@@ -96,7 +96,7 @@ def test_a_checkpoint_cut_at_every_block_is_refused_by_name_and_changes_nothing(
     whole = path.read_bytes()
     before = {name: tensor.clone() for name, tensor in learner.state_tensors().items()}
     ends = [*range(0, len(whole), 4096), len(whole) - 1]
-    assert len(ends) > 10
+    assert len(ends) > 5
     for end in ends:
         path.write_bytes(whole[:end])
         assert refusal(tmp_path, learner).startswith(f"{path}: is damaged or no safetensors file"), end

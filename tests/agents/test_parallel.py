@@ -136,7 +136,7 @@ def test_a_batch_that_cannot_be_shared_is_refused() -> None:
         Processes(1, 2).require_divisible(255, 0)
     with pytest.raises(ConfigError, match=r"a multiple of 3 x train.group_size=32 would do, such as 480$"):
         Processes(0, 3).require_divisible(512, 32)
-    with pytest.raises(ConfigError, match="such as 64$"):
+    with pytest.raises(ConfigError, match=r"such as 64$"):
         Processes(0, 64).require_divisible(2, 0)
 
 
@@ -148,7 +148,7 @@ def test_devices_are_one_s_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOCAL_RANK", "1")
     assert Processes(3, 4).device(cuda) == torch.device("cuda", 1)
     monkeypatch.setenv("LOCAL_RANK", "2")
-    with pytest.raises(ConfigError, match="^device=cuda: 2 processes of this machine"):
+    with pytest.raises(ConfigError, match=r"^device=cuda: 2 processes of this machine"):
         Processes(3, 4).device(cuda)
 
 
@@ -162,7 +162,7 @@ def test_who_cannot_be_reached_is_no_bug_of_ours(monkeypatch: pytest.MonkeyPatch
         lambda: Processes(0, 2).sum_([torch.ones(1)]),
     )
     for each in talk:
-        with pytest.raises(PeerError, match="^a process of this run has ended or cannot be reached$"):
+        with pytest.raises(PeerError, match=r"^a process of this run has ended or cannot be reached$"):
             each()
 
 

@@ -26,6 +26,14 @@ ROOT = Path(__file__).parents[2]
 RUNS = 30
 SOAK = ("train.steps=40", "train.checkpoint_every=2", "train.evaluate_every=20")
 
+HOLDER = """
+import fcntl, sys
+file = open(sys.argv[1], "w")
+fcntl.flock(file, fcntl.LOCK_EX)
+print("locked", flush=True)
+input()
+"""
+
 
 def same_state(one: Path, other: Path) -> None:
     """Fails unless two runs hold the same agent and can go on alike, bit for bit."""
@@ -46,10 +54,8 @@ def contents(folder: Path) -> dict[str, bytes]:
 def test_a_second_process_on_a_run_is_refused(script: Any, tiny: tuple[str, ...], finished: Path) -> None:
     """Another process, by its descriptor of the lock, is at work; when it has gone, so has the lock."""
     command = ("train", *tiny, f"run_dir={finished}", "resume=true")
-    code = "import fcntl, sys; f = open(sys.argv[1], 'w'); fcntl.flock(f, fcntl.LOCK_EX); print('locked', flush=True); input()"
-    holder = subprocess.Popen(
-        [sys.executable, "-c", code, str(finished / ".lock")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
+    holding = [sys.executable, "-c", HOLDER, str(finished / ".lock")]
+    holder = subprocess.Popen(holding, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert holder.stdout is not None
     assert holder.stdout.readline() == "locked\n"
     before = contents(finished)
@@ -143,8 +149,8 @@ def test_a_disk_that_fills_while_checkpointing_keeps_the_old_one(
         refused = script("train", *tiny, f"run_dir={folder}")
     assert refused.code == 2
     assert refused.err.splitlines()[-1] == (
-        f"error: {folder}: the disk is full ([Errno 28] No space left on device); make room; what {folder} holds is whole, "
-        "and the same command with resume=true goes on"
+        f"error: {folder}: the disk is full ([Errno 28] No space left on device); make room; "
+        f"what {folder} holds is whole, and the same command with resume=true goes on"
     )
     assert read_tensors(folder / "checkpoint.safetensors")[1]["step"] == 4
     assert not [path for path in folder.rglob("*") if ".partial" in path.name]
@@ -161,7 +167,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     if subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("needs the right to mount")
     yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 @pytest.mark.parametrize("room", [8, 40, 130, 200, 300])
@@ -219,4 +225,4 @@ def test_runs_killed_at_random_moments_end_like_the_one_left_alone(
         assert not (folder / ".lock").exists()
     print(f"{killed} of {RUNS} runs killed, {with_checkpoint} of them when there was a checkpoint")
     assert killed > RUNS / 2
-    assert 0 < with_checkpoint
+    assert with_checkpoint > 0
