@@ -86,7 +86,8 @@ def write_goal_store(
 class GoalStore:
     """A folder by `write_goal_store`.
 
-    terms: M. dims: d and d'. shared: whether one tower serves both critics. bytes_per_goal: in all its files.
+    terms: M. dims: d and d'. dtype: of the embeddings. shared: whether one tower serves both critics. bytes_per_goal:
+    in all its files.
     Raises GoalStoreError where a file is missing, truncated or of another format.
     """
 
@@ -105,6 +106,7 @@ class GoalStore:
         self.dims = tuple(
             self._arrays[name].shape[0] for name in ("goals_ab", "goals_ab" if self.shared else "goals_bc")
         )
+        self.dtype = torch.float16 if self._arrays["goals_ab"].dtype == np.float16 else torch.float32
         self.bytes_per_goal = sum(array.row_bytes for array in self._arrays.values())
 
     def __len__(self) -> int:

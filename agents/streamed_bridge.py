@@ -24,7 +24,8 @@ from agents.goal_store import Goals, GoalStore
 from agents.log_factors import log_sum_of_factors
 
 MEMORY: Final = 1 << 26  # bytes of goals mapped at once
-_CHUNK_ELEMENTS: Final = 1 << 18  # float32 elements of the widest array that a chunk makes: 1 MB, a core's L2
+_CHUNK_ELEMENTS: Final = 1 << 19  # of what is made of a chunk of goals: 2 MB in float32
+_SHORTEST_CHUNK: Final = 256  # goals
 _FEW: Final = 4  # N K up to this many N + K are summed pair by pair
 _SMALLEST_SQUARE: Final = 1e-12  # of a goal that is normalised, as in `Critic`
 _LOG2_E: Final = math.log2(math.e)  # powers of two are several times faster than those of e
@@ -94,9 +95,11 @@ def streamed_log_sums(
         goals = _StoredGoals(store, (start, stop), memory)
         return log_sum_of_factors(BridgeFactors(a, c, goals, stop - start, critic_ab, critic_bc))[0]
     sums = _PairSums(a, c, critic_ab, critic_bc)
+    width = len(a) + len(c) + (0 if store.dtype == dtype else sum(store.dims))  # elements a goal takes in between
+    length = max(_SHORTEST_CHUNK, _CHUNK_ELEMENTS // width)
     for window in store.windows(start, stop, memory):
-        for first in range(0, len(window.ab), sums.chunk):
-            sums.add(window.part(first, min(first + sums.chunk, len(window.ab))))
+        for first in range(0, len(window.ab), length):
+            sums.add(window.part(first, min(first + length, len(window.ab))))
     return sums.result()
 
 
@@ -115,11 +118,10 @@ class _Side:
         self._factor = base * float(left[0, dim + 1]) if left.shape[1] > dim else 0.0
         self.of_row = self._squares if critic.is_bilinear else torch.zeros_like(self._squares)
 
-    def of_goal(self, squares: Tensor) -> Tensor:
-        """Of goals of squared lengths [m]: [m], or [] where there is none."""
+    def add_of_goal(self, logits: Tensor, squares: Tensor) -> None:
+        """Adds what hangs on goals of squared lengths [m] alone to logits [K, m]."""
         if self._critic.is_bilinear and self._factor:
-            return squares * self._factor
-        return squares.new_zeros(())
+            logits.add_(squares, alpha=self._factor)
 
     def of_both(self, dots: Tensor, squares: Tensor) -> Tensor:
         """Of dots [N, m] of the vectors with goals of squared lengths [m]; overwrites them."""
@@ -136,33 +138,33 @@ class _PairSums:
 
     def __init__(self, a: Tensor, c: Tensor, critic_ab: Critic, critic_bc: Critic) -> None:
         self._ab, self._bc = _Side(critic_ab, a), _Side(critic_bc, c)
-        self._pivot = a.new_full((len(a), len(c)), torch.finfo(a.dtype).min)  # [N, K], of base 2
+        self._both = torch.cat((self._ab.vectors, self._bc.vectors)) if a.shape[1] == c.shape[1] else None  # [N + K, d]
+        self._pivot = a.new_full((len(a), len(c)), torch.finfo(a.dtype).min)  # [N, K], to base 2
         self._total = a.new_zeros(len(a), len(c), dtype=torch.float64)  # [N, K]
-        self.chunk = max(128, _CHUNK_ELEMENTS // max(a.shape[1], c.shape[1], len(a) + len(c)))  # goals
 
     def add(self, goals: Goals) -> None:
         dtype, device = self._pivot.dtype, self._pivot.device
         ab, squares_ab = goals.ab.to(device, dtype), goals.squares_ab.to(device, dtype)  # [m, d], [m]
-        shared = goals.bc is goals.ab
-        bc, squares_bc = (
-            (ab, squares_ab) if shared else (goals.bc.to(device, dtype), goals.squares_bc.to(device, dtype))
-        )
-        left = self._ab.of_both(self._ab.vectors @ ab.T, squares_ab)  # [N, m]
-        right = self._bc.of_both(self._bc.vectors @ bc.T, squares_bc)  # [K, m]
-        right.add_(self._bc.of_goal(squares_bc)).add_(self._ab.of_goal(squares_ab))
+        if goals.bc is goals.ab and self._both is not None:
+            squares_bc = squares_ab
+            logits = self._both @ ab.T  # [N + K, m]
+            left, right = logits[: len(self._pivot)], logits[len(self._pivot) :]  # [N, m], [K, m]
+        else:
+            bc, squares_bc = goals.bc.to(device, dtype), goals.squares_bc.to(device, dtype)
+            left, right = self._ab.vectors @ ab.T, self._bc.vectors @ bc.T
+        left, right = self._ab.of_both(left, squares_ab), self._bc.of_both(right, squares_bc)
+        self._ab.add_of_goal(right, squares_ab)
+        self._bc.add_of_goal(right, squares_bc)
         if goals.log_weights is not None:
             right.add_(goals.log_weights.to(device, dtype), alpha=_LOG2_E)
-        columns = len(right)
-        for k in range(columns):
-            # The last one may overwrite.
-            logits = left.add_(right[k]) if k == columns - 1 else left + right[k]  # [N, m]
-            self._add_column(k, logits)
+        for k, column in enumerate(right):
+            self._add_column(k, left.add_(column) if k == len(right) - 1 else left + column)  # the last may overwrite
 
     def _add_column(self, k: int, logits: Tensor) -> None:
         """Adds 2 ** logits [N, m] of instruction k, overwriting them."""
         pivot = torch.maximum(self._pivot[:, k], logits.amax(1))  # [N]
-        self._total[:, k] *= (self._pivot[:, k] - pivot).double().exp2_()
-        self._total[:, k] += logits.sub_(pivot.unsqueeze(1)).exp2_().sum(1)
+        sums = logits.sub_(pivot.unsqueeze(1)).exp2_().sum(1)  # [N]
+        self._total[:, k].mul_((self._pivot[:, k] - pivot).exp2_()).add_(sums)
         self._pivot[:, k] = pivot
 
     def result(self) -> Tensor:
