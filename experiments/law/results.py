@@ -72,8 +72,8 @@ def _about_estimators(result: Mapping[str, Any]) -> str:
         f"{result['pairs']} true pairs, M = 5k, in nats, over {result['pools']} pools. The reference is importance "
         f"sampling by {result['reference_draws']} goals for each pair, mean and covariance of goals taken from "
         f"{result['reference_goals']:,}: as good as exact here, where goals are Gaussian. Monte Carlo over all "
-        "of those stands beside it. *extrapolated* removes the bias of order 1 / M by its halves; *gaussian* is the closed "
-        "form with the pool's mean and covariance, whose values for cosine and dot are useless; *better* is the "
+        "of those stands beside it. *extrapolated* removes the bias of order 1 / M by its halves; *gaussian* is the "
+        "closed form with the pool's mean and covariance, whose values for cosine and dot are useless; *better* is the "
         "table's, chosen by recall on development seeds."
     )
 
