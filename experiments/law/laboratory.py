@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from agents.bridge import bridge_scores, direct_scores
 from agents.critics import Critic
+from experiments.law.importance import Encode, ImportanceBridge
 from experiments.law.quadratic import QuadraticBridge
 from experiments.law.smoothing import SmoothedBridge
 from experiments.law.store import trained
@@ -41,7 +43,10 @@ class Laboratory:
 
 @dataclass(frozen=True)
 class Bridged:
-    """Embeddings of held-out A [N, d] and C [N, d'], a bridge pool [M, 16] and its two embeddings, and the critics."""
+    """Embeddings of held-out A [N, d] and C [N, d'], a bridge pool [M, 16] and its two embeddings, and the critics.
+
+    encode_ab, encode_bc: the encoders that made the latter.
+    """
 
     a: Tensor
     c: Tensor
@@ -50,6 +55,8 @@ class Bridged:
     bridge_bc: Tensor
     critic_ab: Critic
     critic_bc: Critic
+    encode_ab: Encode
+    encode_bc: Encode
 
     def pool(self, count: int, start: int = 0) -> Bridged:
         """The same with `count` goals of the pool alone, from `start` on."""
@@ -75,6 +82,11 @@ class Bridged:
         bridge = QuadraticBridge(self.goals, self.bridge_ab, self.bridge_bc, self.critic_ab, self.critic_bc)
         return bridge.scores(self.a, self.c)
 
+    def importance(self, draws: int = 64, seed: int = 0) -> Tensor:
+        """Lemma 1 by `draws` goals drawn for each pair, the pool telling what goals are like: [N, N]."""
+        encoders, critics = (self.encode_ab, self.encode_bc), (self.critic_ab, self.critic_bc)
+        return ImportanceBridge(self.goals, *encoders, *critics, draws, seed).scores(self.a, self.c)
+
     def direct(self) -> Tensor:
         """C compared with A by the critic of A and B: [N, N]."""
         return direct_scores(self.a, self.c, self.critic_ab)
@@ -84,14 +96,18 @@ class Bridged:
 def bridged(lab: Laboratory, model_ab: ContrastiveModel, model_bc: ContrastiveModel) -> Bridged:
     """The embeddings of a laboratory's held-out triplets and pool by the models of A-B and B-C (one, or two)."""
     pool = lab.pool.float()
+    encode_ab = partial(model_ab.encode, "B")
+    encode_bc = encode_ab if model_bc is model_ab else partial(model_bc.encode, "B")
     return Bridged(
         model_ab.encode("A", lab.held_out.a.float()),
         model_bc.encode("C", lab.held_out.c.float()),
         pool,
-        model_ab.encode("B", pool),
-        model_bc.encode("B", pool),
+        encode_ab(pool),
+        encode_bc(pool),
         model_ab.critic(AB),
         model_bc.critic(BC),
+        encode_ab,
+        encode_bc,
     )
 
 

@@ -48,6 +48,7 @@ ESTIMATORS: dict[str, Callable[[Bridged], Tensor]] = {
     "smoothed .8": lambda of: of.smoothed(0.8),
     "gaussian": lambda of: of.smoothed(1.0),
     "quadratic": Bridged.quadratic,
+    "importance": Bridged.importance,
 }
 Report = Callable[[], None]
 

@@ -30,7 +30,7 @@ class Recipe:
     embedding_dim: int = 32
     width: int = 64
     depth: int = 1
-    steps: int = 400
+    steps: int = 1600
     batch: int = 256
     learning_rate: float = 5e-3
     warm_up: int = 50

@@ -12,6 +12,7 @@ from scipy.stats import multivariate_normal
 from agents.bridge import bridge_scores
 from agents.critics import Critic
 from experiments.law.exact import bayes_scores, exact_embeddings, lemma_scores
+from experiments.law.importance import ImportanceBridge
 from experiments.law.lemmas import gaussian_gain, gaussian_scores, log_sphere_integral, sphere_scores
 from experiments.law.quadratic import QuadraticBridge
 from experiments.law.smoothing import SmoothedBridge
@@ -151,3 +152,39 @@ def test_bad_bridges_are_named() -> None:
         SmoothedBridge(goals, goals, critic("dot", 1.0), critic("neg_squared_l2", 1.0), 0.5)
     with pytest.raises(ValueError, match=r"\(5, 3\) and \(4, 3\)"):
         SmoothedBridge(goals, goals[:4], critic("dot", 1.0), critic("dot", 1.0), 0.5)
+
+
+def importance_of(world: LinearWorld, a: torch.Tensor, c: torch.Tensor, goals: torch.Tensor) -> torch.Tensor:
+    """Scores of exact densities by few goals for each pair, less the exact value: [N, K]."""
+    exact = exact_embeddings(world, a, c, goals)
+    bridge = ImportanceBridge(
+        goals,
+        lambda b: exact_embeddings(world, a, c, b.flatten(0, -2)).bridge_ab.unflatten(0, b.shape[:-1]),
+        lambda b: exact_embeddings(world, a, c, b.flatten(0, -2)).bridge_bc.unflatten(0, b.shape[:-1]),
+        exact.critic_ab,
+        exact.critic_bc,
+        draws=128,
+    )
+    return bridge.scores(exact.a, exact.c) + exact.offsets - lemma_scores(world, a, c)
+
+
+def test_importance_sampling_of_exact_densities_is_exact_for_pairs_right_and_wrong() -> None:
+    world = LinearWorld(seed=2)
+    held_out = world.draw(6)
+    errors = importance_of(world, held_out.a, held_out.c, world.draw_b(100_000))
+    scores = lemma_scores(world, held_out.a, held_out.c)
+    assert errors.diagonal().abs().mean() < 0.4  # scores of true pairs are near 20 nats
+    assert (errors.abs() < 1 + 0.1 * scores.abs()).all()  # those of others are down to minus some hundreds
+
+
+@pytest.mark.parametrize("kind", ["neg_squared_l2", "dot", "cosine"])
+def test_importance_sampling_agrees_with_many_goals(kind: str) -> None:
+    goals = drawn(200_000, 2) + 1
+    turn = drawn(2, 3, seed=1)
+    a, c = (goals[:4] + 0.3) @ turn, goals[:5]
+    critics = critic(kind, 0.8), critic(kind, 0.5)
+    expected = bridge_scores(a, c, goals @ turn, goals, *critics)
+    bridge = ImportanceBridge(goals, lambda b: b @ turn, lambda b: b, *critics, draws=2000)
+    torch.testing.assert_close(bridge.scores(a, c), expected, atol=0.1, rtol=0)
+    with pytest.raises(ValueError, match="2 goals, draws=64; need more than 2"):
+        ImportanceBridge(goals[:2], lambda b: b, lambda b: b, *critics)
