@@ -32,8 +32,8 @@ from configs.run_folder import open_run, record
 from configs.schema import RunConfig
 from data import CaptionPairs, FutureBatch, TrajectoryBuffer
 from data.collect import ACTIONS, BATCHES, BRIDGE_GOALS, LABELLED_GOALS, VALIDATION, caption_goals, stream
-from encoders import TextEncoder
 from data.online import OnlineData
+from encoders import TextEncoder
 from envs.phrasing import Split
 from evaluation.dashboard import Dashboard
 from evaluation.errors import EXPECTED, DivergedError

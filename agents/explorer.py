@@ -19,7 +19,7 @@ class Explorer:
         noise_degrees: standard deviation of the angle by which an action is turned, in a random plane; the length of
             an action stays as it is. Discrete actions are not turned.
 
-    Actions that changed nothing are barred for a few steps (`agents.escape`). One explorer is for one round of episodes.
+    Actions that changed nothing are barred for a few steps (`agents.escape`). One explorer serves one round.
     """
 
     def __init__(self, agent: Agent, exploration: float, noise_degrees: float) -> None:
