@@ -1,0 +1,91 @@
+"""Shortest paths over the bridge: planning where a critic's scores serve as distances.
+
+Where data are random walks, log p(g | s, a) falls off with the distance that a walk has to go. From the critic,
+
+    d(s, a, g) = max(0, c(g) - f_AB(s, a, g)),    c(g) = max over bridge goals m and actions of f_AB(m, a, g),
+
+is that fall in nats. Bridge goals, their nearest neighbours and a cost for every hop make a graph, whose shortest paths
+(Dijkstra, 1959) say how far V(m) each bridge goal is from what was asked for; a soft minimum over the goals nearby,
+
+    Q(s, a) = logsumexp_m [-(d(s, a, m) + h + V(m)) / h],
+
+scores the actions. The cost of a hop, h, keeps paths from being made of countless hops that each look short.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import scipy.sparse
+import torch
+from numpy.typing import NDArray
+from scipy.sparse.csgraph import dijkstra
+from torch import Tensor
+
+HOP: Final = 0.3  # nats that a hop costs beside its length
+NEIGHBOURS: Final = 20  # of each bridge goal
+NEARBY: Final = 200  # bridge goals that an action is scored by
+_ROWS_AT_ONCE: Final = 1 << 22
+
+
+@dataclass(frozen=True, eq=False)
+class Roads:
+    """Hops between M bridge goals.
+
+    costs: sparse [M, M], from each goal to its neighbours, at least `HOP`. nearest: c(g), [M] float32.
+    """
+
+    costs: scipy.sparse.csr_array[Any, Any]
+    nearest: Tensor
+
+
+@torch.no_grad()
+def find_roads(logits: Callable[[int, int], Tensor], goals: int, actions: int) -> Roads:
+    """The roads between M bridge goals.
+
+    logits: rows start to stop of f_AB from goals as states, [stop - start, A, M]; of A actions the best one counts.
+    """
+    at_once = max(1, _ROWS_AT_ONCE // (actions * goals))
+    starts = range(0, goals, at_once)
+    best = torch.cat([logits(start, min(start + at_once, goals)).amax(dim=1) for start in starts])  # [M, M]
+    nearest = best.amax(dim=0)  # [M]
+    apart = (nearest - best).fill_diagonal_(torch.inf)  # [M, M], at least 0
+    count = min(NEIGHBOURS, goals - 1)
+    cost, neighbour = apart.topk(count, dim=1, largest=False)  # [M, k] each
+    rows = np.repeat(np.arange(goals), count)
+    costs = cost.double().cpu().numpy().reshape(-1) + HOP
+    table = scipy.sparse.csr_array((costs, (rows, neighbour.cpu().numpy().reshape(-1))), shape=(goals, goals))
+    return Roads(table, nearest)
+
+
+def distances(roads: Roads, aims: NDArray[np.float64]) -> NDArray[np.float64]:
+    """V [M]: how far each bridge goal is from what was asked for; inf where no road leads there.
+
+    aims: [M] in [0, 1], how much each is what was asked for; one that is so by the share x lies -`HOP` log x away.
+    """
+    wanted = np.flatnonzero(aims > 0)  # [W]
+    goals = len(aims)
+    last = scipy.sparse.csr_array(
+        # An edge of cost 0 would be none.
+        (np.maximum(-HOP * np.log(aims[wanted]), 1e-9), (wanted, np.zeros_like(wanted))),
+        shape=(goals, 1),
+    )
+    end = scipy.sparse.csr_array((1, goals + 1))
+    graph = scipy.sparse.vstack([scipy.sparse.hstack([roads.costs, last]), end]).tocsr()  # [M + 1, M + 1]
+    away: NDArray[np.float64] = dijkstra(graph.T.tocsr(), indices=goals)[:goals]
+    return away
+
+
+def road_scores(logits: Tensor, nearest: Tensor, away: Tensor) -> Tensor:
+    """Q [..., A] of actions with logits f_AB [..., A, M] to bridge goals V [..., M] away from what was asked for.
+
+    -inf where no road leads there.
+    """
+    apart = (nearest - logits).clamp(min=0)  # [..., A, M]
+    count = min(NEARBY, apart.shape[-1])
+    near, which = apart.topk(count, dim=-1, largest=False)  # [..., A, n] each
+    there = away.to(near.dtype).unsqueeze(-2).expand_as(apart).gather(-1, which)  # [..., A, n]
+    return (-(near + HOP + there) / HOP).logsumexp(dim=-1)
