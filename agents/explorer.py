@@ -19,7 +19,7 @@ class Explorer:
         noise_degrees: standard deviation of the angle by which an action is turned, in a random plane; the length of
             an action stays as it is. Discrete actions are not turned.
 
-    Actions that changed nothing are barred for a few steps (`agents.escape`). One explorer is for one round of episodes.
+    Actions that changed nothing are barred for a few steps (`agents.escape`). One explorer serves one round.
     """
 
     def __init__(self, agent: Agent, exploration: float, noise_degrees: float) -> None:
@@ -48,11 +48,12 @@ class Explorer:
 
 def _turned(actions: NDArray[np.float32], noise: float, rng: np.random.Generator) -> NDArray[np.float32]:
     """The actions [E, D], each turned by a Gaussian angle of deviation `noise` (radians) in a random plane."""
-    length = np.linalg.norm(actions, axis=1, keepdims=True)  # [E, 1]
+    length = np.linalg.norm(actions.astype(np.float64), axis=1, keepdims=True)  # [E, 1]
     along = actions / np.where(length > 0, length, 1.0)  # [E, D]
     across = rng.standard_normal(actions.shape)
-    across -= (across * along).sum(axis=1, keepdims=True) * along
-    across /= np.linalg.norm(across, axis=1, keepdims=True)  # [E, D]
+    for _ in range(2):  # once leaves rounding errors where it is all but parallel
+        across -= (across * along).sum(axis=1, keepdims=True) * along
+        across /= np.linalg.norm(across, axis=1, keepdims=True)  # [E, D]
     angle = noise * rng.standard_normal(length.shape)  # [E, 1]
     turned = length * (np.cos(angle) * along + np.sin(angle) * across)
     return np.asarray(turned, dtype=np.float32)

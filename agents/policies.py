@@ -18,7 +18,7 @@ from agents.escape import Escape
 from agents.estimators import ESTIMATORS, Estimators, Moment
 from agents.expressions import Instruction
 from agents.hearing import Hearing, Understanding
-from agents.shortest_paths import ShortestPaths
+from agents.shortest_paths import Ways
 from agents.tried import Tried
 from agents.world import CandidateActions, as_rows
 from configs.checks import ConfigError
@@ -72,7 +72,7 @@ class Policy:
         self._commitment = Commitment() if commits else None
         with torch.no_grad():
             self._bridge = agent.encode_goals(self.goals)  # [M, d]
-        self._paths = ShortestPaths(agent, self.goals, self._bridge, self.actions)
+        self._ways = Ways(agent, self.goals, self._bridge, self.actions)
         self._heard = Hearing(agent, self.goals, self._bridge, config.compose)
         self._estimators = Estimators(agent, self.goals, self._bridge, self.actions, self._heard, seed)
 
@@ -120,7 +120,7 @@ class Policy:
             aims = self._commitment.goals(log_bc, keys)  # [B]
             settled = (aims >= 0).nonzero()[:, 0]  # [R]
             if len(settled):
-                scores[settled] = self._paths.scores(encoded[settled], aims[settled]).to(scores.dtype)
+                scores[settled] = self._ways.scores(encoded[settled], aims[settled]).to(scores.dtype)
         if self.log_execution is not None:
             by_execution = scores.unsqueeze(1) + self.log_execution  # [B, A chosen, A executed]
             scores = torch.logsumexp(by_execution, dim=2)

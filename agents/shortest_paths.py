@@ -1,17 +1,22 @@
-"""Shortest ways over the bridge: from goal to goal by what the critic calls near, towards one that is far.
+"""Shortest paths over the bridge: planning where a critic's scores serve as distances.
 
-A critic is sharp nearby and may be wrong far away. How much less it says of a goal than the best that it says of it
-anywhere is taken for a distance,
+A critic is sharp nearby and may be wrong far away. Where data are random walks, log p(g | s, a) falls off with the
+distance that a walk has to go, and elsewhere at least nearby goals are told from others. From the critic,
 
     d(s, a, g) = max(0, c(g) - f_AB(s, a, g)),    c(g) = max over bridge goals m and actions of f_AB(m, a, g),
 
-and Dijkstra's algorithm over each bridge goal's nearest ones, a step costing d + `STEP`, gives the length of the way
-V(m) from any of them to the aim. An action is then worth what lies near after it:
-log sum_m exp(-(d(s, a, m) + STEP + V(m)) / STEP). Needs goals that are states. Nothing here knows a world.
+is that fall in nats. Bridge goals, their nearest neighbours and a cost for every hop make a graph, whose shortest paths
+(Dijkstra, 1959) say how far V(m) each bridge goal is from what was asked for; a soft minimum over the goals nearby,
+
+    Q(s, a) = logsumexp_m [-(d(s, a, m) + h + V(m)) / h],
+
+scores the actions. The cost of a hop, h, keeps paths from being made of countless hops that each look short.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,37 +30,93 @@ from torch import Tensor
 if TYPE_CHECKING:
     from agents.agent import Agent
 
-NODES: Final = 1000  # of the bridge goals, how many ways lead over
-NEAREST: Final = 20  # from each, how many others a step leads to
-STEP: Final = 0.3  # nats that a step costs besides: without it, ways of many tiny steps look short
-_ROWS_AT_ONCE: Final = 64
+NODES: Final = 1000  # of the bridge goals, how many roads lead over: they cost their square
+HOP: Final = 0.3  # nats that a hop costs beside its length
+NEIGHBOURS: Final = 20  # of each bridge goal
+NEARBY: Final = 200  # bridge goals that an action is scored by
+_ROWS_AT_ONCE: Final = 1 << 22
 
 
-class ShortestPaths:
-    """Ways over the first `NODES` bridge goals of an agent; worked out when the first is asked for.
+@dataclass(frozen=True, eq=False)
+class Roads:
+    """Hops between M bridge goals.
 
-    goals, bridge: [M, G] and [M, d]. actions: [A, D], those that lead from goal to goal.
+    costs: sparse [M, M], from each goal to its neighbours, at least `HOP`. nearest: c(g), [M] float32.
+    """
+
+    costs: scipy.sparse.csr_array[Any, Any]
+    nearest: Tensor
+
+
+@torch.no_grad()
+def find_roads(logits: Callable[[int, int], Tensor], goals: int, actions: int) -> Roads:
+    """The roads between M bridge goals.
+
+    logits: rows start to stop of f_AB from goals as states, [stop - start, A, M]; of A actions the best one counts.
+    """
+    at_once = max(1, _ROWS_AT_ONCE // (actions * goals))
+    starts = range(0, goals, at_once)
+    best = torch.cat([logits(start, min(start + at_once, goals)).amax(dim=1) for start in starts])  # [M, M]
+    nearest = best.amax(dim=0)  # [M]
+    apart = (nearest - best).fill_diagonal_(torch.inf)  # [M, M], at least 0
+    count = min(NEIGHBOURS, goals - 1)
+    cost, neighbour = apart.topk(count, dim=1, largest=False)  # [M, k] each
+    rows = np.repeat(np.arange(goals), count)
+    costs = cost.double().cpu().numpy().reshape(-1) + HOP
+    table = scipy.sparse.csr_array((costs, (rows, neighbour.cpu().numpy().reshape(-1))), shape=(goals, goals))
+    return Roads(table, nearest)
+
+
+def distances(roads: Roads, aims: NDArray[np.float64]) -> NDArray[np.float64]:
+    """V [M]: how far each bridge goal is from what was asked for; inf where no road leads there.
+
+    aims: [M] in [0, 1], how much each is what was asked for; one that is so by the share x lies -`HOP` log x away.
+    """
+    wanted = np.flatnonzero(aims > 0)  # [W]
+    goals = len(aims)
+    last = scipy.sparse.csr_array(
+        # An edge of cost 0 would be none.
+        (np.maximum(-HOP * np.log(aims[wanted]), 1e-9), (wanted, np.zeros_like(wanted))),
+        shape=(goals, 1),
+    )
+    end = scipy.sparse.csr_array((1, goals + 1))
+    graph = scipy.sparse.vstack([scipy.sparse.hstack([roads.costs, last]), end]).tocsr()  # [M + 1, M + 1]
+    away: NDArray[np.float64] = dijkstra(graph.T.tocsr(), indices=goals)[:goals]
+    return away
+
+
+def road_scores(logits: Tensor, nearest: Tensor, away: Tensor) -> Tensor:
+    """Q [..., A] of actions with logits f_AB [..., A, M] to bridge goals V [..., M] away from what was asked for.
+
+    -inf where no road leads there.
+    """
+    apart = (nearest - logits).clamp(min=0)  # [..., A, M]
+    count = min(NEARBY, apart.shape[-1])
+    near, which = apart.topk(count, dim=-1, largest=False)  # [..., A, n] each
+    there = away.to(near.dtype).unsqueeze(-2).expand_as(apart).gather(-1, which)  # [..., A, n]
+    return (-(near + HOP + there) / HOP).logsumexp(dim=-1)
+
+
+class Ways:
+    """Ways to one bridge goal at a time, over the first `NODES` of them; worked out when the first is asked for.
+
+    goals, bridge: [M, G] and [M, d] of an agent whose goals are states. actions: [A, D], which lead from goal to goal.
     """
 
     def __init__(self, agent: Agent, goals: Tensor, bridge: Tensor, actions: Tensor) -> None:
-        self._agent, self._actions, self._every = agent, actions, bridge
+        self._agent, self._actions, self._bridge = agent, actions, bridge
         self._goals, self._nodes = goals[:NODES], bridge[:NODES]  # [n, G], [n, d]
-        self._ways: dict[int, tuple[Tensor, Tensor]] = {}
+        self._known: dict[int, tuple[Tensor, Tensor]] = {}
 
     def scores(self, encoded: Tensor, aims: Tensor) -> Tensor:
-        """Log-scores [B, A] of actions, phi_A [B, A, d], towards the bridge goals numbered aims [B]."""
+        """Q [B, A] of actions, phi_A [B, A, d], towards the bridge goals numbered aims [B]."""
         critic = self._agent.critic_ab
-        near = self._distance(critic(encoded, self._nodes), self._best)  # [B, A, n]
-        ways = [self._way(aim) for aim in aims.tolist()]  # B x ([n], [])
-        values, best = (torch.stack(part) for part in zip(*ways, strict=True))  # [B, n], [B]
-        by_way = -(near + STEP + values.unsqueeze(1)) / STEP  # [B, A, n]
-        there = critic.paired(encoded, self._every[aims].unsqueeze(1))  # [B, A]
-        at_once = -(self._distance(there, best.unsqueeze(1)) + STEP) / STEP  # [B, A]
-        return torch.logaddexp(by_way.logsumexp(dim=2), at_once)
-
-    @staticmethod
-    def _distance(scores: Tensor, best: Tensor) -> Tensor:
-        return (best - scores).clamp(min=0.0)
+        known = [self._way(aim) for aim in aims.tolist()]  # B x ([n], [])
+        away, nearest = (torch.stack(part) for part in zip(*known, strict=True))  # [B, n], [B]
+        by_road = road_scores(critic(encoded, self._nodes), self.roads.nearest, away)  # [B, A]
+        there = critic.paired(encoded, self._bridge[aims].unsqueeze(1))  # [B, A]
+        at_once = -((nearest.unsqueeze(1) - there).clamp(min=0) + HOP) / HOP  # [B, A]
+        return torch.logaddexp(by_road, at_once)
 
     @cached_property
     @torch.no_grad()
@@ -64,41 +125,24 @@ class ShortestPaths:
         return self._agent.encode_state_actions(self._goals.unsqueeze(1), self._actions)
 
     @cached_property
-    @torch.no_grad()
-    def _reach(self) -> Tensor:
-        """The best that is said of node j from node i by any action, [n, n]."""
-        critic = self._agent.critic_ab
-        blocks = [critic(block, self._nodes).amax(dim=1) for block in torch.split(self._leaving, _ROWS_AT_ONCE)]
-        return torch.cat(blocks)
+    def roads(self) -> Roads:
+        """Those between the nodes."""
 
-    @cached_property
-    def _best(self) -> Tensor:
-        """c of each node, [n]."""
-        return self._reach.amax(dim=0)
+        def logits(start: int, stop: int) -> Tensor:
+            found: Tensor = self._agent.critic_ab(self._leaving[start:stop], self._nodes)  # [m, A, n]
+            return found
 
-    @cached_property
-    def lengths(self) -> NDArray[np.float64]:
-        """The length of the shortest way from node i to node j, [n, n]; infinite where there is none."""
-        cost = (self._distance(self._reach, self._best).double() + STEP).cpu().numpy()  # [n, n]
-        np.fill_diagonal(cost, np.inf)
-        count = len(cost)
-        kept = min(NEAREST, count - 1)
-        near = np.argpartition(cost, kept - 1, axis=1)[:, :kept] if kept else np.empty((count, 0), dtype=np.int64)
-        rows = np.repeat(np.arange(count), kept)  # [n k]
-        columns = near.reshape(-1)
-        graph: Any = scipy.sparse.csr_array((cost[rows, columns], (rows, columns)), shape=(count, count))
-        found: NDArray[np.float64] = dijkstra(graph)
-        return found
+        return find_roads(logits, len(self._nodes), len(self._actions))
 
     @torch.no_grad()
     def _way(self, aim: int) -> tuple[Tensor, Tensor]:
-        """V of each node, [n], by way of the nodes from which a goal is nearest, and its c, []."""
-        if aim not in self._ways:
-            said = self._agent.critic_ab(self._leaving, self._every[aim : aim + 1])[..., 0].amax(dim=1)  # [n]
-            last = (self._distance(said, said.max()).double() + STEP).cpu().numpy()  # [n]
-            if aim < len(last):
-                last[aim] = 0.0
-            near = np.argsort(last, kind="stable")[:NEAREST]
-            way = (self.lengths[:, near] + last[near]).min(axis=1)  # [n]
-            self._ways[aim] = torch.as_tensor(way, dtype=said.dtype, device=said.device), said.max()
-        return self._ways[aim]
+        """V of each node, [n], and c of the aim, []."""
+        if aim not in self._known:
+            said = self._agent.critic_ab(self._leaving, self._bridge[aim : aim + 1])[..., 0].amax(dim=1)  # [n]
+            last = (said.max() - said).double() + HOP  # [n]: one hop from each node to the aim
+            closeness = (-last / HOP).exp().cpu().numpy()  # [n]
+            if aim < len(closeness):
+                closeness[aim] = 1.0
+            away = distances(self.roads, closeness)  # [n]
+            self._known[aim] = torch.as_tensor(away, dtype=said.dtype, device=said.device), said.max()
+        return self._known[aim]

@@ -14,8 +14,8 @@ CELLS: Final = 16  # along each coordinate of the goals' bounds, in which visits
 class Frontier:
     """Draws of goals from visited ones [V, G], those in seldom visited cells as often as those in crowded ones.
 
-    A cell of the goals' bounds [low, high] is drawn with a chance of one over its visits, then a goal in it (count-based
-    exploration; "go, then explore" of Ecoffet et al., 2021). The grid is coarse, and knows nothing of the world.
+    A cell of the goals' bounds [low, high] is drawn with a chance of one over its visits, then a goal in it: counts say
+    where the frontier is (as in "go, then explore", Ecoffet et al., 2021). The grid is coarse, and knows no world.
     """
 
     def __init__(self, visited: NDArray[Any], low: Sequence[float], high: Sequence[float]) -> None:

@@ -40,7 +40,7 @@ class OnlineData:
     playground, captions: the world, and what is true of its goals. low, high: bounds of goals [G].
     config reads: environment_steps, environments, walk_length, pace, capacity, goals, frontier, labelled_goals.
     steps: gradient steps in all, over which play is spread: after the share x of them, x ** (1 / pace) of the
-    environment steps have been taken. The first round is played at once.
+    environment steps have been taken. The first round is played at once, the last before the last gradient step.
     """
 
     def __init__(
@@ -97,8 +97,8 @@ class OnlineData:
 
     def advance(self, step: int, explorer: Callable[[], Explorer]) -> None:
         """Plays the rounds that are due before the gradient step numbered `step`; a new explorer for each."""
-        share = step / self._steps
-        due = min(self.rounds, 1 + int(self.rounds * share ** (1 / self._config.pace)))
+        share = step / (self._steps - 1) if self._steps > 1 else 1.0
+        due = 1 + int((self.rounds - 1) * share ** (1 / self._config.pace))
         while self.played < due:
             self._play(explorer())
 

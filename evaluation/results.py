@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from evaluation import ambiguity_results, grid_figures, grid_results, own_results
+from evaluation import ambiguity_results, grid_figures, grid_results, online_results, own_results
 from evaluation.markdown import cell, load, table
 from evaluation.protocol import MAZES
 
@@ -129,6 +129,7 @@ def render() -> str:
     if ablations := load("ablations"):
         parts += ["## What each part is worth (fork)", _ablations(ablations)]
     parts += ambiguity_results.sections()
+    parts += online_results.sections()
     parts += grid_results.sections()
     parts += own_results.sections()
     if benchmarks := load("benchmarks"):
@@ -140,3 +141,4 @@ def draw() -> None:
     """Draws the pictures that it shows, into docs/."""
     grid_figures.draw()
     ambiguity_results.draw()
+    online_results.draw()

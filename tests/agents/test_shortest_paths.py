@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from agents import Agent
-from agents.shortest_paths import NEAREST, NODES, STEP, ShortestPaths
+from agents.shortest_paths import HOP, NEIGHBOURS, NODES, Ways, distances
 
 DIRECTIONS = torch.tensor([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]])  # [A, 2]
 
@@ -28,12 +28,12 @@ class Nearness:
         return -2.0 * (x - y).square().sum(dim=-1)
 
 
-def ways(places: Tensor, actions: Tensor = DIRECTIONS) -> ShortestPaths:
+def ways(places: Tensor, actions: Tensor = DIRECTIONS) -> Ways:
     """Ways over places [M, 2] of an agent that an action takes one step along its direction."""
     agent: Any = SimpleNamespace(
         encode_state_actions=lambda states, moves: (states + moves).contiguous(), critic_ab=Nearness()
     )
-    return ShortestPaths(agent, places, places, actions)
+    return Ways(agent, places, places, actions)
 
 
 def u_turn() -> Tensor:
@@ -48,14 +48,14 @@ def brute_lengths(places: Tensor) -> np.ndarray[Any, Any]:
     """Bellman and Ford's rule on the definition."""
     count = len(places)
     said = torch.stack([-2.0 * torch.cdist(places + move, places).square() for move in DIRECTIONS]).amax(dim=0)
-    cost = ((said.amax(dim=0) - said).clamp(min=0) + STEP).numpy()
+    cost = ((said.amax(dim=0) - said).clamp(min=0) + HOP).numpy()
     length = np.full((count, count), np.inf)
     np.fill_diagonal(length, 0.0)
     others = ~np.eye(count, dtype=bool)
     kept = np.zeros((count, count), dtype=bool)
     for row in range(count):
         nearest = sorted(np.flatnonzero(others[row]), key=lambda column: cost[row, column])
-        kept[row, nearest[:NEAREST]] = True
+        kept[row, nearest[:NEIGHBOURS]] = True
     edges = np.where(kept, cost, np.inf)
     for _ in range(count):
         length = np.minimum(length, (edges[:, :, None] + length[None]).min(axis=1))
@@ -64,7 +64,9 @@ def brute_lengths(places: Tensor) -> np.ndarray[Any, Any]:
 
 def test_lengths_are_those_of_brute_force() -> None:
     places = 6 * torch.rand(30, 2, generator=torch.Generator().manual_seed(0))
-    np.testing.assert_allclose(ways(places).lengths, brute_lengths(places), rtol=1e-5)
+    found, expected = ways(places).roads, brute_lengths(places)
+    for aim, wanted in enumerate(np.eye(30)):
+        np.testing.assert_allclose(distances(found, wanted), expected[:, aim], rtol=1e-5, atol=1e-6)
 
 
 def test_the_way_leads_around_what_the_critic_sees_through() -> None:
@@ -116,5 +118,5 @@ def test_who_has_settled_follows_the_way(make_agent: Callable[..., Agent]) -> No
     aim = policy._commitment._goal[:1]
     assert int(aim[0]) >= 0
     encoded = agent.encode_state_actions(torch.as_tensor(spot).unsqueeze(1), policy.actions)
-    expected = ShortestPaths(agent, policy.goals, policy._bridge, policy.actions).scores(encoded, aim)
+    expected = Ways(agent, policy.goals, policy._bridge, policy.actions).scores(encoded, aim)
     torch.testing.assert_close(policy.scores(spot, ["row 5"], [0]), expected)

@@ -1,0 +1,197 @@
+"""Measures own play beside experts and random walks for RESULTS.md: three training seeds.
+
+    python -m evaluation.online_protocol fork_maze     # own play, random walks, expert over environment steps
+    python -m evaluation.online_protocol island_maze   # own play over environment steps; or blank_maze
+    python -m evaluation.online_protocol corner        # every episode from one corner, against random goals
+    python -m evaluation.online_protocol search        # directions to choose from, against a search over the circle
+    python -m evaluation.online_protocol time          # the whole command, with and without a cache of embeddings
+
+Trains with the command line that a user types, one core each, into runs/online, what is not there yet; about an hour on
+an idle core. The evaluation's seeds were used for nothing else. Writes results/online_PART.json.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from agents import Agent
+from agents.storage import write_json
+from configs.evaluation import EvaluateConfig
+from configs.run_folder import read_run_config
+from configs.schema import DataConfig, EnvConfig
+from evaluation.compare import EPISODES, Metrics, compare
+from evaluation.maze_world import MazeHome
+from evaluation.metrics import METRICS, episode_metrics, interval
+from evaluation.online_search import Searching
+from evaluation.protocol import SEEDS, measure_parts, train_command
+from evaluation.rollouts import play
+from evaluation.worlds import make_world, surface
+
+EVALUATION_SEED = 60_000_000
+RUNS = Path("runs/online")
+TEXTS = RUNS / "texts"
+BUDGETS = (20_000, 50_000, 100_000, 250_000)
+CORNER_BUDGET = 500_000
+WALK = 64
+GRADIENT_STEPS = "train.steps=2000"  # of all, as data=online has it
+SEARCH = {"8 directions": 8, "16 directions": 16, "32 directions": 32, "64 directions": 64, "128 directions": 128}
+SEARCHED = {"8 directions, then a search": 8, "32 directions, then a search": 32}
+
+# How trajectories come about.
+OWN_PLAY = ("data=online",)
+RANDOM_GOALS = ("data=online", "data.goals=uniform")
+RANDOM_WALKS = ("data=random", GRADIENT_STEPS)
+EXPERT = ("data=expert", GRADIENT_STEPS)
+CORNER = ("data.start=corner", f"data.environment_steps={CORNER_BUDGET}")
+
+
+def trained(maze: str, name: str, seed: int, changes: Sequence[str]) -> Path:
+    """The folder of an agent, trained now unless it is there; what that cost lies beside it."""
+    folder = RUNS / f"{maze}_{name.replace(' ', '_')}_{seed}"
+    if not (folder / "cost.json").is_file():
+        overrides = [*changes, f"encoder.cache_dir={TEXTS}", "resume=true"]
+        write_json(folder / "cost.json", _timed(train_command(maze, seed, folder, overrides)))
+    return folder
+
+
+def _timed(command: Sequence[str]) -> dict[str, float]:
+    """Runs a command of `python` on one core; its wall-clock and processor seconds."""
+    begin, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, *command], check=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return {"seconds": round(time.perf_counter() - begin, 1), "cpu_seconds": round(used, 1)}
+
+
+def evaluate(folder: Path, estimators: Sequence[str]) -> dict[str, Metrics]:
+    """Each estimator's metrics [E] on held-out phrasings of rows and columns."""
+    config = EvaluateConfig(run_dir=str(folder), seed=EVALUATION_SEED, estimators=tuple(estimators))
+    return compare(Agent.from_pretrained(folder), config, read_run_config(folder).env, config.phrasings)[1]
+
+
+def _row(folders: Sequence[Path], by_seed: Sequence[Metrics], changes: Sequence[str]) -> dict[str, Any]:
+    costs = [json.loads((folder / "cost.json").read_text()) for folder in folders]
+    row: dict[str, Any] = {
+        metric: asdict(interval([metrics[metric] for metrics in by_seed]))
+        | {"per_seed": [round(float(metrics[metric].mean()), 4) for metrics in by_seed]}
+        for metric in METRICS
+    }
+    return row | {name: [cost[name] for cost in costs] for name in costs[0]} | {"overrides": list(changes)}
+
+
+def _rows(maze: str, name: str, changes: Sequence[str], estimators: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """What agents trained so achieve, one row for each estimator."""
+    folders = [trained(maze, name, seed, changes) for seed in SEEDS]
+    by_seed = [evaluate(folder, estimators) for folder in folders]
+    found = {one: _row(folders, [metrics[one] for metrics in by_seed], changes) for one in estimators}
+    print(maze, name, {one: round(row["success"]["mean"], 3) for one, row in found.items()}, flush=True)
+    return found
+
+
+def _expert_trajectories(maze: str, steps: int) -> int:
+    """How many of the expert's trajectories hold about so many environment steps."""
+    world = MazeHome(EnvConfig(f"goalbridge/{maze.title().replace('_', '')}-v0"))
+    mean = world.collect(DataConfig(trajectories=2000), seed=0).lengths.mean()
+    return max(1, round(steps / float(mean)))
+
+
+def measure_steps(maze: str, rivals: bool) -> dict[str, Any]:
+    """Success over environment steps of own play, and where asked for of its rivals."""
+    found: dict[str, dict[str, Any]] = {}
+
+    def note(title: str, steps: int, row: dict[str, Any]) -> None:
+        found.setdefault(title, {})[str(steps)] = row
+
+    for steps in BUDGETS:
+        budget = f"data.environment_steps={steps}"
+        for title, changes in (("own play", OWN_PLAY), ("own play, random goals", RANDOM_GOALS))[: 1 + rivals]:
+            note(title, steps, _rows(maze, f"{title} {steps}", (*changes, budget), ["logsumexp"])["logsumexp"])
+        if not rivals:
+            continue
+        walks = (*RANDOM_WALKS, f"data.trajectories={steps // WALK}", f"data.walk_length={WALK}")
+        for one, row in _rows(maze, f"random walks {steps}", walks, ["logsumexp"]).items():
+            note(f"random walks, {one}", steps, row)
+        expert = (*EXPERT, f"data.trajectories={_expert_trajectories(maze, steps)}")
+        note("expert", steps, _rows(maze, f"expert {steps}", expert, ["logsumexp"])["logsumexp"])
+    return {"maze": maze, "rows": found}
+
+
+def measure_corner() -> dict[str, Any]:
+    """Every episode from one corner: own play against the same agent that commands itself random goals."""
+    recipes = {
+        "own play": (*OWN_PLAY, *CORNER),
+        "own play, no frontier": (*OWN_PLAY, *CORNER, "data.frontier=0"),
+        "own play, random goals": (*RANDOM_GOALS, *CORNER),
+    }
+    rows = {
+        title: {str(CORNER_BUDGET): _rows("fork_maze", f"{title} corner", changes, ["logsumexp"])["logsumexp"]}
+        for title, changes in recipes.items()
+    }
+    return {"maze": "fork_maze", "rows": rows}
+
+
+def measure_search() -> dict[str, Any]:
+    """How finely directions are chosen: grids of them, and a search that starts from a grid."""
+    name, changes = f"own play {BUDGETS[-1]}", (*OWN_PLAY, f"data.environment_steps={BUDGETS[-1]}")
+    folders = [trained("fork_maze", name, seed, changes) for seed in SEEDS]
+    rows = {}
+    for title, count in (SEARCH | SEARCHED).items():
+        by_seed = [_searched(folder, count, title in SEARCHED) for folder in folders]
+        rows[title] = _row(folders, by_seed, changes)
+        print(title, rows[title]["success"], rows[title]["spl_grid"], flush=True)
+    return {"maze": "fork_maze", "rows": rows}
+
+
+def _searched(folder: Path, count: int, refines: bool) -> Metrics:
+    agent, env = Agent.from_pretrained(folder), read_run_config(folder).env
+    home = MazeHome(env)
+    policy = agent.policy("logsumexp", candidates=home.candidates(count))
+    world = make_world(env, EPISODES, "held_out")
+    episodes = play(world, Searching(policy, count) if refines else policy, EVALUATION_SEED)
+    return episode_metrics(surface(world).layout, episodes)
+
+
+def measure_time() -> dict[str, Any]:
+    """Wall-clock and processor seconds of the whole command, seed 0: captions encoded in it, and found in a cache."""
+    seconds: dict[str, Any] = {}
+    for maze in ("fork_maze", "island_maze", "blank_maze"):
+        for title in ("cold", "warm"):
+            folder = RUNS / f"{maze}_time_{title}"
+            cache = RUNS / f"{maze}_time_texts"
+            command = train_command(maze, 0, folder, [*OWN_PLAY, f"encoder.cache_dir={cache}"])
+            if not (folder / "cost.json").is_file():
+                write_json(folder / "cost.json", _timed(command))
+            seconds[f"{maze}, {title}"] = json.loads((folder / "cost.json").read_text())
+    return {"rows": seconds}
+
+
+PARTS: dict[str, Callable[[], dict[str, Any]]] = {
+    "fork_maze": partial(measure_steps, "fork_maze", True),
+    "island_maze": partial(measure_steps, "island_maze", False),
+    "blank_maze": partial(measure_steps, "blank_maze", False),
+    "corner": measure_corner,
+    "search": measure_search,
+    "time": measure_time,
+}
+
+
+if __name__ == "__main__":
+    RUNS.mkdir(parents=True, exist_ok=True)
+    measure_parts(
+        "evaluation.online_protocol",
+        "online",
+        PARTS,
+        sys.argv[1:],
+        episodes=EPISODES,
+        evaluation_seed=EVALUATION_SEED,
+    )

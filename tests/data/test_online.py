@@ -1,0 +1,167 @@
+"""Own play: rounds when they are due, goals that were reached, captions at a set rate, starts as asked for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from gymnasium.vector import AutoresetMode
+from numpy.typing import NDArray
+
+from configs.schema import DataConfig, EnvConfig
+from data.frontier import Frontier
+from data.online import OnlineData
+from data.playground import MazePlayground
+from envs.vector import PointMazeVectorEnv
+from evaluation.maze_world import MazeHome
+
+BOUNDS = ((0.0, 0.0), (15.0, 15.0))
+SETTINGS: dict[str, Any] = {
+    "kind": "online",
+    "environments": 6,
+    "walk_length": 10,
+    "environment_steps": 480,
+    "labelled_goals": 100,
+    "capacity": 240,
+}
+
+
+class Wanderer:
+    """Heads straight for the goal, whatever is in the way; remembers what it was told."""
+
+    told: list[NDArray[np.float32]]
+
+    def __init__(self) -> None:
+        self.told = []
+
+    def act(
+        self, observation: NDArray[np.float32], goals: NDArray[np.float32], rng: np.random.Generator
+    ) -> NDArray[np.float32]:
+        self.told.append(goals.copy())
+        away = goals - observation + 1e-3
+        return np.asarray(away / np.linalg.norm(away, axis=1, keepdims=True), dtype=np.float32)
+
+
+def home() -> MazeHome:
+    return MazeHome(EnvConfig("goalbridge/ForkMaze-v0"))
+
+
+def online(steps: int = 8, seed: int = 0, **settings: Any) -> OnlineData:
+    world, config = home(), DataConfig(**(SETTINGS | settings))
+    return OnlineData(world.playground(config), world.captions, BOUNDS, config, steps, "label", seed)
+
+
+def test_rounds_are_played_when_they_are_due() -> None:
+    even, early = online(pace=1.0), online(pace=0.5)
+    assert even.rounds == early.rounds == 8
+    played: dict[str, list[int]] = {"even": [], "early": []}
+    for step in range(8):
+        for name, data in (("even", even), ("early", early)):
+            data.advance(step, Wanderer)
+            played[name].append(data.played)
+    assert played["even"] == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert played["early"] == [1, 1, 1, 2, 3, 4, 6, 8]  # 1 + 7 (step / 7)^2
+    assert even.environment_steps == 480
+
+
+def test_goals_have_been_reached_before_and_change_once_they_are_reached() -> None:
+    data, wanderer = online(frontier=0.5, pace=1.0, walk_length=60, environment_steps=2880, capacity=2880), Wanderer()
+    before = {tuple(state) for state in data.replay.states}
+    data.advance(1, lambda: wanderer)
+    told = np.stack(wanderer.told)  # [T, E, 2]
+    assert told.shape == (60, 6, 2)
+    assert {tuple(goal) for goal in told.reshape(-1, 2)} <= before
+    assert (told[0] != told[-1]).any()
+    assert data.figures["online/goals_reached"] > 0
+
+
+def test_uniform_goals_know_only_the_bounds() -> None:
+    wanderer, data = Wanderer(), online(goals="uniform", pace=1.0)
+    data.advance(1, lambda: wanderer)
+    told = np.concatenate(wanderer.told)
+    assert told.min() >= 0
+    assert told.max() <= 15
+    assert not {tuple(goal) for goal in told} & {tuple(state) for state in data.replay.states}
+
+
+def test_captions_come_at_a_set_rate_and_are_true() -> None:
+    data = online(pace=1.0)
+    counts = []
+    for step in range(8):
+        data.advance(step, Wanderer)
+        counts.append(len(data.captions.goals))
+    assert counts == [100 * (n + 1) // 8 for n in range(8)]
+    pairs, truth = data.captions, home().captions.true_labels(data.captions.goals)
+    assert (truth == pairs.label[:, None]).any(axis=1).all()
+    assert pairs.states is None
+    assert pairs.actions is None
+    assert len(np.unique(pairs.label)) > 10  # not the same draws in every round
+
+
+def test_play_depends_on_the_seed_alone_and_goes_on_where_it_was() -> None:
+    for settings in ({}, {"start": "corner", "episode_segments": 3}):
+        whole, halted = online(**settings), online(**settings)
+        whole.advance(5, Wanderer)
+        halted.advance(5, Wanderer)
+        other = online(seed=5, **settings)
+        assert not np.array_equal(other.replay.states, halted.replay.states[: len(other.replay.states)])
+        other = online(**settings)
+        other.load_state_arrays({name: array.copy() for name, array in halted.state_arrays().items()})
+        for data in (whole, other):
+            data.advance(7, Wanderer)
+        expected, found = whole.state_arrays(), other.state_arrays()
+        assert expected.keys() == found.keys()
+        for name, array in expected.items():
+            np.testing.assert_array_equal(array, found[name], err_msg=name)
+        first, second = (data.sample(np.random.default_rng(0), 20) for data in (whole, other))
+        np.testing.assert_array_equal(first.texts, second.texts)
+        np.testing.assert_array_equal(first.duplicates, second.duplicates)
+
+
+def test_no_step_of_a_segment_is_longer_than_one_can_go() -> None:
+    """A reset amidst a segment would be a jump."""
+    for settings in ({}, {"start": "corner", "episode_segments": 2}):
+        data = online(**settings)
+        data.advance(7, Wanderer)
+        batch = data.sample_futures(np.random.default_rng(0), 5000, 1e-9)  # the next step that moved
+        assert np.linalg.norm(batch.goals - batch.states, axis=1).max() < 1.2  # at most one that did not lies between
+
+
+def test_starts_at_the_corner_go_on_over_segments() -> None:
+    config = DataConfig(**(SETTINGS | {"start": "corner", "episode_segments": 3}))
+    playground = home().playground(config)
+    rng = np.random.default_rng(0)
+    begun, ended = [], []
+    for turn in range(4):
+        begun.append(playground.begin(turn))
+        for _ in range(config.walk_length):
+            last = playground.step(playground.random_actions(rng))
+        ended.append(last)
+    np.testing.assert_allclose(begun[0], np.full((6, 2), 0.5))
+    for turn in range(1, 4):
+        fresh = (np.arange(6) + turn) % 3 == 0
+        np.testing.assert_allclose(begun[turn][fresh], 0.5)
+        np.testing.assert_allclose(begun[turn][~fresh], ended[turn - 1][~fresh], atol=1e-6)
+
+
+def test_starts_anywhere_cover_the_maze() -> None:
+    playground = home().playground(
+        DataConfig(**(SETTINGS | {"environments": 400, "environment_steps": 4000} | {"capacity": 4000}))
+    )
+    assert len(np.unique(playground.begin(0).astype(int), axis=0)) > 120  # of 155
+
+
+def test_a_playground_that_begins_anew_by_itself_is_refused() -> None:
+    env = PointMazeVectorEnv(2, "fork", autoreset_mode=AutoresetMode.NEXT_STEP)
+    with pytest.raises(ValueError, match="autoreset_mode=DISABLED would do"):
+        MazePlayground(env, None)
+
+
+def test_the_frontier_is_what_was_seldom_visited() -> None:
+    rng = np.random.default_rng(0)
+    crowd, lonely = rng.random((990, 2)) * 0.9, np.full((10, 2), 14.5)
+    frontier = Frontier(np.concatenate([crowd, lonely]).astype(np.float32), *BOUNDS)
+    seldom, usual = (draw(rng, 4000)[:, 0] > 10 for draw in (frontier.seldom, frontier.any))
+    assert seldom.mean() > 0.9  # one over the visits: 99 to 1
+    assert usual.mean() < 0.03
