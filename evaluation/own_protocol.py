@@ -29,8 +29,9 @@ from agents.storage import write_atomically, write_json
 from configs.checks import one_of
 from configs.evaluation import EvaluateConfig
 from configs.run_folder import read_run_config, record
+from evaluation.compare import Metrics
 from evaluation.metrics import interval
-from evaluation.own_evaluation import OwnEvaluation, metrics_of
+from evaluation.own_evaluation import OwnEvaluation
 from evaluation.own_world import OwnHome
 from evaluation.protocol import RESULTS, RUNS, SEEDS
 
@@ -74,14 +75,13 @@ def arguments(world: str, seed: int) -> list[str]:
 def measure(world: str, folder: Path, seeds: Sequence[int] = SEEDS, episodes: int = EPISODES) -> dict[str, Any]:
     """Success and steps of each estimator in one world, over the seeds."""
     seconds = [train(world, seed, folder) for seed in seeds]
-    found: dict[str, list[dict[str, Any]]] = {}
+    found: dict[str, list[Metrics]] = {}
     for seed in seeds:
         run = folder / f"{world}_{seed}"
         config = EvaluateConfig(run_dir=str(run), episodes=episodes, seed=SEED)
         home = OwnHome(read_run_config(run).env)
-        played = OwnEvaluation(Agent.from_pretrained(run), config, home, run).measure()
-        for name, episode in played.items():
-            found.setdefault(name, []).append(metrics_of(episode))
+        for name, metrics in OwnEvaluation(Agent.from_pretrained(run), config, home, run).measure().items():
+            found.setdefault(name, []).append(metrics)
     first = next(iter(found))
     estimators = {}
     for name, by_seed in found.items():
