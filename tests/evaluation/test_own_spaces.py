@@ -99,7 +99,7 @@ def test_random_play_holds_actions_and_repeats_itself() -> None:
         rng = np.random.default_rng(3)
         plays = [RandomPlay(actions, rng) for _ in range(40)]
         played.append(np.array([[play.act().argmax() for _ in range(64)] for play in plays]))  # [40, 64]
-    assert np.array_equal(*played)
+    assert np.array_equal(played[0], played[1])
     repeats = (np.diff(played[0]) == 0).mean(axis=1)  # [40]
     assert repeats.min() < 0.3  # drawn anew at each step
     assert repeats.max() > 0.8  # held for eight
