@@ -121,15 +121,14 @@ def _to_disk(path: Path) -> None:
 
 
 def _spaces(buffer: TrajectoryBuffer, demands: Demands) -> tuple[Space[Any], Space[Any]]:
-    dtype = buffer.observations.dtype.type
-
-    def box(low: tuple[float, ...], high: tuple[float, ...]) -> Box:
+    def box(rows: NDArray[Any], low: tuple[float, ...], high: tuple[float, ...]) -> Box:
+        dtype = rows.dtype.type
         return Box(np.array(low, dtype=dtype), np.array(high, dtype=dtype), dtype=dtype)
 
-    observation = box(demands.observation_low, demands.observation_high)
+    observation = box(buffer.observations, demands.observation_low, demands.observation_high)
     see: Space[Any] = observation
     if not demands.grid:
-        goal = box(demands.goal_low, demands.goal_high)
+        goal = box(buffer.goals, demands.goal_low, demands.goal_high)
         see = Dict({"observation": observation, "achieved_goal": goal})
     if demands.discrete:
         return see, Discrete(demands.action_dim)

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from configs.checks import ConfigError, require
 from configs.load import build
 from configs.run_folder import read_run_config
@@ -51,10 +53,17 @@ def run_export(config: ExportConfig) -> Path:
     """Writes the dataset and returns its folder; raises what `EXPECTED` lists."""
     folder = Path(config.run_dir)
     run = read_run_config(folder)
+    if not (folder / TRAJECTORIES).is_dir():
+        raise ConfigError(
+            f"run_dir={folder}: keeps no trajectories (data={run.data.kind}); a run of other data would do"
+        )
+    buffer = TrajectoryBuffer.open(folder / TRAJECTORIES)
     world = open_trained(run, folder)
+    if world.late_captions:
+        world.meet(buffer, np.asarray(buffer.goals))
     name = re.sub(r"[^-\w]+", "_", folder.resolve().name, flags=re.ASCII).strip("_") or "run"
     return export(
-        TrajectoryBuffer.open(folder / TRAJECTORIES),
+        buffer,
         demands_of(world),
         config.dataset or f"goalbridge/{name}-v0",
         world.captions,

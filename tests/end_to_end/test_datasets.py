@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,11 @@ import numpy as np
 import pytest
 
 from agents import Agent
+from agents.storage import write_json
+from configs.schema import DataConfig, EnvConfig, RunConfig
 from data import minari_io
 from data.minari_import import MinariEpisodes
+from evaluation.maze_world import MazeHome
 
 ROOMS = ("in the kitchen", "in the hall", "on the stairs", "in the attic")
 LENGTH = 12
@@ -43,6 +47,14 @@ def house(trajectories: int, seed: int = 0) -> list[dict[str, Any]]:
         said = {str(t): [ROOMS[min(int(places[t]), 3)]] for t in range(0, LENGTH + 1, 3)}
         lines.append({"observations": [[p] for p in places], "actions": actions, "captions": said})
     return lines
+
+
+def bare_run(folder: Path) -> Path:
+    """A run in fork that has been begun, and whose training is still to come."""
+    config = RunConfig(EnvConfig("goalbridge/ForkMaze-v0"), str(folder), data=DataConfig(trajectories=20))
+    MazeHome(config.env).collect(config.data, 0).save(folder / "trajectories")
+    write_json(folder / "config.json", asdict(config))
+    return folder
 
 
 def write_lines(path: Path, lines: list[dict[str, Any]]) -> Path:
@@ -80,12 +92,11 @@ def test_a_run_exported_and_read_again_trains_the_same_agent(
     for name in ("agent.safetensors", "trajectories/observations.npy", "trajectories/lengths.npy"):
         assert (first / name).read_bytes()[128:] == (second / name).read_bytes()[128:], name
     shutil.rmtree(tmp_path / "datasets")  # the run has its own copy: neither resuming nor evaluating needs it
-    (second / "agent.safetensors").unlink()
     assert script("train", f"run_dir={second}", "data=minari", "dataset=mine/fork-v0", "resume=true", *tiny).code == 0
     assert script("evaluate", f"run_dir={second}", "episodes=4", "rollouts=0").code == 0
 
 
-def test_what_cannot_be_exported_is_one_line(script: Any, tiny: tuple[str, ...], tmp_path: Path, capsys: Any) -> None:
+def test_what_cannot_be_exported_is_one_line(tmp_path: Path, capsys: Any) -> None:
     for arguments, says in (
         ([], "nothing: is no command"),
         (["import"], "import: is no command"),
@@ -99,16 +110,18 @@ def test_what_cannot_be_exported_is_one_line(script: Any, tiny: tuple[str, ...],
         assert error.startswith("error: ")
         assert says in error
         assert error.count("\n") == 1
-    assert script("train", f"run_dir={tmp_path / 'my run'}", *tiny).code == 0
-    assert minari_io.main(["export", f"run_dir={tmp_path / 'my run'}"]) == 0
+    run = bare_run(tmp_path / "my run")
+    assert minari_io.main(["export", f"run_dir={run}"]) == 0
     assert list(minari.list_local_datasets()) == ["goalbridge/my_run-v0"]
+    shutil.rmtree(run / "trajectories")
+    assert minari_io.main(["export", f"run_dir={run}", "dataset=other-v0"]) == 2
+    assert "keeps no trajectories (data=expert)" in capsys.readouterr().err
 
 
 def test_a_dataset_of_another_maze_is_refused_before_anything_is_written(
     script: Any, tiny: tuple[str, ...], tmp_path: Path
 ) -> None:
-    assert script("train", f"run_dir={tmp_path / 'a'}", *tiny).code == 0
-    assert minari_io.main(["export", f"run_dir={tmp_path / 'a'}", "dataset=fork-v0"]) == 0
+    assert minari_io.main(["export", f"run_dir={bare_run(tmp_path / 'a')}", "dataset=fork-v0"]) == 0
     for setting, says in (
         ("env=babyai", "observations are Dict(observation, achieved_goal); for BabyAI whole grids would do"),
         ("env=island_maze", "in goalbridge/IslandMaze-v0; the env and layout that the data is from would do"),
