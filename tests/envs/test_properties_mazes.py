@@ -54,7 +54,7 @@ def test_a_command_holds_where_its_words_say(
     text = data.draw(st.sampled_from(commands.phrasings(label, data.draw(st.sampled_from(SPLITS)))))
     (number,) = {int(word) for word in re.findall(r"\d+", text)} or {
         NUMBERS.index(word) if word in NUMBERS else ORDINALS.index(word)
-        for word in text.lower().split()
+        for word in re.findall(r"[a-z]+", text.lower())
         if word in NUMBERS or word in ORDINALS
     }
     kind, meant = commands.labels[label].split()
