@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,8 +23,9 @@ from evaluation.world import World
 def own_play(world: World, config: RunConfig, split: Split) -> OnlineData:
     """The data of a run that begins: one round of random play, captioned in wordings of `split`."""
     bounds = (world.spec.goal_low, world.spec.goal_high)
-    playground = world.playground(config.data)
-    return OnlineData(playground, world.captions, bounds, config.data, config.train.steps, split, config.seed)
+    playground = world.playground(config.data, config.seed)
+    dtype = np.uint8 if world.spec.kind == "grid" else np.float32
+    return OnlineData(playground, world.captions, bounds, config.data, config.train.steps, split, config.seed, dtype)
 
 
 def play(data: OnlineData, learner: Learner, config: DataConfig) -> None:

@@ -33,7 +33,7 @@ FILES = sorted(FOLDER.glob("*/*.yaml"))
 # What a choice of a group is for differs from the default on purpose.
 CHOSEN = {("data", "kind"), ("encoder", "kind"), ("env", "id")}
 OTHER_WORLD = {"agent/grids", "data/grids", "env/babyai", "policy/planned", "train/grids"}
-OTHER_WORLD |= {"data/online", "policy/online", "train/online"}
+OTHER_WORLD |= {"data/online", "data/online_grids", "policy/online", "train/online"}
 
 
 def plain(value: Any) -> Any:
