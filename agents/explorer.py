@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -29,19 +31,18 @@ class Explorer:
         self._escape = Escape(agent.execution, agent.observation_extent())
 
     @torch.no_grad()
-    def act(
-        self, observation: NDArray[np.float32], goals: NDArray[np.float32], rng: np.random.Generator
-    ) -> NDArray[np.float32]:
+    def act(self, observation: NDArray[Any], goals: NDArray[Any], rng: np.random.Generator) -> NDArray[np.float32]:
         """Actions [E, D] from observations [E, S] towards goals [E, G]."""
         agent, episodes = self._agent, range(len(observation))
         states = torch.as_tensor(observation, device=agent.device)  # [E, S]
+        place = states.float()
         aims = agent.encode_goals(torch.as_tensor(goals, device=agent.device))  # [E, d]
         encoded = agent.encode_state_actions(states.unsqueeze(1), agent.candidate_actions.unsqueeze(0))  # [E, A, d]
         scores = agent.critic_ab.paired(encoded, aims.unsqueeze(1))  # [E, A]
-        best = self._escape.bar(scores, states, episodes).argmax(dim=1).cpu().numpy()  # [E]
+        best = self._escape.bar(scores, place, episodes).argmax(dim=1).cpu().numpy()  # [E]
         other = rng.integers(len(agent.candidate_actions), size=len(best))  # [E]
         chosen = np.where(rng.random(len(best)) < self._exploration, other, best)  # [E]
-        self._escape.remember(states, torch.as_tensor(chosen, device=agent.device), episodes)
+        self._escape.remember(place, torch.as_tensor(chosen, device=agent.device), episodes)
         actions: NDArray[np.float32] = agent.candidate_actions.cpu().numpy()[chosen]  # [E, D]
         return _turned(actions, self._noise, rng) if self._noise else actions
 

@@ -67,7 +67,8 @@ class Policy:
         self._escape = Escape(execution, agent.observation_extent()) if escapes else None
         remembers = config.remember and agent.world.goals_are_states
         self._tried = Tried(self.goals.float()) if remembers else None
-        # Only coordinates tell who stays near where it was: two pictures, or numbers, just differ. "direct" has no goals.
+        # Only coordinates tell who stays near where it was: two pictures, or numbers, just differ. "direct" has no
+        # goals to settle on.
         commits = remembers and agent.world.kind == "box" and name != "direct"
         self._commitment = Commitment() if commits else None
         with torch.no_grad():

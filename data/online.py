@@ -22,22 +22,23 @@ from data.replay import ReplayBuffer
 from data.trajectories import FutureBatch
 from envs.phrasing import Split
 
+Commands = Callable[[np.random.Generator, NDArray[np.int64]], NDArray[Any]]
+
 REACHED: Final = 1.0  # step lengths: a goal nearer than that was reached, and the next one is commanded
 
 
 class Explorer(Protocol):
     """Who acts."""
 
-    def act(
-        self, observation: NDArray[np.float32], goals: NDArray[np.float32], rng: np.random.Generator
-    ) -> NDArray[np.float32]:
+    def act(self, observation: NDArray[Any], goals: NDArray[Any], rng: np.random.Generator) -> NDArray[np.float32]:
         """Actions [E, D] from observations [E, S] towards goals [E, G], with exploration noise."""
 
 
 class OnlineData:
     """Trajectories and captions that grow as the agent learns.
 
-    playground, captions: the world, and what is true of its goals. low, high: bounds of goals [G].
+    playground, captions: the world, and what is true of its goals. bounds: lowest and highest goals, [G] each. dtype:
+    of observations.
     config reads: environment_steps, environments, walk_length, pace, capacity, goals, frontier, labelled_goals.
     steps: gradient steps in all, over which play is spread: after the share x of them, x ** (1 / pace) of the
     environment steps have been taken. The first round is played at once, the last before the last gradient step.
@@ -52,6 +53,7 @@ class OnlineData:
         steps: int,
         split: Split,
         seed: int,
+        dtype: Any = np.float32,
     ) -> None:
         self._playground, self._captions, self._bounds = playground, captions, bounds
         self._config, self._steps, self._split, self._seed = config, steps, split, seed
@@ -61,7 +63,7 @@ class OnlineData:
         self._captioned = 0  # goals given to be captioned so far; of some nothing can be said
         action_dim = playground.random_actions(np.random.default_rng(0)).shape[1]
         capacity = max(playground.size, config.capacity // config.walk_length)
-        self.replay = ReplayBuffer(capacity, config.walk_length, len(bounds[0]), action_dim)
+        self.replay = ReplayBuffer(capacity, config.walk_length, len(bounds[0]), action_dim, dtype)
         self._play(None)
 
     @property
@@ -103,30 +105,51 @@ class OnlineData:
             self._play(explorer())
 
     def _play(self, explorer: Explorer | None) -> None:
+        """One round; at random without an explorer, or where the playground is not for directed play now."""
         rng = stream(self._seed, PLAY, self.played)  # one stream a round: resuming needs no state
         place = self._playground.begin(int(rng.integers(2**31)))  # [E, S]
-        frontier = None if explorer is None else Frontier(self.replay.states, *self._bounds)
-        goals = place if frontier is None else self._command(frontier, self._playground.size, rng)  # [E, S]
+        command = None if explorer is None or not self._playground.directed else self._commands()
+        goals = place if command is None else command(rng, np.arange(len(place)))  # [E, S]
         places, actions = [place], []
         for _ in range(self._config.walk_length):
-            if explorer is None or frontier is None:
+            if explorer is None or command is None:
                 action = self._playground.random_actions(rng)  # [E, D]
             else:
                 action = explorer.act(place, goals, rng)
             place = self._playground.step(action)
             places.append(place)
             actions.append(action)
-            if frontier is not None:
-                reached = np.linalg.norm(place - goals, axis=1) < REACHED * self.replay.step_length  # [E]
-                goals[reached] = self._command(frontier, int(reached.sum()), rng)
-                self._reached += int(reached.sum())
-        visited = self.replay.add(np.stack(places, axis=1), np.stack(actions, axis=1))  # [V, S]
+            if command is not None:
+                reached = np.flatnonzero(self._is_reached(place, goals))  # [R]
+                if len(reached):
+                    goals[reached] = command(rng, reached)
+                self._reached += len(reached)
+        groups, starts = self._playground.groups, self._playground.places
+        visited = self.replay.add(np.stack(places, axis=1), np.stack(actions, axis=1), groups, starts)  # [V, S]
         self._caption(visited, rng)
         self.played += 1
 
+    def _is_reached(self, place: NDArray[Any], goals: NDArray[Any]) -> NDArray[np.bool_]:
+        """[E]: where a goal [E, S] is as near as a step; where states are codes, all of it."""
+        if place.dtype.kind != "f":
+            return np.asarray((place == goals).all(axis=1))
+        return np.asarray(np.linalg.norm(place - goals, axis=1) < REACHED * self.replay.step_length)
+
+    def _commands(self) -> Commands:
+        """How goals of this round are drawn: for the numbered episodes [R], [R, G]."""
+        frontier = Frontier(self.replay.states, *self._bounds) if self._playground.groups is None else None
+
+        def command(rng: np.random.Generator, episodes: NDArray[np.int64]) -> NDArray[Any]:
+            self._commanded += len(episodes)
+            if frontier is None:  # goals of the layout at hand; how often each was visited says little there
+                assert self._playground.groups is not None
+                return self.replay.sample_reached(rng, self._playground.groups[episodes])
+            return self._command(frontier, len(episodes), rng)
+
+        return command
+
     def _command(self, frontier: Frontier, count: int, rng: np.random.Generator) -> NDArray[Any]:
-        """Goals [count, G] that the agent sets itself."""
-        self._commanded += count
+        """Goals [count, G] that the agent sets itself in the one layout that there is."""
         if self._config.goals == "uniform":
             low, high = np.array(self._bounds, dtype=np.float32)  # [G] each
             return np.asarray(low + (high - low) * rng.random((count, len(low)), dtype=np.float32))

@@ -137,6 +137,20 @@ class ReplayBuffer:
         goals = self._observations[segment, step + offset]  # [B, S]
         return FutureBatch(self._observations[segment, step], self._actions[segment, step], goals)
 
+    def sample_reached(self, rng: np.random.Generator, groups: NDArray[np.int64]) -> NDArray[Any]:
+        """A state visited in the layout of each of `groups` [R], uniform over its segments and their steps, [R, S].
+
+        DatasetError for a layout in which nothing has moved yet.
+        """
+        found = []
+        for group in groups.tolist():
+            rows = np.flatnonzero((self._groups == group) & (self._lengths > 0))
+            if not len(rows):
+                raise DatasetError(f"groups: nothing has been collected in layout {group} yet")
+            row = rows[rng.integers(len(rows))]
+            found.append(self._observations[row, rng.integers(self._lengths[row] + 1)])
+        return np.stack(found)
+
     def state_arrays(self) -> dict[str, NDArray[Any]]:
         """All that is kept, as arrays, for `load_state_arrays`."""
         count = len(self)

@@ -10,9 +10,10 @@ from configs.checks import ConfigError
 from configs.schema import BABYAI, DataConfig, EnvConfig
 from data import TrajectoryBuffer
 from data.collect import LAYOUTS, collect_grids, stream
+from data.playground import GridPlayground, Playground
 from encoders.grid import OWN, WINDOW
 from envs.babyai.captions import GridCaptions
-from envs.babyai.layouts import HELD_OUT_COMBINATIONS, draw_layouts
+from envs.babyai.layouts import HELD_OUT_COMBINATIONS, Layouts, draw_layouts
 from envs.babyai.levels import LEVELS, level
 from envs.babyai.simulator import ACTIONS
 from evaluation.world import World
@@ -50,6 +51,12 @@ class GridHome(World):
 
     def collect(self, data: DataConfig, seed: int) -> TrajectoryBuffer:
         """Random play and walks to random poses in layouts drawn from the levels' own generators."""
+        return collect_grids(self._draw(data, seed), data, seed)
+
+    def playground(self, data: DataConfig, seed: int) -> Playground:
+        """The simulator on the same layouts as `collect`'s."""
+        return GridPlayground(self._draw(data, seed), data.environments)
+
+    def _draw(self, data: DataConfig, seed: int) -> Layouts:
         held_out = HELD_OUT_COMBINATIONS if self.env.held_out else frozenset[tuple[str, str]]()
-        layouts = draw_layouts(self.levels, data.layouts, stream(seed, LAYOUTS), held_out)
-        return collect_grids(layouts, data, seed)
+        return draw_layouts(self.levels, data.layouts, stream(seed, LAYOUTS), held_out)

@@ -57,7 +57,7 @@ class MazeHome(World):
         """The noisy expert's trajectories, or random walks."""
         return collect_maze(surface(self._vector).layout, data, seed)
 
-    def playground(self, data: DataConfig) -> Playground:
+    def playground(self, data: DataConfig, seed: int) -> Playground:
         """As many mazes as `data` says, which begin anew only when told to."""
         env = replace(self.env, max_episode_steps=data.walk_length)
         mazes = make_world(env, data.environments, autoreset_mode=AutoresetMode.DISABLED)

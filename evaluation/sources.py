@@ -75,8 +75,11 @@ class OwnPlay(Source):
 
     def __init__(self, world: World, config: RunConfig, split: Split) -> None:
         self._config = config
-        bounds, playground = (world.spec.goal_low, world.spec.goal_high), world.playground(config.data)
-        self.data = OnlineData(playground, world.captions, bounds, config.data, config.train.steps, split, config.seed)
+        bounds, playground = (world.spec.goal_low, world.spec.goal_high), world.playground(config.data, config.seed)
+        dtype = np.uint8 if world.spec.kind == "grid" else np.float32
+        self.data = OnlineData(
+            playground, world.captions, bounds, config.data, config.train.steps, split, config.seed, dtype
+        )
 
     def sample_futures(
         self, rng: np.random.Generator, batch_size: int, discount: float, group_size: int = 0, nearby: float = 0.0

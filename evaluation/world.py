@@ -62,8 +62,8 @@ class World(ABC):
     def check_texts(self, text: TextEncoder) -> None:  # noqa: B027 (most say what any encoder reads)
         """DatasetError where captions that came with the trajectories are beyond the encoder."""
 
-    def playground(self, data: DataConfig) -> Playground:
-        """Where an agent collects its own data; ConfigError in a world that has none."""
+    def playground(self, data: DataConfig, seed: int) -> Playground:
+        """Where an agent collects its own data; the same for the same seed. ConfigError in a world that has none."""
         raise ConfigError(f"data.kind={data.kind}: means nothing in {self.env.id}; data=random would do")
 
     def require_same(self, spec: WorldSpec, folder: str) -> None:

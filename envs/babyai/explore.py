@@ -78,6 +78,16 @@ def explore(
     return Exploration(_play(batch, actions, record), actions, layout, scripted)
 
 
+def begin_play(layouts: Layouts, per_layout: int, rng: np.random.Generator) -> GridBatch:
+    """`per_layout` agents in each of L layouts, one layout after the other, at uniform free poses, to be stepped."""
+    _check(per_layout, 1, 0.0, RANDOM_PLAY)
+    layout = np.repeat(np.arange(len(layouts)), per_layout)  # [N]
+    starts = _draw_starts(layouts, per_layout, rng)  # [N, 3]
+    grids = layouts.grids[layout]  # [N, W, H, 3]
+    _open_doorways(grids, starts)
+    return GridBatch(grids, starts, layouts.sizes[layout])
+
+
 def scripted_actions(
     grid: NDArray[np.uint8], start: NDArray[np.int64], length: int, rng: np.random.Generator
 ) -> NDArray[np.int64]:

@@ -32,8 +32,8 @@ GROUPS: dict[str, type[Any]] = {
 FILES = sorted(FOLDER.glob("*/*.yaml"))
 # What a choice of a group is for differs from the default on purpose.
 CHOSEN = {("data", "kind"), ("encoder", "kind"), ("env", "id")}
-OTHER_WORLD = {"agent/grids", "data/grids", "data/online", "env/babyai", "env/own", "policy/planned", "train/grids"}
-OTHER_WORLD |= {"policy/online", "train/online"}
+OTHER_WORLD = {"agent/grids", "data/grids", "env/babyai", "env/own", "policy/planned", "train/grids"}
+OTHER_WORLD |= {"data/online", "data/online_grids", "policy/online", "train/online"}
 GIVEN = {"env/own": {"id": "my_worlds:Lake-v0", "captions": "my_worlds:captions"}}  # by the user
 
 

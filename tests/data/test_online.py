@@ -49,7 +49,7 @@ def home() -> MazeHome:
 
 def online(steps: int = 8, seed: int = 0, **settings: Any) -> OnlineData:
     world, config = home(), DataConfig(**(SETTINGS | settings))
-    return OnlineData(world.playground(config), world.captions, BOUNDS, config, steps, "label", seed)
+    return OnlineData(world.playground(config, seed), world.captions, BOUNDS, config, steps, "label", seed)
 
 
 def test_rounds_are_played_when_they_are_due() -> None:
@@ -130,7 +130,7 @@ def test_no_step_of_a_segment_is_longer_than_one_can_go() -> None:
 
 def test_starts_at_the_corner_go_on_over_segments() -> None:
     config = DataConfig(**(SETTINGS | {"start": "corner", "episode_segments": 3}))
-    playground = home().playground(config)
+    playground = home().playground(config, 0)
     rng = np.random.default_rng(0)
     begun, ended = [], []
     for turn in range(4):

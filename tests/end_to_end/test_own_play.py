@@ -102,3 +102,26 @@ def test_what_cannot_be_is_refused_before_anything_is_written(
     folder = tmp_path / "run"
     assert says in script("train", *own, *overrides, f"run_dir={folder}").error
     assert not folder.exists()
+
+
+def test_own_play_in_babyai(script: Any, tiny: tuple[str, ...], tmp_path: Path) -> None:
+    arguments = (
+        *(one for one in tiny if not one.startswith(("encoder", "data", "env.max"))),
+        "encoder=label",
+        "env=babyai",
+        "data=online_grids",
+        "env.levels=[GoToLocal]",
+        "data.layouts=4",
+        "data.environments=12",
+        "data.walk_length=8",
+        "data.environment_steps=768",
+        "data.capacity=768",
+        "data.labelled_goals=100",
+        "train.group_size=8",
+        "train.evaluate_every=0",
+    )
+    done = script("train", *arguments, f"run_dir={tmp_path}")
+    assert done.code == 0, done.err
+    tensors, _ = read_tensors(tmp_path / "checkpoint.safetensors")
+    assert tensors["further.replay.observations"].dtype == torch.uint8
+    assert tensors["further.counters"][0] == 8
