@@ -44,7 +44,7 @@ from evaluation.opening import TRAJECTORIES
 from evaluation.preparation import Preparation
 from evaluation.progress import TrainingProgress
 from evaluation.sources import Source
-from evaluation.worlds import resolve_device
+from evaluation.worlds import require_compiler, resolve_device
 
 RUN_FILES = (CHECKPOINT, "agent.safetensors", "config.json", TRAJECTORIES)
 
@@ -62,6 +62,7 @@ class Training:
         processes.require_divisible(config.train.batch_size, config.train.group_size)
         torch.set_flush_denormal(True)  # exp() of far goals gives denormals, which are ten times slower
         self.device = processes.device(resolve_device(config.device))
+        require_compiler(config.train.compile)
         self._open_run()
         self.stop = False
 

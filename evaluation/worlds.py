@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import os
+import shutil
 from typing import Any, cast
 
 import gymnasium
@@ -33,6 +35,15 @@ def resolve_device(name: str) -> torch.device:
     if int(index or 0) >= there.get(kind, 0):
         raise ConfigError(f"device={name}: is not on this machine; device=auto would do")
     return torch.device(name)
+
+
+def require_compiler(compiles: bool) -> None:
+    """ConfigError where torch.compile is asked for, and there is no C++ compiler for it."""
+    compilers = (os.environ.get("CXX", "g++"), "g++", "clang++")
+    if compiles and not any(shutil.which(name) for name in compilers):
+        raise ConfigError(
+            "train.compile=true: needs a C++ compiler, g++ or clang++; without, false would do"
+        )
 
 
 def _settings(config: EnvConfig) -> dict[str, Any]:

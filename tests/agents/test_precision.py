@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -94,3 +95,12 @@ def test_compiled_steps_are_the_plain_ones(make_agent: Callable[..., Agent]) -> 
     learners: tuple[Learner, Learner] = plain.learner, quick.learner  # type: ignore[attr-defined]
     for first, second in zip(*(learner.agent.parameters() for learner in learners), strict=True):
         torch.testing.assert_close(first, second, rtol=0, atol=1e-4)
+
+
+def test_without_a_compiler_compiling_is_refused_before_any_work(
+    script: Any, tiny: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    refused = script("train", *tiny, "train.compile=true", f"run_dir={tmp_path / 'run'}").error
+    assert refused.startswith("train.compile=true: needs a C++ compiler")
+    assert not (tmp_path / "run").exists()

@@ -24,7 +24,7 @@ from configs import run_folder
 
 ROOT = Path(__file__).parents[2]
 RUNS = 30
-SOAK = ("train.steps=40", "train.checkpoint_every=2", "train.evaluate_every=20")
+SOAK = ("train.steps=40", "train.checkpoint_every=2", "train.evaluate_every=0")
 
 HOLDER = """
 import fcntl, sys
