@@ -19,14 +19,16 @@ FURTHER = "further."  # how the names of what is not the learner's begin
 def save_checkpoint(
     folder: Path, learner: Learner, run: dict[str, str], further: Mapping[str, Tensor] | None = None
 ) -> None:
-    """Writes checkpoint.safetensors, then the averaged agent beside it, each atomically.
+    """Writes the averaged agent, then checkpoint.safetensors beside it, each atomically.
+
+    In this order: a run that is killed between the two goes on from the step before, and writes the agent again.
 
     run: what identifies the run (environment and layout), for `load_checkpoint` to compare. further: what else the run
     needs to go on, such as data that it has collected itself.
     """
     tensors = learner.state_tensors() | {FURTHER + name: tensor for name, tensor in (further or {}).items()}
-    write_tensors(folder / CHECKPOINT, tensors, {"step": learner.step, "run": run})
     learner.averaged.save_pretrained(folder)
+    write_tensors(folder / CHECKPOINT, tensors, {"step": learner.step, "run": run})
 
 
 def load_checkpoint(folder: Path, learner: Learner, run: dict[str, str]) -> dict[str, Tensor]:

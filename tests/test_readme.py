@@ -16,6 +16,7 @@ from omegaconf import OmegaConf
 from configs.evaluation import EvaluateConfig
 from configs.load import build, check_overrides, quote_text
 from configs.schema import RunConfig
+from configs.sweep import plan
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -42,7 +43,9 @@ def commands() -> list[list[str]]:
 
 
 COMMANDS = commands()
-SCRIPT_LINES = [words[1:] for words in COMMANDS if words[0] == "python" and words[1:2] and words[1] in SCRIPTS]
+EVERY_SCRIPT_LINE = [words[1:] for words in COMMANDS if words[0] == "python" and words[1:2] and words[1] in SCRIPTS]
+SWEEPS = [line[2:] for line in EVERY_SCRIPT_LINE if line[1:2] == ["-m"]]
+SCRIPT_LINES = [line for line in EVERY_SCRIPT_LINE if line[1:2] != ["-m"]]
 
 
 def test_there_is_something_to_type() -> None:
@@ -64,6 +67,13 @@ def test_settings_compose(line: list[str]) -> None:
     config = check_overrides(name, [quote_text(kind, argument) for argument in line[1:]])
     values: Any = OmegaConf.to_container(config, resolve=False)
     build(kind, {"run_dir": "x", **{key: value for key, value in values.items() if value != "???"}})
+
+
+@pytest.mark.parametrize("line", SWEEPS, ids=" ".join)
+def test_sweeps_compose(line: list[str]) -> None:
+    """All their jobs' settings; the launchers are tried in test_sweeps*.py."""
+    planned = plan([argument for argument in line if not argument.startswith("hydra")])
+    assert len(planned.jobs) > 1
 
 
 @pytest.mark.parametrize("words", [w for w in COMMANDS if w[0] == "python" and w[1:2] != []], ids=" ".join)
