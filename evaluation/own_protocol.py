@@ -41,7 +41,10 @@ WORLDS: Final = {
     "lake": ("env.id=my_worlds:Lake-v0", "env.captions=my_worlds:lake"),
     "pendulum": ("env.id=Pendulum-v1", "env.captions=my_worlds:pendulum"),
     "dot": ("env.id=my_worlds:Dot-v0", "env.captions=my_worlds:dot"),
-    "maze": ("env.id=robot_worlds:PointMaze_UMaze-v3", "env.captions=robot_worlds:maze"),
+    "maze": (
+        *("env.id=robot_worlds:PointMaze_UMaze-v3", "env.captions=robot_worlds:maze", "env.max_episode_steps=200"),
+        *("data.walk_length=200", "train.discount=0.98"),  # it takes long to roll from one end to the other
+    ),
 }
 NEEDS: Final = {"maze": "gymnasium_robotics"}
 EPISODES, SEED = 500, 60_000_000

