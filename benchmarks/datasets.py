@@ -23,9 +23,8 @@ from data.trajectories import TrajectoryBuffer
 EPISODES, STEPS, DATASET = 20_000, 250, "benchmark/walks-v0"
 BATCH, BATCHES, REPEATS, DISCOUNT = 256, 100, 40, 0.98
 _BOUND: Final = (-10.0, 10.0)
-WORLD: Final = Demands(
-    "a world", *((bound,) * 4 for bound in _BOUND), *((bound,) * 2 for bound in _BOUND), action_dim=2
-)
+_LOW, _HIGH = _BOUND
+WORLD: Final = Demands("a world", (_LOW,) * 4, (_HIGH,) * 4, (_LOW,) * 2, (_HIGH,) * 2, action_dim=2)
 
 
 class Walks:
@@ -66,8 +65,8 @@ def read(folder: Path, episodes: int) -> dict[str, float]:
 def sample(folder: Path, episodes: int) -> dict[str, float]:
     """Batches/s from the memory map and from arrays in memory, in turns; the median of each."""
     mapped = TrajectoryBuffer.open(folder / ".read.partial")
-    arrays = {name: np.array(getattr(mapped, name)) for name in ("observations", "goals", "actions", "lengths")}
-    buffers = {"mapped": mapped, "held": TrajectoryBuffer(**arrays)}
+    held = [np.array(part) for part in (mapped.observations, mapped.goals, mapped.actions, mapped.lengths)]
+    buffers = {"mapped": mapped, "held": TrajectoryBuffer(held[0], held[1], held[2], held[3])}
     rates: dict[str, list[float]] = {name: [] for name in buffers}
     for turn in range(REPEATS + 1):  # the first, in which indices are made and files are read, does not count
         for name, buffer in buffers.items():
@@ -106,7 +105,7 @@ def run() -> list[dict[str, Any]]:
     """Rows with name, value, unit and bound."""
     found = measure(EPISODES)
     steps = f"{EPISODES * STEPS / 1e6:g} M steps"
-    rows = []
+    rows: list[tuple[str, float, str, float | None]] = []
     for name, what in (("write", "written as Minari"), ("read", "read from Minari and checked"), ("sample", "sampled")):
         rows.append((f"datasets, {steps} {what}: peak memory", found[name]["megabytes"], "MB", 1500.0))
     for name, what in (("write", "writing"), ("read", "reading")):

@@ -34,9 +34,12 @@ def find_dataset(dataset: str) -> Path:
     import minari
     from minari.storage import get_dataset_path
 
-    for folder in (Path(dataset) / "data", Path(dataset), get_dataset_path(dataset) / "data"):
+    for folder in (Path(dataset) / "data", Path(dataset)):
         if (folder / "metadata.json").is_file():
             return folder
+    known_by_id = Path(get_dataset_path(dataset)) / "data"
+    if (known_by_id / "metadata.json").is_file():
+        return known_by_id
     if Path(dataset).is_dir():
         raise DatasetError(f"dataset={dataset}: the folder holds no Minari dataset (data/metadata.json is missing)")
     with warnings.catch_warnings():
@@ -188,6 +191,8 @@ def _captions(stored: Mapping[str, Any], steps: int) -> dict[int, list[str]]:
 
 def is_minari(dataset: str) -> bool:
     """Whether `dataset` looks like a Minari dataset: an id of one that is there, or its folder."""
+    if Path(dataset).is_file():
+        return False
     try:
         metadata = json.loads((find_dataset(dataset) / "metadata.json").read_text())
     except (DatasetError, OSError, ValueError):

@@ -30,7 +30,11 @@ class Listed:
 def episode(number: int, steps: int, **changes: Any) -> Episode:
     rng = np.random.default_rng(number)
     observations = rng.normal(size=(steps + 1, 4)).astype(np.float32)
-    arrays = {"observations": observations, "actions": rng.normal(size=(steps, 2)), "goals": observations[:, :2]}
+    arrays: dict[str, Any] = {
+        "observations": observations,
+        "actions": rng.normal(size=(steps, 2)),
+        "goals": observations[:, :2],
+    }
     return Episode(f"episode {number}", **(arrays | changes))
 
 

@@ -154,7 +154,7 @@ def _export_and_die(root: str) -> None:
                 os.kill(os.getpid(), signal.SIGKILL)
             yield episode
 
-    minari_export._episodes = episodes
+    minari_export._episodes = episodes  # type: ignore[assignment]
     _, buffer, demands = maze()
     export(buffer, demands, DATASET)
 

@@ -21,10 +21,14 @@ STEPS = 60
 WHOLE = Dict({"image": Box(0, 255, (8, 8, 3), np.uint8), "direction": Discrete(4)})
 
 
+def _whole(env: Any) -> Any:
+    return FullyObsWrapper(env)  # type: ignore[no-untyped-call]
+
+
 def recorded(seed: int) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
     """What minigrid shows of random play, the actions by its numbers, and our environment's situations."""
     rng = np.random.default_rng(seed)
-    theirs, ours = FullyObsWrapper(gymnasium.make("BabyAI-GoToLocal-v0")), make_navigation("GoToLocal")
+    theirs, ours = _whole(gymnasium.make("BabyAI-GoToLocal-v0")), make_navigation("GoToLocal")
     seen, _ = theirs.reset(seed=seed)
     own, _ = ours.reset(seed=seed)
     frames, poses, actions, rows = [seen["image"]], [seen["direction"]], [], [own["observation"]]

@@ -123,7 +123,7 @@ def test_a_dataset_of_another_maze_is_refused_before_anything_is_written(
 ) -> None:
     assert minari_io.main(["export", f"run_dir={bare_run(tmp_path / 'a')}", "dataset=fork-v0"]) == 0
     for setting, says in (
-        ("env=babyai", "observations are Dict(observation, achieved_goal); for BabyAI whole grids would do"),
+        ("env=babyai", "observations are Dict(achieved_goal, observation); for BabyAI whole grids would do"),
         ("env=island_maze", "in goalbridge/IslandMaze-v0; the env and layout that the data is from would do"),
         ("dataset=frok-v0", "did you mean fork-v0?"),
         ("dataset=''", "dataset='': must be an id or folder of a Minari dataset with data=minari"),
@@ -168,6 +168,7 @@ def test_files_train_without_an_environment(script: Any, tiny: tuple[str, ...], 
     assert (run / "agent.safetensors").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_files_of_free_text_are_learnt(script: Any, text_cache: Path, tmp_path: Path) -> None:
     """After half a minute's worth of steps it walks to the room, and finds it among pairs that it has not seen."""
     dataset, run = write_lines(tmp_path / "house.jsonl", house(300)), tmp_path / "run"
