@@ -38,9 +38,9 @@ _ENLARGED: Final = 8  # screen pixels of one of an image's
 
 _STYLE: Final = (
     "body{font:16px sans-serif;max-width:72em;margin:2em auto;padding:0 1em}"
-    "section{border-top:1px solid #ccc;padding:1em 0}figure{display:inline-block;margin:.3em;text-align:center}"
-    "img{border:4px solid #ccc}.right img,.right audio{border:4px solid #1a7f37}audio{width:15em}"
-    "figcaption{font-size:.9em}"
+    "section{border-top:1px solid #ccc;padding:1em 0}figure{display:inline-block;margin:.2em;text-align:center}"
+    "img{border:4px solid #ccc;width:112px}audio{border:4px solid transparent;width:15em}"
+    ".right img,.right audio{border-color:#1a7f37}figcaption{font-size:.9em}small{display:block;color:#555}"
 )
 
 
@@ -175,7 +175,8 @@ def _page(test: Trials, heard: Sequence[Match], seen: Sequence[Match]) -> str:
 
 def _section(query: str, found: Sequence[str], match: Match) -> str:
     captions = ", ".join(f"“{html.escape(text)}”" for text in match.captions)
-    return f"<section>{query}<div>{''.join(found)}</div><small>First by way of {captions}</small></section>"
+    shown = f"<small>Query</small>{query}<small>Found, best first</small><div>{''.join(found)}</div>"
+    return f"<section>{shown}<small>The first by way of {captions}</small></section>"
 
 
 def _figure(content: str, label: str, right: bool = False) -> str:
