@@ -137,16 +137,21 @@ def proposed_scores(
     goals. bridge_ab: [B, n, d], their embeddings. terms: M. The error misses what neither is near nor was drawn: where
     a few heavy draws decide, it is too small. Infinite with a single draw, 0 without any.
     """
-    logits = critic_ab(a, bridge_ab) + (log_bc + proposals.log_weights).unsqueeze(1)  # [B, A, n]
-    log_sum = logits.logsumexp(dim=-1)  # [B, A]
-    scores = log_sum - math.log(terms)
-    rest = (logits[..., proposals.near :] - log_sum.unsqueeze(-1)).double().exp()  # [B, A, r], summands over the sum
-    draws = rest.shape[-1]
+    # [B, n, d'] @ [B, d', A]: the goals lie as they were gathered.
+    products = critic_ab.right_vectors(bridge_ab) @ critic_ab.left_vectors(a).transpose(1, 2)  # [B, n, A]
+    logits = critic_ab.logits_from_products(products).add_((log_bc + proposals.log_weights).unsqueeze(2))
+    top = logits.amax(dim=1, keepdim=True).clamp(min=torch.finfo(logits.dtype).min)  # [B, 1, A]
+    summands = logits.sub_(top).mul_(math.log2(math.e)).exp2_()  # [B, n, A]
+    total = summands.sum(dim=1)  # [B, A]
+    scores = total.log() + top.squeeze(1) - math.log(terms)
+    rest = summands[:, proposals.near :]  # [B, r, A]
+    draws = rest.shape[1]
     if not draws:
         return scores, torch.zeros_like(scores)
-    # The sum's remainder is a mean of draws * summand: its variance is draws * that of a summand.
-    error = (draws * rest.var(dim=-1)).sqrt() if draws > 1 else torch.full_like(scores, math.inf)
-    return scores, error.to(scores.dtype)
+    if draws == 1:
+        return scores, torch.full_like(scores, math.inf)
+    # The sum's remainder is the mean of draws * summand over them: its variance is draws times a summand's.
+    return scores, (draws * rest.var(dim=1)).sqrt() / total
 
 
 def _among(drawn: Tensor, found: Tensor) -> Tensor:

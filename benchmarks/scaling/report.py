@@ -1,0 +1,138 @@
+"""The section "The bridge" of docs/SCALING.md and its pictures, from results/scaling_bridge.json."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from matplotlib.figure import Figure
+
+from benchmarks.scaling import proposals
+
+TARGET: Final = Path("docs/SCALING.md")
+BEGIN, END = "<!-- the bridge: written by python -m benchmarks.scaling report -->", "<!-- end of the bridge -->"
+
+
+def write(results: Mapping[str, Any]) -> None:
+    """Writes the pictures, and the section between its marks; the rest of the document stays as it is."""
+    draw(results)
+    before, _, rest = TARGET.read_text().partition(BEGIN)
+    after = rest.partition(END)[2]
+    TARGET.write_text(f"{before}{BEGIN}\n\n{section(results)}\n\n{END}{after}")
+
+
+def draw(results: Mapping[str, Any]) -> None:
+    """docs/scaling_bridge.png (time over M) and docs/scaling_proposals.png (agreement over actions a second)."""
+    growth = results["streaming"]["result"]["growth"]
+    figure = Figure(figsize=(5, 3.2), layout="constrained")
+    axes = figure.subplots()
+    axes.loglog(growth["goals"], growth["seconds"], "o-")
+    axes.set(xlabel="bridge goals M", ylabel="seconds of one thread", title="8 actions, one instruction, 64 dimensions")
+    axes.grid(alpha=0.3)
+    figure.savefig(TARGET.parent / "scaling_bridge.png", dpi=120)
+
+    figure = Figure(figsize=(9, 3.4), layout="constrained")
+    for axes, (name, of) in zip(figure.subplots(1, 2), results["proposals"]["result"].items(), strict=True):
+        for way in proposals.NEAR_SHARES:
+            rows = [row for row in of["rows"] if row["way"] == way]
+            rates = [row["actions_per_second"] for row in rows]
+            axes.semilogx(rates, [row["same_action"] for row in rows], "o-", label=way)
+        axes.axvline(of["full_actions_per_second"], color="0.5", linestyle=":", label="all goals")
+        axes.set(xlabel="actions a second of one thread", ylabel="same action as all goals", title=f"{name}, M = 10⁶")
+        axes.set_ylim(0, 1.03)
+        axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
+    figure.savefig(TARGET.parent / "scaling_proposals.png", dpi=120)
+
+
+def section(results: Mapping[str, Any]) -> str:
+    """The section as Markdown, without its marks."""
+    streaming, serving = results["streaming"]["result"], results["serving"]["result"]
+    return "\n\n".join(
+        (
+            _streaming(streaming),
+            _growth(streaming["growth"]),
+            _proposals(results["proposals"]["result"]),
+            _serving(serving),
+            f"Measured at commit {results['streaming']['git_commit'][:7]} on {results['streaming']['platform']}.",
+        )
+    )
+
+
+def _streaming(of: Mapping[str, Any]) -> str:
+    lines = [
+        f"### Reading M goals once\n\nOne instruction, M = {of['terms']:,}, 64 dimensions. `share` is achieved bytes/s "
+        "over those of a plain copy of the same bytes: *files*, from the store's mapped files to memory, in the same "
+        "windows; *memory*, from memory to memory.\n",
+        "| towers | dtype | actions | ns a goal | goals/s | GB/s | share of a copy, files | memory |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for row in of["rates"]:
+        ours = row["ns_per_goal"]
+        lines.append(
+            f"| {row['towers']} | {row['dtype']} | {row['rows']} | {ours:.0f} | {1e3 / ours:.1f} M | "
+            f"{row['bytes_per_goal'] / ours:.1f} | {row['ns_mapped_copy'] / ours:.2f} | {row['ns_copy'] / ours:.2f} |"
+        )
+    return "\n".join(lines)
+
+
+def _growth(of: Mapping[str, Any]) -> str:
+    lines = [
+        "### Growing M\n\n![Seconds over the number of goals](scaling_bridge.png)\n",
+        "| M | seconds of one thread | ns a goal |",
+        "|---|---|---|",
+    ]
+    for goals, taken in zip(of["goals"], of["seconds"], strict=True):
+        lines.append(f"| {goals:,} | {taken:.3f} | {taken / goals * 1e9:.0f} |")
+    lines += [
+        f"\nMemory: a store of {of['store_megabytes']:,.0f} MB, streamed. What it adds to a process's peak, mapped "
+        "files included:\n",
+        "| `memory` | peak rises by |",
+        "|---|---|",
+    ]
+    for budget, extra in zip(of["budget_megabytes"], of["extra_megabytes"], strict=True):
+        lines.append(f"| {budget:.0f} MB | {extra:.0f} MB |")
+    return "\n".join(lines)
+
+
+def _proposals(of: Mapping[str, Any]) -> str:
+    lines = [
+        "### Fewer goals for the same answer\n\n![Agreement over actions a second](scaling_proposals.png)\n\n"
+        "Every decision has an instruction of its own. *same action*: as the sum over all goals; *regret*: nats by "
+        "which the action is worse in that sum; *error*: mean absolute one of a score, beside the stated one; "
+        "*covered*: share of scores whose stated 95 % interval holds the full sum's.\n",
+    ]
+    for name, part in of.items():
+        lines += [
+            f"{name}: M = {part['terms']:,}, {part['actions']} actions, {part['decisions']} decisions; over all goals "
+            f"{part['full_actions_per_second']:.2f} actions/s; the index takes {part['build_seconds']:.0f} s.\n",
+            "| goals | way | actions/s | times as fast | same action | regret | error | stated | covered |",
+            "|---|---|---|---|---|---|---|---|---|",
+        ]
+        for row in sorted(part["rows"], key=lambda row: row["goals"]):
+            stated, covered = f"{row['stated_error']:.3f}", f"{row['covered']:.2f}"
+            if row["way"] == "neighbours only":
+                stated = covered = "-"
+            lines.append(
+                f"| {row['goals']} | {row['way']} | {row['actions_per_second']:.0f} | "
+                f"{row['actions_per_second'] / part['full_actions_per_second']:.0f} | {row['same_action']:.2f} | "
+                f"{row['regret']:.3f} | {row['error']:.3f} | {stated} | {covered} |"
+            )
+        lines.append("")
+    return "\n".join(lines).rstrip()
+
+
+def _serving(rows: list[Mapping[str, Any]]) -> str:
+    lines = [
+        "### A thousand instructions at once\n\n`policy.act` for 1000 distinct instructions in one call, against a "
+        "call for each; the shipped agent of fork.\n",
+        "| policy | instructions | at once, actions/s | each alone | times as fast |",
+        "|---|---|---|---|---|",
+    ]
+    for row in rows:
+        lines.append(
+            f"| {row['setting']} | {row['instructions']} | {row['at_once']:.0f} | {row['alone']:.0f} | "
+            f"{row['at_once'] / row['alone']:.1f} |"
+        )
+    return "\n".join(lines)
