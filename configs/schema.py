@@ -23,6 +23,7 @@ POLICIES = (
     "max",
     "sample",
     "planned_sample",
+    "shortest",
     "likeliest",
     "tempered",
     "resampled",

@@ -29,8 +29,9 @@ class Frontier:
     def seldom(self, rng: np.random.Generator, count: int) -> NDArray[Any]:
         """`count` goals on the frontier, [count, G]."""
         drawn = rng.random(count) * self._summed[-1]
-        return self._visited[np.searchsorted(self._summed, drawn, side="right").clip(max=len(self._visited) - 1)]
+        which = np.searchsorted(self._summed, drawn, side="right").clip(max=len(self._visited) - 1)
+        return np.asarray(self._visited[which])
 
     def any(self, rng: np.random.Generator, count: int) -> NDArray[Any]:
         """`count` goals, each visit as likely as any other, [count, G]."""
-        return self._visited[rng.integers(len(self._visited), size=count)]
+        return np.asarray(self._visited[rng.integers(len(self._visited), size=count)])
