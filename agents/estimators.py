@@ -10,6 +10,7 @@ Every one scores A candidate actions of B states, each with its own instruction,
     sample          one goal drawn from p(g | instruction), kept until it was tried, then f_AB(s, a, g)
     planned         the bridge crossed as often as it takes (`agents.planning`)
     planned_sample  a goal drawn likewise, and planned towards
+    shortest        shortest paths over the bridge (`agents.shortest_paths`)
     direct          f_AB's own similarity of phi_A(s, a) and phi_C(instruction); no goals (Lemmas 2, 3)
 """
 
@@ -29,6 +30,7 @@ from agents.bridge import bridge_scores_per_row, goal_posterior
 from agents.expressions import Instruction
 from agents.planning import Hops, aims_of, find_hops, hop_scores, propagate
 from agents.proposals import propose, space_filling_order
+from agents.shortest_paths import Roads, distances, find_roads, road_scores
 from configs.checks import ConfigError
 
 if TYPE_CHECKING:
@@ -65,6 +67,7 @@ class Estimators:
         self._agent, self._goals, self._bridge, self._actions = agent, goals, bridge, actions
         self._heard, self._seed = heard, seed
         self._planned_values: dict[int, Tensor] = {}
+        self._distances: dict[int, Tensor] = {}
         self._proposed: dict[int, tuple[Tensor, Tensor]] = {}
         self.reset()
 
@@ -122,6 +125,12 @@ class Estimators:
         drawn = self._draw(moment, PLANNED_GOALS)  # B
         return self._towards(moment, torch.stack([self._values_of(-1 - goal, aims[goal]) for goal in drawn]))
 
+    def shortest(self, moment: Moment) -> Tensor:
+        """[B, A]."""
+        away = torch.stack([self._away(int(row)) for row in moment.rows])  # [B, M']
+        away = away.masked_fill(moment.log_bc[:, :PLANNED_GOALS].isneginf(), torch.inf)
+        return self._by_hops(moment, away, lambda logits, values: road_scores(logits, self._roads.nearest, values))
+
     def _draw(self, moment: Moment, most: int | None = None) -> list[int]:
         """The goal drawn for each episode, of the first `most`; anew where it was tried, or something else is asked."""
         log_bc = moment.log_bc[:, :most].double().cpu()  # [B, M]
@@ -148,11 +157,15 @@ class Estimators:
 
     def _towards(self, moment: Moment, values: Tensor) -> Tensor:
         """Log-scores [B, A] where goals have the values [B, M']."""
-        share, bridge = self._agent.policy_config.hop_share, self._bridge[:PLANNED_GOALS]  # [M', d]
+        share = self._agent.policy_config.hop_share
         values = values.masked_fill(moment.log_bc[:, :PLANNED_GOALS].isneginf(), 0.0)
+        return self._by_hops(moment, values, lambda logits, worth: hop_scores(logits, worth, share))
+
+    def _by_hops(self, moment: Moment, values: Tensor, score: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+        """Log-scores [B, A] by `score` of logits [b, A, M'] and of what is known of the goals, values [B, M']."""
         parts = [slice(start, start + _STATES_AT_ONCE) for start in range(0, len(values), _STATES_AT_ONCE)]
-        logits = self._agent.critic_ab
-        scores = torch.cat([hop_scores(logits(moment.encoded[p], bridge), values[p], share) for p in parts])
+        logits, bridge = self._agent.critic_ab, self._bridge[:PLANNED_GOALS]  # [M', d]
+        scores = torch.cat([score(logits(moment.encoded[p], bridge), values[p]) for p in parts])
         lost = scores.isneginf().all(dim=1)  # no goal nearby is worth anything: the plain sum sees farther
         if lost.any():
             everything = bridge_scores_per_row(moment.encoded[lost], moment.log_bc[lost], self._bridge, logits)
@@ -171,17 +184,33 @@ class Estimators:
             self._planned_values[key] = torch.as_tensor(values, device=self._bridge.device)
         return self._planned_values[key]
 
+    def _away(self, row: int) -> Tensor:
+        """How far [M'] each goal that is planned over is from what one heard instruction asks for."""
+        if row not in self._distances:
+            aims = aims_of(self._heard.logits[row, :PLANNED_GOALS].cpu().numpy())
+            self._distances[row] = torch.as_tensor(distances(self._roads, aims), device=self._bridge.device)
+        return self._distances[row]
+
     @cached_property
     def _hops(self) -> Hops:
+        goals = min(PLANNED_GOALS, len(self._goals))
+        return find_hops(self._hop_logits("planned"), goals, len(self._actions), self._agent.policy_config.hop_share)
+
+    @cached_property
+    def _roads(self) -> Roads:
+        return find_roads(self._hop_logits("shortest"), min(PLANNED_GOALS, len(self._goals)), len(self._actions))
+
+    def _hop_logits(self, name: str) -> Callable[[int, int], Tensor]:
+        """Rows start to stop of f_AB [.., A, M'] from the goals that are planned over, as states, to each other."""
         agent, bridge, goals = self._agent, self._bridge[:PLANNED_GOALS], self._goals[:PLANNED_GOALS]
         if not agent.world.goals_are_states:
-            raise ConfigError("policy.name=planned: needs goals that are states, for hops from one to the next")
+            raise ConfigError(f"policy.name={name}: needs goals that are states, for hops from one to the next")
 
         def logits(start: int, stop: int) -> Tensor:
             a = agent.encode_state_actions(goals[start:stop].unsqueeze(1), self._actions)  # [m, A, d]
             return agent.critic_ab(a, bridge)  # type: ignore[no-any-return]  # [m, A, M']
 
-        return find_hops(logits, len(goals), len(self._actions), agent.policy_config.hop_share)
+        return logits
 
 
 ESTIMATORS: Final[dict[str, Callable[[Estimators, Moment], Tensor]]] = {
@@ -193,5 +222,6 @@ ESTIMATORS: Final[dict[str, Callable[[Estimators, Moment], Tensor]]] = {
     "sample": Estimators.sample,
     "planned": Estimators.planned,
     "planned_sample": Estimators.planned_sample,
+    "shortest": Estimators.shortest,
     "direct": Estimators.direct,
 }

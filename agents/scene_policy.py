@@ -38,7 +38,7 @@ class ScenePolicy:
     """
 
     def __init__(self, agent: Agent, name: str, escape: bool | None = None, seed: int = 0) -> None:
-        possible = [one for one in POLICIES if one != "resampled"]  # a grid's goals are few
+        possible = [one for one in POLICIES if one not in ("resampled", "shortest")]  # a grid's goals are few
         if name not in possible:
             raise ConfigError(f"policy.name={name}: must be one of {', '.join(possible)} in grids")
         self.agent, self.name, self._seed = agent, name, seed

@@ -24,6 +24,7 @@ POLICIES = (
     "max",
     "sample",
     "planned_sample",
+    "shortest",
     "likeliest",
     "tempered",
     "resampled",

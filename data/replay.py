@@ -79,7 +79,7 @@ class ReplayBuffer:
             self._places[slots] = places[rows]
         self.added += len(rows)
         self._forget_index()
-        return self._observations[slots][self._visited[slots]]  # [V, S]
+        return np.asarray(self._observations[slots][self._visited[slots]])  # [V, S]
 
     def _check(self, observations: NDArray[Any], actions: NDArray[np.float32]) -> None:
         count = len(actions)
@@ -102,7 +102,7 @@ class ReplayBuffer:
     @cached_property
     def _ends(self) -> NDArray[np.int64]:
         """[C]: how many transitions there are up to and with each segment."""
-        return np.cumsum(self._lengths)
+        return np.asarray(np.cumsum(self._lengths))
 
     @cached_property
     def _visited(self) -> NDArray[np.bool_]:
@@ -118,7 +118,7 @@ class ReplayBuffer:
     @cached_property
     def states(self) -> NDArray[Any]:
         """All that was visited and is kept, [V, S]."""
-        return self._observations[self._visited]
+        return np.asarray(self._observations[self._visited])
 
     def sample_futures(
         self, rng: np.random.Generator, batch_size: int, discount: float, group_size: int = 0, nearby: float = 0.0

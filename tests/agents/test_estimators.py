@@ -18,6 +18,7 @@ from agents import Agent, Policy
 from agents.estimators import ESTIMATORS, Moment
 from agents.expressions import AllOf, AnyOf, Instruction, Not
 from agents.proposals import propose, space_filling_order
+from agents.shortest_paths import HOP, NEIGHBOURS
 from configs.checks import ConfigError
 from configs.schema import CRITICS, POLICIES
 
@@ -123,7 +124,7 @@ def formula(policy: Policy, values: Exact, tried: dict[int, list[int]]) -> Float
 
 @pytest.mark.parametrize("critic", CRITICS)
 @pytest.mark.parametrize("tried", [{}, TRIED], ids=["fresh", "tried"])
-@pytest.mark.parametrize("name", [name for name in POLICIES if "planned" not in name])
+@pytest.mark.parametrize("name", [name for name in POLICIES if "planned" not in name and name != "shortest"])
 def test_scores_are_the_formula_over_what_was_not_tried(
     make_agent: Callable[..., Agent], fake_text: Any, name: str, tried: dict[int, list[int]], critic: str
 ) -> None:
@@ -250,12 +251,39 @@ def test_plans_are_values_handed_on_over_the_bridge(
         np.testing.assert_allclose(found[row].numpy(), expected, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.parametrize("tried", [{}, {0: [0, 5, 7], 2: [3]}], ids=["fresh", "tried"])
+def test_shortest_paths_are_those_of_all_pairs(
+    make_agent: Callable[..., Agent], fake_text: Any, tried: dict[int, list[int]]
+) -> None:
+    agent = make_agent(fake_text, bridge_goals=M)
+    found, values = scores_with(agent.policy("shortest"), tried), exact(agent)
+    best = values.hops.max(axis=1)  # [M, M]
+    nearest = best.max(axis=0)
+    costs = np.full((M, M), np.inf)
+    for m in range(M):
+        near = sorted((g for g in range(M) if g != m), key=lambda g: nearest[g] - best[m, g])[:NEIGHBOURS]
+        costs[m, near] = nearest[near] - best[m, near] + HOP
+    np.fill_diagonal(costs, 0.0)
+    for via in range(M):  # Floyd and Warshall
+        costs = np.minimum(costs, costs[:, via, None] + costs[None, via])
+    for row in range(B):
+        aims = np.exp(values.bc[row] - values.bc[row].max())
+        away = np.array(
+            [min(costs[m, g] - HOP * math.log(aims[g]) for g in range(M) if aims[g] >= 0.05) for m in range(M)]
+        )
+        away[tried.get(row, [])] = np.inf
+        for action in range(found.shape[1]):
+            terms = [-(max(0.0, nearest[m] - values.ab[row, action, m]) + HOP + away[m]) / HOP for m in range(M)]
+            assert float(found[row, action]) == pytest.approx(log_sum(terms), rel=2e-3, abs=2e-3)
+
+
 def test_plans_need_goals_that_are_states(make_agent: Callable[..., Agent]) -> None:
     agent = make_agent(bridge_goals=M)
     agent.world = replace(agent.world, goal_low=(-1.0, -1.0))
-    policy = agent.policy("planned")
-    with pytest.raises(ConfigError, match=r"policy\.name=planned: needs goals that are states"):
-        policy.scores(STATES, TEXTS)
+    for name in ("planned", "shortest"):
+        policy = agent.policy(name)
+        with pytest.raises(ConfigError, match=rf"policy\.name={name}: needs goals that are states"):
+            policy.scores(STATES, TEXTS)
     assert policy._tried is None  # where goals are no states, nothing can be told from where an episode is
     assert agent.policy("logsumexp").act(STATES, TEXTS).shape == (B, 2)
 
