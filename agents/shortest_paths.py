@@ -82,7 +82,7 @@ def distances(roads: Roads, aims: NDArray[np.float64]) -> NDArray[np.float64]:
     end = scipy.sparse.csr_array((1, goals + 1))
     graph = scipy.sparse.vstack([scipy.sparse.hstack([roads.costs, last]), end]).tocsr()  # [M + 1, M + 1]
     backwards: Any = graph.T.tocsr()
-    away: NDArray[np.float64] = dijkstra(backwards, indices=goals)[:goals]
+    away: NDArray[np.float64] = dijkstra(backwards, indices=[goals])[0, :goals]
     return away
 
 

@@ -41,9 +41,7 @@ def require_compiler(compiles: bool) -> None:
     """ConfigError where torch.compile is asked for, and there is no C++ compiler for it."""
     compilers = (os.environ.get("CXX", "g++"), "g++", "clang++")
     if compiles and not any(shutil.which(name) for name in compilers):
-        raise ConfigError(
-            "train.compile=true: needs a C++ compiler, g++ or clang++; without, false would do"
-        )
+        raise ConfigError("train.compile=true: needs a C++ compiler, g++ or clang++; without, false would do")
 
 
 def _settings(config: EnvConfig) -> dict[str, Any]:

@@ -110,7 +110,8 @@ class ImportanceBridge:
         return self.critic_bc.paired(goals, c.unsqueeze(1))
 
     def _goals(self, u: Tensor) -> Tensor:
-        return self.mean + u @ self.root.T
+        goals: Tensor = self.mean + u @ self.root.T
+        return goals
 
 
 def _product(precision: Tensor, pull: Tensor) -> _Fits:

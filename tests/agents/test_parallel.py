@@ -43,6 +43,9 @@ class LetterText:
         return np.stack([np.random.default_rng([ord(c) for c in text]).normal(size=6) for text in texts]).astype("f4")
 
 
+NETWORKS: dict[str, Any] = {"width": 16, "depth": 2, "embedding_dim": 8, "frequencies": (0.5, 1.0)}
+
+
 def train(case: str, processes: Processes) -> tuple[Learner, list[dict[str, float]]]:
     """A learner after its steps in float64, and what each step logged."""
     settings, networks = CASES[case]
@@ -54,7 +57,7 @@ def train(case: str, processes: Processes) -> tuple[Learner, list[dict[str, floa
     torch.manual_seed(0)
     agent = Agent(
         home.spec,
-        AgentConfig(**({"width": 16, "depth": 2, "embedding_dim": 8, "frequencies": (0.5, 1.0)} | networks)),
+        AgentConfig(**(NETWORKS | networks)),
         PolicyConfig(candidate_actions=4, average_noise=False),
         LetterText(),
         6,

@@ -17,6 +17,8 @@ from envs.vector import PointMazeVectorEnv
 from evaluation.maze_world import MazeHome
 
 BOUNDS = ((0.0, 0.0), (15.0, 15.0))
+CORNER: dict[str, Any] = {"start": "corner", "episode_segments": 3}
+EITHER: tuple[dict[str, Any], ...] = ({}, CORNER)
 SETTINGS: dict[str, Any] = {
     "kind": "online",
     "environments": 6,
@@ -100,7 +102,7 @@ def test_captions_come_at_a_set_rate_and_are_true() -> None:
 
 
 def test_play_depends_on_the_seed_alone_and_goes_on_where_it_was() -> None:
-    for settings in ({}, {"start": "corner", "episode_segments": 3}):
+    for settings in EITHER:
         whole, halted = online(**settings), online(**settings)
         whole.advance(5, Wanderer)
         halted.advance(5, Wanderer)
@@ -121,7 +123,7 @@ def test_play_depends_on_the_seed_alone_and_goes_on_where_it_was() -> None:
 
 def test_no_step_of_a_segment_is_longer_than_one_can_go() -> None:
     """A reset amidst a segment would be a jump."""
-    for settings in ({}, {"start": "corner", "episode_segments": 2}):
+    for settings in ({}, CORNER | {"episode_segments": 2}):
         data = online(**settings)
         data.advance(7, Wanderer)
         batch = data.sample_futures(np.random.default_rng(0), 5000, 1e-9)  # the next step that moved
@@ -147,7 +149,8 @@ def test_starts_at_the_corner_go_on_over_segments() -> None:
 
 def test_starts_anywhere_cover_the_maze() -> None:
     playground = home().playground(
-        DataConfig(**(SETTINGS | {"environments": 400, "environment_steps": 4000} | {"capacity": 4000}))
+        DataConfig(**(SETTINGS | {"environments": 400, "environment_steps": 4000} | {"capacity": 4000})),
+        0,
     )
     assert len(np.unique(playground.begin(0).astype(int), axis=0)) > 120  # of 155
 

@@ -92,7 +92,8 @@ def test_a_new_run_is_locked_from_its_first_file_on(
 
 def test_a_lock_that_was_taken_away_is_taken_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever opened the file just before its owner ended must not believe to hold the lock of the next one."""
-    opened, real = [], os.open
+    opened: list[int] = []
+    real = os.open
 
     def late(path: Any, *arguments: Any) -> int:
         descriptor = real(path, *arguments)

@@ -159,8 +159,8 @@ def importance_of(world: LinearWorld, a: torch.Tensor, c: torch.Tensor, goals: t
     exact = exact_embeddings(world, a, c, goals)
     bridge = ImportanceBridge(
         goals,
-        lambda b: exact_embeddings(world, a, c, b.flatten(0, -2)).bridge_ab.unflatten(0, b.shape[:-1]),
-        lambda b: exact_embeddings(world, a, c, b.flatten(0, -2)).bridge_bc.unflatten(0, b.shape[:-1]),
+        lambda b: exact_embeddings(world, a, c, b.flatten(0, -2)).bridge_ab.reshape(*b.shape[:-1], -1),
+        lambda b: exact_embeddings(world, a, c, b.flatten(0, -2)).bridge_bc.reshape(*b.shape[:-1], -1),
         exact.critic_ab,
         exact.critic_bc,
         draws=128,
