@@ -74,14 +74,16 @@ def rollout_frames(
 
 
 def spread(last: int, most: int) -> list[int]:
-    """The moments to be drawn of 0, ..., last: at most `most` (2 or more), evenly spread, both ends among them.
+    """The moments to be drawn of 0, ..., last: all, or `most` (2 or more) evenly spread ones, both ends among them.
 
     Neighbours are an odd number of steps apart (but for the last): who turns on the spot, or goes to and fro, would
     otherwise be drawn in the same pose each time, and seem to stand still.
     """
-    stride = max(1, -(-last // (most - 1))) if last else 1
-    moments = [i * stride + (i % 2 if stride % 2 == 0 else 0) for i in range(-(-last // stride))]
-    return [*(moment for moment in moments if moment < last), last]
+    if last < most:
+        return list(range(last + 1))
+    gap = last / (most - 1)  # at least 1
+    odd_and_even = [i % 2 + 2 * round((i * gap - i % 2) / 2) for i in range(most - 1)]  # the nearest in turns
+    return [*odd_and_even, last]
 
 
 def posterior_map(layout: Layout, goals: NDArray[np.floating], posterior: NDArray[np.floating]) -> NDArray[np.float64]:

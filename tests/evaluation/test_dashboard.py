@@ -60,8 +60,10 @@ def test_settings_stand_beside_results_in_the_same_run(make_agent: MakeAgent, fa
     assert (hparams["seed"].number_value, hparams["env.id"].string_value) == (7, "goalbridge/ForkMaze-v0")
     content = logged.summary_metadata["_hparams_/experiment"].plugin_data.content
     results = [info.name.tag for info in HParamsPluginData.FromString(content).experiment.metric_infos]
-    assert results == ["evaluation/success", "evaluation/spl_grid"]
-    for tag in results:
+    shown, gathered = results[:2], results[2:]
+    assert shown == ["evaluation/success", "evaluation/spl_grid"]
+    assert gathered == [f"gathered/logsumexp/{metric}" for metric in ("success", "spl_grid")]  # of a sweep, later
+    for tag in shown:
         assert [event.step for event in logged.Scalars(tag)] == [10, 20]  # the last of which is the result
     assert len(list((tmp_path / "run").glob("events*"))) == 1
     assert not [path for path in (tmp_path / "run").rglob("events*") if path.parent != tmp_path / "run"]

@@ -161,7 +161,12 @@ def test_devices_are_those_that_are_there(monkeypatch: pytest.MonkeyPatch) -> No
         resolve_device("cuda:2")
 
 
-@pytest.mark.parametrize("name", ["goalbridge/ForkMaze-v1", "CartPole-v1", "fork"])
+def test_a_world_of_the_users_own_needs_captions() -> None:
+    with pytest.raises(ConfigError, match=r"env\.captions: is empty; CartPole-v1 is a world of your own, which needs"):
+        make_world(EnvConfig("CartPole-v1"), 1)
+
+
+@pytest.mark.parametrize("name", ["goalbridge/ForkMaze-v1", "CartPole-v9", "fork"])
 def test_worlds_of_other_names_are_refused(name: str) -> None:
     with pytest.raises(ConfigError, match=r"is none of this project's worlds; did you mean goalbridge/\w+-v0\?"):
         make_world(EnvConfig(name), 1)

@@ -181,8 +181,7 @@ def test_an_animation_keeps_its_colours_and_holds_its_end() -> None:
 def test_moments_are_few_and_hide_no_turning_on_the_spot(last: int, most: int) -> None:
     moments = spread(last, most)
     assert (moments[0], moments[-1]) == (0, last)
-    assert len(moments) <= most
-    assert len(moments) >= min(last + 1, most / 2)
+    assert len(moments) == min(last + 1, most)
     gaps = np.diff(moments)
     assert (gaps > 0).all()
     assert (gaps[:-1] % 2 == 1).all()
