@@ -128,12 +128,12 @@ class TrajectoryBuffer:
         else:
             transition = rng.integers(self.transitions, size=batch_size)  # [B]
             trajectory = self._trajectory_of(transition)  # [B]
-            step = transition - self._first_action[trajectory]  # [B]
-        remaining = self.lengths[trajectory] - step  # [B], at least 1
+        remaining = self._end[trajectory] - transition  # [B], at least 1
         offset = geometric_offsets(rng, remaining, discount)  # [B]
         state = transition + trajectory  # each earlier trajectory holds one more observation than actions
         observations, actions, goals = self._plain
-        return FutureBatch(observations[state], actions[transition], goals[state + offset])
+        taken = observations.take(state, axis=0), actions.take(transition, axis=0), goals.take(state + offset, axis=0)
+        return FutureBatch(*taken)  # `take` gathers rows several times as quickly as an index does
 
     def save(self, folder: Path) -> None:
         """Writes one .npy an array into `folder`, which appears whole or not at all."""
