@@ -210,20 +210,24 @@ def test_runs_killed_at_random_moments_end_like_the_one_left_alone(
         assert left_alone.exitcode == 0
         lasted = time.monotonic() - began
     draw, killed, with_checkpoint = random.Random(0), 0, 0
-    for run in range(RUNS):
-        folder = tmp_path / f"run_{run}"
+    for attempt in range(3 * RUNS):
+        folder = tmp_path / f"run_{attempt}"
         arguments = (*tiny, *SOAK, f"run_dir={folder}")
         process = start(arguments, monkeypatch)
         time.sleep(draw.uniform(0, lasted))
         process.kill()
         process.join()
-        killed += process.exitcode != 0
+        if process.exitcode == 0:  # it was quicker
+            continue
+        killed += 1
         with_checkpoint += (folder / "checkpoint.safetensors").exists()
         resumed = start((*arguments, "resume=true"), monkeypatch)
         resumed.join()
-        assert resumed.exitcode == 0, run
+        assert resumed.exitcode == 0, attempt
         same_state(tmp_path / "alone_0", folder)
         assert not (folder / ".lock").exists()
-    print(f"{killed} of {RUNS} runs killed, {with_checkpoint} of them when there was a checkpoint")
-    assert killed > RUNS / 2
+        if killed == RUNS:
+            break
+    print(f"{killed} runs killed, {with_checkpoint} of them when there was a checkpoint")
+    assert killed == RUNS
     assert with_checkpoint > 0
