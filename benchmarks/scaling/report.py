@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,7 +24,21 @@ def write(results: Mapping[str, Any]) -> None:
 
 def draw(results: Mapping[str, Any]) -> None:
     """docs/scaling_bridge.png (time over M) and docs/scaling_proposals.png (agreement over actions a second)."""
-    growth = results["streaming"]["result"]["growth"]
+    if "streaming" in results:
+        _draw_growth(results["streaming"]["result"]["growth"])
+    if "proposals" in results:
+        _draw_proposals(results["proposals"]["result"])
+
+
+def section(results: Mapping[str, Any]) -> str:
+    """What was measured, as Markdown, without its marks."""
+    parts: dict[str, Callable[[Any], str]] = {"streaming": _streaming, "proposals": _proposals, "serving": _serving}
+    texts = [write_part(results[name]["result"]) for name, write_part in parts.items() if name in results]
+    commits = ", ".join(f"{name} at commit {results[name]['git_commit'][:7]}" for name in parts if name in results)
+    return "\n\n".join((*texts, f"Measured by `python -m benchmarks.scaling`: {commits}."))
+
+
+def _draw_growth(growth: Mapping[str, Any]) -> None:
     figure = Figure(figsize=(5, 3.2), layout="constrained")
     axes = figure.subplots()
     axes.loglog(growth["goals"], growth["seconds"], "o-")
@@ -32,32 +46,20 @@ def draw(results: Mapping[str, Any]) -> None:
     axes.grid(alpha=0.3)
     figure.savefig(TARGET.parent / "scaling_bridge.png", dpi=120)
 
+
+def _draw_proposals(of: Mapping[str, Any]) -> None:
     figure = Figure(figsize=(9, 3.4), layout="constrained")
-    for axes, (name, of) in zip(figure.subplots(1, 2), results["proposals"]["result"].items(), strict=True):
+    for axes, (name, part) in zip(figure.subplots(1, 2), of.items(), strict=True):
         for way in proposals.NEAR_SHARES:
-            rows = [row for row in of["rows"] if row["way"] == way]
+            rows = [row for row in part["rows"] if row["way"] == way]
             rates = [row["actions_per_second"] for row in rows]
             axes.semilogx(rates, [row["same_action"] for row in rows], "o-", label=way)
-        axes.axvline(of["full_actions_per_second"], color="0.5", linestyle=":", label="all goals")
+        axes.axvline(part["full_actions_per_second"], color="0.5", linestyle=":", label="all goals")
         axes.set(xlabel="actions a second of one thread", ylabel="same action as all goals", title=f"{name}, M = 10⁶")
         axes.set_ylim(0, 1.03)
         axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
     figure.savefig(TARGET.parent / "scaling_proposals.png", dpi=120)
-
-
-def section(results: Mapping[str, Any]) -> str:
-    """The section as Markdown, without its marks."""
-    streaming, serving = results["streaming"]["result"], results["serving"]["result"]
-    return "\n\n".join(
-        (
-            _streaming(streaming),
-            _growth(streaming["growth"]),
-            _proposals(results["proposals"]["result"]),
-            _serving(serving),
-            f"Measured at commit {results['streaming']['git_commit'][:7]} on {results['streaming']['platform']}.",
-        )
-    )
 
 
 def _streaming(of: Mapping[str, Any]) -> str:
@@ -74,7 +76,7 @@ def _streaming(of: Mapping[str, Any]) -> str:
             f"| {row['towers']} | {row['dtype']} | {row['rows']} | {ours:.0f} | {1e3 / ours:.1f} M | "
             f"{row['bytes_per_goal'] / ours:.1f} | {row['ns_mapped_copy'] / ours:.2f} | {row['ns_copy'] / ours:.2f} |"
         )
-    return "\n".join(lines)
+    return "\n".join(lines) + "\n\n" + _growth(of["growth"])
 
 
 def _growth(of: Mapping[str, Any]) -> str:

@@ -1,0 +1,61 @@
+"""The benchmark of many goals measures what it says, on few of them."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from agents.bridge import bridge_scores
+from benchmarks.scaling import proposals, report, streaming
+
+ANY_RUN = {"git_commit": "0123456789"}
+
+
+def test_streaming_is_measured_and_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rates = streaming.rates(tmp_path, 500, repeats=1)
+    assert {(row["towers"], row["dtype"], row["rows"]) for row in rates} >= {(2, "float32", 8), (1, "float16", 32)}
+    assert all(row["ns_per_goal"] > 0 and row["ns_copy"] > 0 for row in rates)
+    grown = streaming.growth(tmp_path, (100, 2000), (1 << 20,), repeats=1)
+    assert grown["store_megabytes"] == pytest.approx(2000 * 520 / 1e6)
+    (tmp_path / "SCALING.md").write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")
+    monkeypatch.setattr(report, "TARGET", tmp_path / "SCALING.md")
+    for _ in range(2):  # written twice, it stays one
+        report.write({"streaming": ANY_RUN | {"result": {"terms": 500, "rates": rates, "growth": grown}}})
+    text = (tmp_path / "SCALING.md").read_text()
+    assert text.startswith("before\n")
+    assert text.endswith("after\n")
+    assert text.count("### Reading M goals once") == 1
+    assert "old" not in text
+    assert (tmp_path / "scaling_bridge.png").is_file()
+
+
+def test_proposals_are_compared_with_the_sum_over_all_goals() -> None:
+    of = proposals.synthetic(3000, 6)
+    with torch.no_grad():
+        full = proposals._full(of)
+        wanted = [
+            bridge_scores(a, c.unsqueeze(0), of.goals, of.goals, of.critic_ab, of.critic_bc)[:, 0]
+            for a, c in zip(of.a, of.c, strict=True)
+        ]
+    torch.testing.assert_close(full, torch.stack(wanted), rtol=1e-4, atol=1e-4)
+    found = proposals.measure(of, repeats=1)
+    assert len(found["rows"]) == len(proposals.COUNTS) * len(proposals.NEAR_SHARES)
+    best = next(row for row in found["rows"] if row["way"] == "neighbours only" and row["goals"] == 4096)
+    assert best["same_action"] == 1.0  # all goals there are
+    assert best["error"] < 1e-3
+    text = report._proposals({"synthetic": found})
+    assert "| 4096 | neighbours only |" in text
+
+
+def test_agreement() -> None:
+    full = torch.tensor([[0.0, 1.0], [2.0, 1.5]])
+    scores = torch.tensor([[0.0, 2.0], [1.0, 1.5]])
+    found = proposals.agreement(full, scores, torch.full((2, 2), 0.4))
+    assert found["same_action"] == 0.5
+    assert found["regret"] == 0.25
+    assert found["error"] == 0.5
+    assert found["covered"] == 0.5
+    assert math.isclose(found["stated_error"], 0.4, rel_tol=1e-6)
