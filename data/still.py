@@ -1,4 +1,4 @@
-"""Steps that did not move: they teach that a wall is there, and make futures of those who press against it look near."""
+"""Steps that did not move: all that they teach is that a wall is there, and they make far goals look farther."""
 
 from __future__ import annotations
 
