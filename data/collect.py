@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from configs.checks import ConfigError
 from configs.schema import DataConfig
 from data.captions import CaptionPairs
+from data.still import STILL, closed_up, distances, step_length
 from data.trajectories import TrajectoryBuffer
 from encoders.grid import situations
 from envs.babyai.explore import explore
@@ -55,11 +56,21 @@ def collect_maze(layout: Layout, config: DataConfig, seed: int) -> TrajectoryBuf
     if config.kind == "expert":
         flat = collect_expert(layout, config.trajectories, draw, config.noise_degrees)
     elif config.kind == "random":
-        flat = collect_random(layout, config.trajectories, config.walk_length, draw)
+        return _moving(*collect_random(layout, config.trajectories, config.walk_length, draw)[:2], config.walk_length)
     else:
         raise ConfigError(f"data.kind={config.kind}: is for grids; in mazes expert or random would do")
     observations, actions, lengths = flat
     return TrajectoryBuffer(observations, observations, actions, lengths)
+
+
+def _moving(observations: NDArray[Any], actions: NDArray[np.float32], length: int) -> TrajectoryBuffer:
+    """Random walks of `length` steps each, without those that did not move (`data.still`)."""
+    walks, taken = observations.reshape(-1, length + 1, observations.shape[1]), actions.reshape(-1, length, 2)
+    distance = distances(walks)  # [N, T]
+    walks, taken, lengths = closed_up(walks, taken, distance > STILL * step_length(distance))
+    steps = np.arange(length + 1)
+    seen = walks[steps <= lengths[:, None]]  # [sum(lengths + 1), S]
+    return TrajectoryBuffer(seen, seen, taken[steps[:-1] < lengths[:, None]], lengths)
 
 
 def collect_grids(layouts: Layouts, config: DataConfig, seed: int) -> TrajectoryBuffer:

@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 
 from data.futures import geometric_offsets
 from data.groups import Groups
+from data.still import STILL, closed_up, distances, step_length
 from data.trajectories import DatasetError, FutureBatch
 
-STILL: Final = 0.3  # of a step's length: what moved less did not move, and teaches only that a wall is there
-_STEP_QUANTILE: Final = 0.9  # of the moves of the first segments: how long a step is where nothing is in the way
 _ARRAYS: Final = ("observations", "actions", "lengths", "groups", "places")
 
 
@@ -60,19 +59,15 @@ class ReplayBuffer:
         groups: [E], each segment's layout, where there are several; places: [E, 2], where it starts in it.
         """
         self._check(observations, actions)
-        moves = np.diff(observations.astype(np.float64), axis=1)  # [E, T, S]
-        distance = np.sqrt((moves**2).sum(axis=-1))  # [E, T]
-        if self.step_length == 0.0 and (distance > 0).any():
-            self.step_length = float(np.quantile(distance[distance > 0], _STEP_QUANTILE))
-        numbers = observations.dtype.kind != "f"  # codes, as of grids: any change is a move
-        moved = distance > (0.0 if numbers else STILL * self.step_length)  # [E, T]
-        order = np.argsort(~moved, axis=1, kind="stable")  # [E, T]: the steps that moved first
+        distance = distances(observations)  # [E, T]
+        if self.step_length == 0.0:
+            self.step_length = step_length(distance)
+        codes = observations.dtype.kind != "f"  # as of grids: any change is a move
+        moved = distance > (0.0 if codes else STILL * self.step_length)  # [E, T]
         rows = np.flatnonzero(moved.any(axis=1))  # [R]
         slots = (self.added + np.arange(len(rows))) % self.capacity  # [R]
-        self._observations[slots, 0] = observations[rows, 0]
-        self._observations[slots, 1:] = observations[rows[:, None], order[rows] + 1]
-        self._actions[slots] = actions[rows[:, None], order[rows]]
-        self._lengths[slots] = moved[rows].sum(axis=1)
+        kept = closed_up(observations, actions, moved)
+        self._observations[slots], self._actions[slots], self._lengths[slots] = kept
         if groups is not None:
             self._groups[slots] = groups[rows]
         if places is not None:

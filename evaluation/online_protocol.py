@@ -50,7 +50,8 @@ SEARCHED = {"8 directions, then a search": 8, "32 directions, then a search": 32
 # How trajectories come about.
 OWN_PLAY = ("data=online",)
 RANDOM_GOALS = ("data=online", "data.goals=uniform")
-RANDOM_WALKS = ("data=random", GRADIENT_STEPS)
+RANDOM_WALKS = ("data=random", "train.discount=0.95", "policy.name=shortest", GRADIENT_STEPS)
+ON_WALKS = ("logsumexp", "planned", "shortest")
 EXPERT = ("data=expert", GRADIENT_STEPS)
 CORNER = ("data.start=corner", f"data.environment_steps={CORNER_BUDGET}")
 
@@ -119,7 +120,7 @@ def measure_steps(maze: str, rivals: bool) -> dict[str, Any]:
         if not rivals:
             continue
         walks = (*RANDOM_WALKS, f"data.trajectories={steps // WALK}", f"data.walk_length={WALK}")
-        for one, row in _rows(maze, f"random walks {steps}", walks, ["logsumexp"]).items():
+        for one, row in _rows(maze, f"random walks {steps}", walks, ON_WALKS).items():
             note(f"random walks, {one}", steps, row)
         expert = (*EXPERT, f"data.trajectories={_expert_trajectories(maze, steps)}")
         note("expert", steps, _rows(maze, f"expert {steps}", expert, ["logsumexp"])["logsumexp"])

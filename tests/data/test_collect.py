@@ -161,3 +161,14 @@ def test_no_goal_of_which_anything_can_be_said() -> None:
     goals = np.array([standing(4, 4, 1)] * 3, dtype=np.uint8)
     with pytest.raises(DatasetError, match="captions: needs at least one captioned goal"):
         caption_goals(GridCaptions(), goals, "label", 0)
+
+
+def test_random_walks_leave_out_the_steps_that_did_not_move() -> None:
+    layout = resolve_layout("fork")
+    found = collect_maze(layout, DataConfig(kind="random", trajectories=50, walk_length=30), 0)
+    assert found.transitions < 50 * 30  # walls are often in the way
+    assert (found.lengths <= 30).all()
+    batch = found.sample_futures(np.random.default_rng(0), 4000, 1e-9)  # the step that follows
+    moved = np.linalg.norm(batch.goals - batch.states, axis=1)
+    assert np.quantile(moved, 0.05) > 0.05
+    assert np.median(moved) == pytest.approx(0.5, abs=0.01)

@@ -149,8 +149,7 @@ def test_starts_at_the_corner_go_on_over_segments() -> None:
 
 def test_starts_anywhere_cover_the_maze() -> None:
     playground = home().playground(
-        DataConfig(**(SETTINGS | {"environments": 400, "environment_steps": 4000} | {"capacity": 4000})),
-        0,
+        DataConfig(**(SETTINGS | {"environments": 400, "environment_steps": 4000, "capacity": 4000})), 0
     )
     assert len(np.unique(playground.begin(0).astype(int), axis=0)) > 120  # of 155
 
