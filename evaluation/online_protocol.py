@@ -106,14 +106,14 @@ def _expert_trajectories(maze: str, steps: int) -> int:
     return max(1, round(steps / float(mean)))
 
 
-def measure_steps(maze: str, rivals: bool) -> dict[str, Any]:
+def measure_steps(maze: str, rivals: bool, budgets: Sequence[int] = BUDGETS) -> dict[str, Any]:
     """Success over environment steps of own play, and where asked for of its rivals."""
     found: dict[str, dict[str, Any]] = {}
 
     def note(title: str, steps: int, row: dict[str, Any]) -> None:
         found.setdefault(title, {})[str(steps)] = row
 
-    for steps in BUDGETS:
+    for steps in budgets:
         budget = f"data.environment_steps={steps}"
         for title, changes in (("own play", OWN_PLAY), ("own play, random goals", RANDOM_GOALS))[: 1 + rivals]:
             note(title, steps, _rows(maze, f"{title} {steps}", (*changes, budget), ["logsumexp"])["logsumexp"])
@@ -178,8 +178,8 @@ def measure_time() -> dict[str, Any]:
 
 PARTS: dict[str, Callable[[], dict[str, Any]]] = {
     "fork_maze": partial(measure_steps, "fork_maze", True),
-    "island_maze": partial(measure_steps, "island_maze", False),
-    "blank_maze": partial(measure_steps, "blank_maze", False),
+    "island_maze": partial(measure_steps, "island_maze", False, (50_000, 250_000)),
+    "blank_maze": partial(measure_steps, "blank_maze", False, (50_000, 250_000)),
     "corner": measure_corner,
     "search": measure_search,
     "time": measure_time,
