@@ -36,18 +36,22 @@ test-all: lint
 bench: install
 	$(BIN)/python -m benchmarks
 
-# The measurements behind RESULTS.md, about six hours on an idle machine; `make results` writes it from results/*.json.
+# The measurements behind RESULTS.md, about eight hours on an idle machine; `make results` writes it from results/*.json.
 measure: install
 	$(BIN)/python -m evaluation.timing
 	$(BIN)/python -m evaluation.protocol
 	$(BIN)/python -m evaluation.ablations
 	$(BIN)/python -m evaluation.ambiguity_protocol
 	$(BIN)/python -m evaluation.grid_protocol
+	$(BIN)/python -m evaluation.online_protocol
+	$(BIN)/python -m evaluation.own_protocol
 	$(BIN)/python -m experiments.law
 	$(BIN)/python -m experiments.pretrained digits
+	$(BIN)/python -m benchmarks.scaling
 
 results: install
 	$(BIN)/python -m experiments.report
+	$(BIN)/python -m benchmarks.scaling report
 
 clean:
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
