@@ -21,8 +21,9 @@ import torch
 
 from agents.parallel import Processes, joined
 from agents.storage import write_json
+from configs.data_schema import DataConfig
 from configs.run_folder import record
-from configs.schema import DataConfig, EncoderConfig, EnvConfig, RunConfig, TrainConfig
+from configs.schema import EncoderConfig, EnvConfig, RunConfig, TrainConfig
 from data.collect import BATCHES, stream
 from evaluation.preparation import Preparation
 

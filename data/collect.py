@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.checks import ConfigError
-from configs.schema import DataConfig
+from configs.data_schema import DataConfig
 from data.captions import CaptionPairs
 from data.still import STILL, closed_up, distances, step_length
 from data.trajectories import TrajectoryBuffer

@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from configs.schema import DataConfig
+from configs.data_schema import DataConfig
 from data.captions import CaptionBatch, CaptionPairs
 from data.collect import PLAY, Captions, caption_goals, stream
 from data.frontier import Frontier

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import json
 import os
 import warnings
 from collections.abc import Sequence
@@ -18,8 +17,8 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+
+from encoders.text_cache import TextCache
 
 PACKAGED_MODEL = "all-MiniLM-L6-v2"
 PACKAGED_NAMES = (PACKAGED_MODEL, f"sentence-transformers/{PACKAGED_MODEL}")
@@ -116,42 +115,6 @@ def _load_sentence_transformer(name: str, location: str) -> Any:
             f"encoder.text_model={name}: {location} cannot be loaded ({type(error).__name__}); "
             f"give another folder, or {PACKAGED_MODEL}"
         ) from error
-
-
-class TextCache:
-    """Embeddings of texts, in memory and in one safetensors file, for one model.
-
-    path: the file; None keeps the cache in memory. A file of another model, or one that cannot be read, is started
-    anew: a cache can always be made again.
-    """
-
-    def __init__(self, fingerprint: str, path: Path | None = None) -> None:
-        self.fingerprint = fingerprint
-        self.path = path
-        self.vectors: dict[str, NDArray[np.float32]] = {}
-        if path is not None and path.is_file():
-            self.vectors = self._read(path)
-
-    def _read(self, path: Path) -> dict[str, NDArray[np.float32]]:
-        try:
-            with safe_open(path, framework="numpy") as file:
-                metadata = file.metadata() or {}
-                if metadata.get("fingerprint") != self.fingerprint:
-                    return {}
-                return dict(zip(json.loads(metadata["texts"]), file.get_tensor("embeddings"), strict=True))
-        except (SafetensorError, OSError, ValueError, KeyError):
-            return {}
-
-    def save(self, path: Path | None = None) -> None:
-        """Writes the file atomically (to `path`, or where it was opened)."""
-        target = path or self.path
-        if target is None or not self.vectors:
-            return
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-        metadata = {"fingerprint": self.fingerprint, "texts": json.dumps(list(self.vectors))}
-        save_file({"embeddings": np.stack(list(self.vectors.values()))}, partial, metadata=metadata)
-        os.replace(partial, target)
 
 
 def first_moments(tokens: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.float32]:

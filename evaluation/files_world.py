@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.world import CandidateActions, WorldSpec
-from configs.schema import NO_ENV, DataConfig, EnvConfig
+from configs.data_schema import DataConfig
+from configs.schema import NO_ENV, EnvConfig
 from data import CaptionPairs, DatasetError, TrajectoryBuffer
 from data.episodes import SUMMARY, Episodes, read_captions
 from data.free_captions import FreeCaptions

@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from agents.world import CandidateActions, WorldSpec
 from configs.checks import ConfigError
-from configs.schema import BABYAI, DataConfig, EnvConfig
+from configs.data_schema import DataConfig
+from configs.schema import BABYAI, EnvConfig
 from data import TrajectoryBuffer
 from data.collect import LAYOUTS, collect_grids, stream
 from data.playground import GridPlayground, Playground

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from agents.world import CandidateActions, WorldSpec
 from configs.checks import ConfigError
-from configs.schema import DataConfig, EnvConfig
+from configs.data_schema import DataConfig
+from configs.schema import EnvConfig
 from data import TrajectoryBuffer
 from data.collect import collect_maze
 from data.playground import MazePlayground, Playground

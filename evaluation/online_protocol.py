@@ -26,9 +26,10 @@ from typing import Any
 
 from agents import Agent
 from agents.storage import write_json
+from configs.data_schema import DataConfig
 from configs.evaluation import EvaluateConfig
 from configs.run_folder import read_run_config
-from configs.schema import DataConfig, EnvConfig
+from configs.schema import EnvConfig
 from evaluation.compare import EPISODES, Metrics, compare
 from evaluation.maze_world import MazeHome
 from evaluation.metrics import METRICS, episode_metrics, interval

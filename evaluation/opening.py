@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from configs.checks import ConfigError
-from configs.schema import NO_ENV, DataConfig, EnvConfig, RunConfig
+from configs.data_schema import DataConfig
+from configs.schema import NO_ENV, EnvConfig, RunConfig
 from data.demands import Demands
 from data.episodes import discard, partial_folder, stage
 from data.minari_import import MinariEpisodes

@@ -15,8 +15,9 @@ from agents.checkpoint import CHECKPOINT, load_checkpoint
 from agents.parallel import ALONE, Processes
 from agents.storage import write_atomically, write_json
 from configs.checks import ConfigError
+from configs.data_schema import STORED
 from configs.run_folder import record
-from configs.schema import STORED, RunConfig
+from configs.schema import RunConfig
 from data import CaptionPairs, TrajectoryBuffer
 from data.collect import ACTIONS, BRIDGE_GOALS, LABELLED_GOALS, VALIDATION, caption_goals, stream
 from data.episodes import discard

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from agents.storage import CheckpointError
 from agents.world import CandidateActions, WorldSpec
 from configs.checks import ConfigError
-from configs.schema import DataConfig, EnvConfig
+from configs.data_schema import DataConfig
+from configs.schema import EnvConfig
 from data import CaptionPairs, TrajectoryBuffer
 from data.collect import Captions
 from data.playground import Playground

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from agents import Agent
 from agents.policies import Policy
 from configs.schema import EnvConfig
-from encoders.text import SentenceEncoder, TextCache
+from encoders.text import SentenceEncoder
+from encoders.text_cache import TextCache
 from evaluation.worlds import candidates, make_world
 
 FOLDER: Final = "pretrained/fork_maze"

@@ -11,7 +11,8 @@ import torch
 
 from agents import Agent, Learner
 from agents.losses import info_nce
-from configs.schema import DataConfig, EnvConfig, TrainConfig
+from configs.data_schema import DataConfig
+from configs.schema import EnvConfig, TrainConfig
 from data.captions import CaptionPairs
 from data.collect import caption_goals, stream
 from data.trajectories import FutureBatch, TrajectoryBuffer

@@ -19,7 +19,8 @@ from agents.parallel import ALONE, PeerError, Processes, joined
 from agents.storage import read_tensors, write_tensors
 from agents.world import CandidateActions
 from configs.checks import ConfigError
-from configs.schema import AgentConfig, DataConfig, EnvConfig, PolicyConfig, TrainConfig
+from configs.data_schema import DataConfig
+from configs.schema import AgentConfig, EnvConfig, PolicyConfig, TrainConfig
 from data.collect import caption_goals, collect_maze, stream
 from envs.layouts import LAYOUTS
 from evaluation.maze_world import MazeHome

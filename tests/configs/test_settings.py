@@ -16,10 +16,11 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from configs.checks import ConfigError
+from configs.data_schema import DataConfig
 from configs.evaluation import EvaluateConfig
 from configs.load import FOLDER, build, check_overrides, quote_text
 from configs.run_folder import open_run, read_run_config
-from configs.schema import AgentConfig, DataConfig, EncoderConfig, EnvConfig, PolicyConfig, RunConfig, TrainConfig
+from configs.schema import AgentConfig, EncoderConfig, EnvConfig, PolicyConfig, RunConfig, TrainConfig
 
 GROUPS: dict[str, type[Any]] = {
     "agent": AgentConfig,

@@ -10,7 +10,8 @@ from minigrid.core.constants import COLOR_TO_IDX, IDX_TO_COLOR, IDX_TO_OBJECT, O
 from numpy.typing import NDArray
 
 from configs.checks import ConfigError
-from configs.schema import DataConfig, EnvConfig
+from configs.data_schema import DataConfig
+from configs.schema import EnvConfig
 from data import DatasetError, TrajectoryBuffer
 from data.collect import caption_goals, collect_grids, collect_maze
 from encoders.grid import OWN, WINDOW

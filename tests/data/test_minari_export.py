@@ -12,7 +12,8 @@ import minari
 import numpy as np
 import pytest
 
-from configs.schema import DataConfig, EnvConfig
+from configs.data_schema import DataConfig
+from configs.schema import EnvConfig
 from data import DatasetError, TrajectoryBuffer
 from data.demands import Demands
 from data.minari_export import export

@@ -9,7 +9,8 @@ import pytest
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
-from configs.schema import DataConfig, EnvConfig
+from configs.data_schema import DataConfig
+from configs.schema import EnvConfig
 from data.frontier import Frontier
 from data.online import OnlineData
 from data.playground import MazePlayground

@@ -9,7 +9,8 @@ import pytest
 from numpy.typing import NDArray
 
 from configs.checks import ConfigError
-from configs.schema import DataConfig, EnvConfig
+from configs.data_schema import DataConfig
+from configs.schema import EnvConfig
 from data.online import OnlineData
 from evaluation.grid_world import GridHome
 

@@ -9,7 +9,8 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from configs.schema import DataConfig, EnvConfig
+from configs.data_schema import DataConfig
+from configs.schema import EnvConfig
 from data import DatasetError, TrajectoryBuffer
 from data.collect import collect_maze
 from evaluation.worlds import make_world, surface

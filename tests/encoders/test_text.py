@@ -18,7 +18,8 @@ import torch
 
 from encoders import InstructionError, LabelEncoder, SentenceEncoder, TextModelError
 from encoders import text as text_module
-from encoders.text import PACKAGED_MODEL, TextCache, find_text_model, first_moments
+from encoders.text import PACKAGED_MODEL, find_text_model, first_moments
+from encoders.text_cache import TextCache
 
 
 class FakeModel:

@@ -15,7 +15,8 @@ import pytest
 
 from agents import Agent
 from agents.storage import write_json
-from configs.schema import DataConfig, EnvConfig, RunConfig
+from configs.data_schema import DataConfig
+from configs.schema import EnvConfig, RunConfig
 from data import minari_io
 from data.minari_import import MinariEpisodes
 from evaluation.maze_world import MazeHome

@@ -13,7 +13,8 @@ import torch
 from PIL import Image
 
 from agents import Agent
-from configs.schema import DataConfig, EncoderConfig, EnvConfig, RunConfig, TrainConfig
+from configs.data_schema import DataConfig
+from configs.schema import EncoderConfig, EnvConfig, RunConfig, TrainConfig
 from encoders import LabelEncoder
 from envs.places import CATEGORIES, MazePlaces
 from envs.suite import SATISFIABLE

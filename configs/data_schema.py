@@ -1,0 +1,74 @@
+"""The settings of where trajectories and captions come from, checked where they are built."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from configs.checks import at_least, one_of, positive, require
+
+DATA_KINDS = ("expert", "random", "mixed", "online", "minari", "files")
+STORED = ("minari", "files")  # kinds of data that are read from a dataset, and not collected
+COMMANDED_GOALS = ("buffer", "uniform")
+STARTS = ("anywhere", "corner")
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Where trajectories and captions come from.
+
+    kind: "expert" (shortest paths between random places; noisy in mazes), "random" (random walks), "mixed" (half of
+    each), "online" (the agent's own play, while it learns: `data.online`), or from `RunConfig.dataset`: "minari" (a
+    Minari dataset of the env) or "files" (a user's own trajectories and captions, without an env, all of which are
+    used). trajectories: how many, unless online. noise_degrees: the expert's angle noise, or that with which the agent
+    explores. walk_length: steps of a random walk, or of a segment of own play.
+    labelled_goals: how many goals are captioned, one caption each. layouts: how many the trajectories are spread over,
+    where a world has many. lexicon: colour words learnt beside each colour's own name, in BabyAI. captions: categories
+    of places that captions speak of, in mazes ("exact", "line", "region", "vague", and on request "compound");
+    the first four if empty.
+    Online: environment_steps: taken in all, in so many `environments` at once. pace: after the share x of the gradient
+    steps, x ** (1 / pace) of the environment steps have been taken: 1 is an even ratio, less learns more at first.
+    capacity: transitions that the replay buffer holds. goals: what the agent commands itself, from the "buffer" (what
+    it has reached) or "uniform" (anywhere within bounds). frontier: share of the former that was seldom reached.
+    exploration: share of random actions. start: of segments, "anywhere" or always from one "corner", with episodes that
+    go on over episode_segments segments.
+    """
+
+    kind: str = "expert"
+    trajectories: int = 20_000
+    noise_degrees: float = 10.0
+    walk_length: int = 64
+    labelled_goals: int = 100_000
+    layouts: int = 1
+    lexicon: int = 0
+    captions: tuple[str, ...] = ()
+    environment_steps: int = 250_000
+    environments: int = 64
+    pace: float = 0.5
+    capacity: int = 500_000
+    goals: str = "buffer"
+    frontier: float = 0.3
+    exploration: float = 0.1
+    start: str = "anywhere"
+    episode_segments: int = 8
+
+    def __post_init__(self) -> None:
+        one_of("data.kind", self.kind, DATA_KINDS)
+        one_of("data.goals", self.goals, COMMANDED_GOALS)
+        one_of("data.start", self.start, STARTS)
+        at_least(1, data__environments=self.environments, data__episode_segments=self.episode_segments)
+        positive(data__pace=self.pace)
+        for name, share in (("frontier", self.frontier), ("exploration", self.exploration)):
+            require(0 <= share <= 1, f"data.{name}", share, "must be between 0 and 1")
+        self._check_rounds()
+        at_least(1, data__layouts=self.layouts)
+        at_least(0, data__lexicon=self.lexicon)
+        at_least(1, data__trajectories=self.trajectories, data__walk_length=self.walk_length)
+        at_least(1, data__labelled_goals=self.labelled_goals)
+        at_least(0, data__noise_degrees=self.noise_degrees)
+
+    def _check_rounds(self) -> None:
+        """Online: there must be a segment for every environment, and room for it."""
+        round_steps = self.environments * self.walk_length
+        needed = f"must be at least data.environments x data.walk_length = {round_steps}"
+        for name, value in (("environment_steps", self.environment_steps), ("capacity", self.capacity)):
+            require(self.kind != "online" or value >= round_steps, f"data.{name}", value, needed)
