@@ -41,7 +41,8 @@ from evaluation.worlds import make_world, surface
 EVALUATION_SEED = 60_000_000
 RUNS = Path("runs/online")
 TEXTS = RUNS / "texts"
-BUDGETS = (20_000, 50_000, 100_000, 250_000)
+BUDGETS = (50_000, 250_000)
+WALKED = (100_000, 250_000)  # by random walks
 CORNER_BUDGET = 500_000
 WALK = 64
 GRADIENT_STEPS = "train.steps=2000"  # of all, as data=online has it
@@ -107,24 +108,24 @@ def _expert_trajectories(maze: str, steps: int) -> int:
     return max(1, round(steps / float(mean)))
 
 
-def measure_steps(maze: str, rivals: bool, budgets: Sequence[int] = BUDGETS) -> dict[str, Any]:
+def measure_steps(maze: str, rivals: bool) -> dict[str, Any]:
     """Success over environment steps of own play, and where asked for of its rivals."""
     found: dict[str, dict[str, Any]] = {}
 
     def note(title: str, steps: int, row: dict[str, Any]) -> None:
         found.setdefault(title, {})[str(steps)] = row
 
-    for steps in budgets:
+    for steps in BUDGETS:
         budget = f"data.environment_steps={steps}"
         for title, changes in (("own play", OWN_PLAY), ("own play, random goals", RANDOM_GOALS))[: 1 + rivals]:
             note(title, steps, _rows(maze, f"{title} {steps}", (*changes, budget), ["logsumexp"])["logsumexp"])
-        if not rivals:
-            continue
+        if rivals:
+            expert = (*EXPERT, f"data.trajectories={_expert_trajectories(maze, steps)}")
+            note("expert", steps, _rows(maze, f"expert {steps}", expert, ["logsumexp"])["logsumexp"])
+    for steps in WALKED if rivals else ():
         walks = (*RANDOM_WALKS, f"data.trajectories={steps // WALK}", f"data.walk_length={WALK}")
         for one, row in _rows(maze, f"random walks {steps}", walks, ON_WALKS).items():
             note(f"random walks, {one}", steps, row)
-        expert = (*EXPERT, f"data.trajectories={_expert_trajectories(maze, steps)}")
-        note("expert", steps, _rows(maze, f"expert {steps}", expert, ["logsumexp"])["logsumexp"])
     return {"maze": maze, "rows": found}
 
 
@@ -179,8 +180,8 @@ def measure_time() -> dict[str, Any]:
 
 PARTS: dict[str, Callable[[], dict[str, Any]]] = {
     "fork_maze": partial(measure_steps, "fork_maze", True),
-    "island_maze": partial(measure_steps, "island_maze", False, (50_000, 250_000)),
-    "blank_maze": partial(measure_steps, "blank_maze", False, (50_000, 250_000)),
+    "island_maze": partial(measure_steps, "island_maze", False),
+    "blank_maze": partial(measure_steps, "blank_maze", False),
     "corner": measure_corner,
     "search": measure_search,
     "time": measure_time,
