@@ -56,13 +56,17 @@ def _verdict(met: bool, what: str) -> str:
 
 
 def _budgets(rows: Result) -> list[str]:
-    return list(next(iter(rows.values())))
+    """All numbers of environment steps after which something was measured, ascending."""
+    return sorted({steps for by_steps in rows.values() for steps in by_steps}, key=int)
 
 
 def _steps(maze: str, result: Result) -> list[str]:
     rows = result["rows"]
     budgets = _budgets(rows)
-    body = [[title, *(_both(by_steps[steps]) for steps in budgets)] for title, by_steps in rows.items()]
+    body = [
+        [title, *(_both(by_steps[steps]) if steps in by_steps else "-" for steps in budgets)]
+        for title, by_steps in rows.items()
+    ]
     own = rows["own play"]
     verdicts = [
         _verdict(own[steps]["success"]["mean"] >= floor, f"Own play at least {floor} after {int(steps):,} steps")
@@ -74,7 +78,8 @@ def _steps(maze: str, result: Result) -> list[str]:
 
 def _walks(result: Result) -> str:
     steps, floor = WALKS_FLOOR
-    found = {title: by_steps[steps] for title, by_steps in result["rows"].items() if title.startswith("random walks")}
+    rows = result["rows"]
+    found = {title: rows[title][steps] for title in rows if title.startswith("random walks")}
     best = max(found, key=lambda title: float(found[title]["success"]["mean"]))
     mean = found[best]["success"]["mean"]
     return _verdict(mean >= floor, f"Random walks, {int(steps):,} steps, at least {floor} ({best}: {mean:.3f})")
