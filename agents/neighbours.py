@@ -1,9 +1,10 @@
 """Fewer bridge goals for the same sum, without reading all of them: an instruction's neighbours and a random remainder.
 
-Lemma 1's sum over M goals is split in two. The goals nearest to the instruction, found by an inverted file (faiss),
-count as they are. The rest is estimated from draws g ~ q, each weighted by 1 / (draws q(g)); a draw among the
-neighbours counts nothing. The estimate of the SUM has no bias whatever is found or drawn, as long as q > 0 everywhere;
-that of its logarithm, the score, is lower by about half its variance, so about standard_error ** 2 / 2 nats.
+Lemma 1's sum over M goals is split in two. The goals nearest to the instruction (or to what lies `between` it and the
+state), found by an inverted file (faiss), count as they are. The rest is estimated from draws g ~ q, each weighted by
+1 / (draws q(g)); a draw among the neighbours counts nothing. The estimate of the SUM has no bias whatever is found or
+drawn, as long as q > 0 everywhere; that of its logarithm, the score, is lower by about half its variance, so about
+standard_error ** 2 / 2 nats.
 """
 
 from __future__ import annotations
@@ -125,6 +126,22 @@ class Neighbours:
     def _searchable(self, x: Tensor) -> Tensor:
         x = x.detach().cpu().float().contiguous()
         return torch.nn.functional.normalize(x, dim=-1) if self._critic.kind == "cosine" else x
+
+
+@torch.no_grad()
+def between(a: Tensor, c: Tensor, critic_ab: Critic, critic_bc: Critic) -> tuple[Tensor, Critic]:
+    """Where the sum's heaviest goals lie if one tower made them: a [B, A, d] and c [B, d] -> [B, d], and its critic.
+
+    By completing the square, the logits s_ab |a - g|^2 + s_bc |g - c|^2 are, but for a constant of a and c,
+    (s_ab + s_bc) |g - p|^2 with p the mean of a and c weighted by s. Neighbours of p, with that scale, take into
+    account where the agent is. a stands for all A actions by its mean. ConfigError for critics of other kinds.
+    """
+    for name, critic in (("critic_ab", critic_ab), ("critic_bc", critic_bc)):
+        if critic.kind != "neg_squared_l2":
+            raise ConfigError(f"{name}: is of kind {critic.kind}; neighbours of both need neg_squared_l2")
+    scale = critic_ab.scale + critic_bc.scale
+    point = (critic_ab.scale * a.mean(dim=1) + critic_bc.scale * c) / scale  # [B, d]
+    return point, Critic("neg_squared_l2", initial_log_scale=float(scale.log())).requires_grad_(False).to(c.device)
 
 
 @torch.no_grad()

@@ -14,13 +14,21 @@ from torch import Tensor
 from agents import Agent
 from agents.bridge import bridge_scores_per_row
 from agents.critics import Critic
-from agents.neighbours import Neighbours, Proposals, proposed_scores
+from agents.neighbours import Neighbours, Proposals, between, proposed_scores
 from benchmarks.scaling import seconds
 from configs.schema import EnvConfig
 from evaluation.worlds import make_world, surface
 
 COUNTS: Final = (64, 256, 1024, 4096)  # goals instead of all
-NEAR_SHARES: Final = {"neighbours only": 1.0, "half neighbours, half drawn": 0.5, "drawn only": 0.0}
+# What neighbours are of, and which share of the goals they are.
+WAYS: Final = {
+    "instruction: neighbours": ("instruction", 1.0),
+    "instruction: half drawn": ("instruction", 0.5),
+    "instruction: drawn": ("instruction", 0.0),
+    "and state: neighbours": ("both", 1.0),
+    "and state: half drawn": ("both", 0.5),
+    "and state: drawn": ("both", 0.0),
+}
 SEED: Final = 60_000_000
 _FULL_AT_ONCE, _ESTIMATED_AT_ONCE = 8, 4  # decisions: [8, M] logits of language, [4, n, d] embeddings
 
@@ -80,13 +88,16 @@ def measure(of: Decisions, repeats: int) -> dict[str, Any]:
     whole: list[Tensor] = []
     (full_time,) = seconds([lambda: whole.append(_full(of))], 1)
     full = whole[0]  # [B, A]
-    built: list[Neighbours] = []
-    (build_time,) = seconds([lambda: built.append(Neighbours(of.goals, of.critic_bc))], 1)
+    point, critic = between(of.a, of.c, of.critic_ab, of.critic_bc)  # [B, d]
+    queries = {"instruction": of.c, "both": point}
+    built: dict[str, Neighbours] = {}
+    (build_time,) = seconds([lambda: built.update(instruction=Neighbours(of.goals, of.critic_bc))], 1)
+    built["both"] = Neighbours(of.goals, critic)
     rows: list[dict[str, Any]] = []
-    for name, share in NEAR_SHARES.items():
+    for name, (by, share) in WAYS.items():
         for count in COUNTS:
             near = round(share * count)
-            choose = _chooser(built[0], of.c, near, count - near)
+            choose = _chooser(built[by], queries[by], near, count - near)
             (time_taken,) = seconds([lambda choose=choose: _estimate(of, choose())], repeats)  # type: ignore[misc]
             row = {"way": name, "goals": count, "actions_per_second": decisions / time_taken}
             rows.append(row | agreement(full, *_estimate(of, choose())))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from agents.critics import Critic
-from agents.neighbours import Neighbours, Proposals, proposed_scores
+from agents.neighbours import Neighbours, Proposals, between, proposed_scores
 from configs.checks import ConfigError
 from configs.schema import CRITICS
 
@@ -81,6 +81,19 @@ def test_neighbours_help_where_language_is_sharp() -> None:
         float(estimate(a, c, goals, pair, neighbours.propose(c, near, 200 - near))[1].mean()) for near in (0, 100)
     ]
     assert errors[1] < 0.3 * errors[0]
+
+
+@torch.no_grad()
+def test_neighbours_of_state_and_instruction_are_the_heaviest_summands() -> None:
+    a, c, goals, pair = world("neg_squared_l2")
+    point, critic = between(a[:, :1], c, *pair)
+    proposals = Neighbours(goals, critic, cells=5, probed=5).propose(point, 20, 0)
+    logits = (pair[0](a[:, :1], goals) + pair[1](c, goals).unsqueeze(1))[:, 0]  # [K, M]
+    assert [set(row) for row in proposals.rows.tolist()] == [set(row) for row in logits.topk(20).indices.tolist()]
+    constant = logits - critic(point, goals)
+    torch.testing.assert_close(constant, constant[:, :1].expand_as(constant), rtol=1e-3, atol=1e-3)
+    with pytest.raises(ConfigError, match="critic_bc: is of kind cosine"):
+        between(a, c, pair[0], Critic("cosine"))
 
 
 @settings(max_examples=25, deadline=None, derandomize=True)

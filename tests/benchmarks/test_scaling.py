@@ -42,12 +42,12 @@ def test_proposals_are_compared_with_the_sum_over_all_goals() -> None:
         ]
     torch.testing.assert_close(full, torch.stack(wanted), rtol=1e-4, atol=1e-4)
     found = proposals.measure(of, repeats=1)
-    assert len(found["rows"]) == len(proposals.COUNTS) * len(proposals.NEAR_SHARES)
-    best = next(row for row in found["rows"] if row["way"] == "neighbours only" and row["goals"] == 4096)
+    assert len(found["rows"]) == len(proposals.COUNTS) * len(proposals.WAYS)
+    best = next(row for row in found["rows"] if row["way"] == "instruction: neighbours" and row["goals"] == 4096)
     assert best["same_action"] == 1.0  # all goals there are
     assert best["error"] < 1e-3
     text = report._proposals({"synthetic": found})
-    assert "| 4096 | neighbours only |" in text
+    assert "| 4096 | instruction: neighbours |" in text
 
 
 def test_agreement() -> None:
