@@ -74,7 +74,8 @@ def _about_estimators(result: Mapping[str, Any]) -> str:
         f"{result['reference_goals']:,}: as good as exact here, where goals are Gaussian. Monte Carlo over all "
         "of those stands beside it. *extrapolated* removes the bias of order 1 / M by its halves; *gaussian* is the "
         "closed form with the pool's mean and covariance, whose values for cosine and dot are useless; *better* is the "
-        "table's, chosen by recall on development seeds."
+        "table's, chosen by recall on development seeds. Importance sampling draws 64 further goals for each pair; "
+        "the pool gives it their mean and covariance alone."
     )
 
 
@@ -114,9 +115,12 @@ def _marginals(result: Mapping[str, Any]) -> str:
 
 
 def _about_bypass(result: Mapping[str, Any]) -> str:
+    cells = [(found["exact"][LARGE_COLUMN], found["learned"][LARGE_COLUMN]) for found in result["rows"].values()]
+    gap = max(abs(exact["mean"] - learned["mean"]) for exact, learned in cells)
     return (
         f"`{result['command']}`, seeds {', '.join(map(str, result['seeds']))}, commit {result['git_commit'][:12]}; "
-        "squared distance, one encoder of B. Exact Lemma 1 is given the true densities of both pairs."
+        "squared distance, one encoder of B. Exact Lemma 1 is given the true densities of both pairs; on the same "
+        f"triplets and M = 100k, the learned one is at most {gap:.3f} from it."
     )
 
 
