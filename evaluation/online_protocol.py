@@ -55,7 +55,11 @@ RANDOM_GOALS = ("data=online", "data.goals=uniform")
 RANDOM_WALKS = ("data=random", "train.discount=0.95", "policy.name=shortest", GRADIENT_STEPS)
 ON_WALKS = ("logsumexp", "planned", "shortest")
 EXPERT = ("data=expert", GRADIENT_STEPS)
-CORNER = ("data.start=corner", f"data.environment_steps={CORNER_BUDGET}")
+CORNER = (
+    *("data.start=corner", f"data.environment_steps={CORNER_BUDGET}", "data.pace=1", "data.frontier=0.5"),
+    *("train.steps=3000", "train.discount=0.95"),
+)
+ON_CORNER = ("logsumexp", "shortest")
 
 
 def trained(maze: str, name: str, seed: int, changes: Sequence[str]) -> Path:
@@ -136,10 +140,10 @@ def measure_corner() -> dict[str, Any]:
         "own play, no frontier": (*OWN_PLAY, *CORNER, "data.frontier=0"),
         "own play, random goals": (*RANDOM_GOALS, *CORNER),
     }
-    rows = {
-        title: {str(CORNER_BUDGET): _rows("fork_maze", f"{title} corner", changes, ["logsumexp"])["logsumexp"]}
-        for title, changes in recipes.items()
-    }
+    rows = {}
+    for title, changes in recipes.items():
+        found = _rows("fork_maze", f"{title} corner", changes, ON_CORNER)
+        rows |= {f"{title}, {one}": {str(CORNER_BUDGET): row} for one, row in found.items()}
     return {"maze": "fork_maze", "rows": rows}
 
 

@@ -63,12 +63,15 @@ def test_what_falls_short_is_said(write: Write, own: float, walks: float, short:
 
 
 def test_corner_search_and_time(write: Write) -> None:
-    write("corner", rows={title: {"500000": row(0.7)} for title in ("own play", "own play, random goals")})
+    write(
+        "corner",
+        rows={title: {"500000": row(0.7)} for title in ("own play, shortest", "own play, random goals, shortest")},
+    )
     write("search", rows={"32 directions": row(0.9)})
     costs = {"fork_maze, cold": 70.0, "fork_maze, warm": 50.0}
     write("time", rows={title: {"seconds": cost + 5, "cpu_seconds": cost} for title, cost in costs.items()})
     text = "\n\n".join(online_results.sections())
-    assert "Own play at least 0.9: **not met**" in text
+    assert "Own play at least 0.9 (own play, shortest: 0.700): **not met**" in text
     assert "| 32 directions | 0.900 [0.890, 0.910] / 0.800 |" in text
     assert "| fork_maze, warm | 55 | 50 |" in text
     assert "warm cache: met" in text
