@@ -140,7 +140,7 @@ def measure_corner() -> dict[str, Any]:
         "own play, no frontier": (*OWN_PLAY, *CORNER, "data.frontier=0"),
         "own play, random goals": (*RANDOM_GOALS, *CORNER),
     }
-    rows = {}
+    rows: dict[str, Any] = {}
     for title, changes in recipes.items():
         found = _rows("fork_maze", f"{title} corner", changes, ON_CORNER)
         rows |= {f"{title}, {one}": {str(CORNER_BUDGET): row} for one, row in found.items()}
