@@ -8,8 +8,6 @@ from typing import Any, Final
 
 from matplotlib.figure import Figure
 
-from benchmarks.scaling import proposals
-
 TARGET: Final = Path("docs/SCALING.md")
 BEGIN, END = "<!-- the bridge: written by python -m benchmarks.scaling report -->", "<!-- end of the bridge -->"
 
@@ -50,7 +48,7 @@ def _draw_growth(growth: Mapping[str, Any]) -> None:
 def _draw_proposals(of: Mapping[str, Any]) -> None:
     figure = Figure(figsize=(9, 3.4), layout="constrained")
     for axes, (name, part) in zip(figure.subplots(1, 2), of.items(), strict=True):
-        for way in proposals.WAYS:
+        for way in dict.fromkeys(row["way"] for row in part["rows"]):
             rows = [row for row in part["rows"] if row["way"] == way]
             rates = [row["actions_per_second"] for row in rows]
             axes.semilogx(rates, [row["same_action"] for row in rows], "o-", label=way)
@@ -101,11 +99,12 @@ def _growth(of: Mapping[str, Any]) -> str:
 def _proposals(of: Mapping[str, Any]) -> str:
     lines = [
         "### Fewer goals for the same answer\n\n![Agreement over actions a second](scaling_proposals.png)\n\n"
-        "Every decision has an instruction of its own. *and state*: neighbours of what lies between the "
-        "instruction and the state; *same action*: as the sum over all goals; *regret*: nats by "
+        "Every decision has an instruction of its own. *same action*: as the sum over all goals; *regret*: nats by "
         "which the action is worse in that sum; *error*: mean absolute one of a score, beside the stated one; "
         "*covered*: share of scores whose stated 95 % interval holds the full sum's.\n",
     ]
+    if any(row["way"].startswith("and state") for part in of.values() for row in part["rows"]):
+        lines.append("*and state*: neighbours of what lies between the instruction and the state.\n")
     for name, part in of.items():
         lines += [
             f"{name}: M = {part['terms']:,}, {part['actions']} actions, {part['decisions']} decisions; over all goals "
@@ -115,7 +114,7 @@ def _proposals(of: Mapping[str, Any]) -> str:
         ]
         for row in sorted(part["rows"], key=lambda row: row["goals"]):
             stated, covered = f"{row['stated_error']:.3f}", f"{row['covered']:.2f}"
-            if row["way"].endswith("neighbours"):
+            if not row["stated_error"]:
                 stated = covered = "-"
             lines.append(
                 f"| {row['goals']} | {row['way']} | {row['actions_per_second']:.0f} | "
