@@ -29,6 +29,7 @@ class DataConfig:
     steps, x ** (1 / pace) of the environment steps have been taken: 1 is an even ratio, less learns more at first.
     capacity: transitions that the replay buffer holds. goals: what the agent commands itself, from the "buffer" (what
     it has reached) or "uniform" (anywhere within bounds). frontier: share of the former that was seldom reached.
+    roam: random steps after a commanded goal was reached, before the next one is commanded.
     exploration: share of random actions. start: of segments, "anywhere" or always from one "corner", with episodes that
     go on over episode_segments segments.
     """
@@ -47,6 +48,7 @@ class DataConfig:
     capacity: int = 500_000
     goals: str = "buffer"
     frontier: float = 0.3
+    roam: int = 0
     exploration: float = 0.1
     start: str = "anywhere"
     episode_segments: int = 8
@@ -61,7 +63,7 @@ class DataConfig:
             require(0 <= share <= 1, f"data.{name}", share, "must be between 0 and 1")
         self._check_rounds()
         at_least(1, data__layouts=self.layouts)
-        at_least(0, data__lexicon=self.lexicon)
+        at_least(0, data__lexicon=self.lexicon, data__roam=self.roam)
         at_least(1, data__trajectories=self.trajectories, data__walk_length=self.walk_length)
         at_least(1, data__labelled_goals=self.labelled_goals)
         at_least(0, data__noise_degrees=self.noise_degrees)

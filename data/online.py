@@ -39,7 +39,7 @@ class OnlineData:
 
     playground, captions: the world, and what is true of its goals. bounds: lowest and highest goals, [G] each. dtype:
     of observations.
-    config reads: environment_steps, environments, walk_length, pace, capacity, goals, frontier, labelled_goals.
+    config reads: environment_steps, environments, walk_length, pace, capacity, goals, frontier, roam, labelled_goals.
     steps: gradient steps in all, over which play is spread: after the share x of them, x ** (1 / pace) of the
     environment steps have been taken. The first round is played at once, the last before the last gradient step.
     """
@@ -111,18 +111,22 @@ class OnlineData:
         command = None if explorer is None or not self._playground.directed else self._commands()
         goals = place if command is None else command(rng, np.arange(len(place)))  # [E, S]
         places, actions = [place], []
+        roaming = np.zeros(len(place), dtype=np.int64)  # [E], random steps that are left
         for _ in range(self._config.walk_length):
             if explorer is None or command is None:
                 action = self._playground.random_actions(rng)  # [E, D]
             else:
                 action = explorer.act(place, goals, rng)
+                if roaming.any():
+                    action = np.where(roaming[:, None] > 0, self._playground.random_actions(rng), action)
             place = self._playground.step(action)
             places.append(place)
             actions.append(action)
             if command is not None:
-                reached = np.flatnonzero(self._is_reached(place, goals))  # [R]
+                roaming = np.maximum(roaming - 1, 0)
+                reached = np.flatnonzero(self._is_reached(place, goals) & (roaming == 0))  # [R]
                 if len(reached):
-                    goals[reached] = command(rng, reached)
+                    goals[reached], roaming[reached] = command(rng, reached), self._config.roam
                 self._reached += len(reached)
         groups, starts = self._playground.groups, self._playground.places
         visited = self.replay.add(np.stack(places, axis=1), np.stack(actions, axis=1), groups, starts)  # [V, S]

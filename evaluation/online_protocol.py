@@ -57,6 +57,7 @@ ON_WALKS = ("logsumexp", "planned", "shortest")
 EXPERT = ("data=expert", GRADIENT_STEPS)
 CORNER = (
     *("data.start=corner", f"data.environment_steps={CORNER_BUDGET}", "data.pace=1", "data.frontier=0.5"),
+    "data.roam=16",
     *("train.steps=3000", "train.discount=0.95"),
 )
 ON_CORNER = ("logsumexp", "shortest")

@@ -79,6 +79,15 @@ def test_goals_have_been_reached_before_and_change_once_they_are_reached() -> No
     assert data.figures["online/goals_reached"] > 0
 
 
+def test_who_has_reached_a_goal_roams_for_a_while_before_it_goes_to_the_next() -> None:
+    settings: dict[str, Any] = {"pace": 1.0, "walk_length": 60, "environment_steps": 2880, "capacity": 2880}
+    directed, roaming = online(**settings), online(roam=20, **settings)
+    for data in (directed, roaming):
+        data.advance(1, Wanderer)
+    assert 0 < roaming._reached < directed._reached
+    assert roaming.replay.added == directed.replay.added == 12
+
+
 def test_uniform_goals_know_only_the_bounds() -> None:
     wanderer, data = Wanderer(), online(goals="uniform", pace=1.0)
     data.advance(1, lambda: wanderer)
