@@ -38,7 +38,7 @@ def launch(environment: Environment, *command: str) -> subprocess.CompletedProce
     """Two processes of a script, to their end."""
     environment = {**environment, "OMP_NUM_THREADS": "1"}
     return subprocess.run(
-        [*TORCHRUN, *command], env=environment, capture_output=True, text=True, check=False, cwd=ROOT, timeout=300
+        [*TORCHRUN, *command], env=environment, capture_output=True, text=True, check=False, cwd=ROOT, timeout=900
     )
 
 
