@@ -48,6 +48,7 @@ measure: install
 	$(BIN)/python -m experiments.law
 	$(BIN)/python -m experiments.pretrained digits
 	$(BIN)/python -m benchmarks.scaling
+	$(BIN)/python -m benchmarks.parallel
 
 results: install
 	$(BIN)/python -m experiments.report
