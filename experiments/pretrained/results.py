@@ -16,9 +16,9 @@ ABOUT_DATA: Final = (
     "caption in one of five languages, each clip one in its own: the number word, a phrase, or something vaguer (odd "
     "or even, the tens, the last digit). Image-caption pairs and caption-speech pairs are trained apart, by InfoNCE; "
     "no image is ever seen with speech, except by the rival of the last row, which has as many steps, on images and "
-    "clips of the same number. Tested on voices that no training has met, and on the file's last three forms of "
-    "handwriting: the file names no writers, but its forms can be told apart, and people filled them in "
-    "one after the other."
+    "clips of the same number. Training hears its voices distorted, as was best on development voices. Tested on "
+    "voices that neither has met, and on the file's last three forms of handwriting: the file names no writers, but "
+    "its forms can be told apart, and people filled them in one after the other."
 )
 ABOUT_METHODS: Final = (
     "*LogSumExp* is the whole sum over all texts, each weighted by its probability, with either pair's own learned "
