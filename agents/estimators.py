@@ -30,14 +30,14 @@ from agents.bridge import bridge_scores_per_row, goal_posterior
 from agents.expressions import Instruction
 from agents.planning import Hops, aims_of, find_hops, hop_scores, propagate
 from agents.proposals import propose, space_filling_order
-from agents.shortest_paths import Roads, distances, find_roads, road_scores
+from agents.shortest_paths import NODES, Ways, distances, road_scores
 from configs.checks import ConfigError
 
 if TYPE_CHECKING:
     from agents.agent import Agent
     from agents.hearing import Hearing
 
-PLANNED_GOALS: Final = 1000  # of the bridge goals, how many are planned over: hops cost their square
+PLANNED_GOALS: Final = NODES  # of the bridge goals, how many are planned over: hops cost their square
 _STATES_AT_ONCE: Final = 128
 
 
@@ -60,12 +60,14 @@ class Estimators:
     """The estimators of one policy, and what they keep: drawn goals, plans.
 
     agent: whose critics. goals, bridge: [M, G] and [M, d]. actions: [A, D]. heard: the instructions so far.
-    seed: of what is drawn.
+    ways: over those goals. seed: of what is drawn.
     """
 
-    def __init__(self, agent: Agent, goals: Tensor, bridge: Tensor, actions: Tensor, heard: Hearing, seed: int) -> None:
+    def __init__(
+        self, agent: Agent, goals: Tensor, bridge: Tensor, actions: Tensor, heard: Hearing, ways: Ways, seed: int
+    ) -> None:
         self._agent, self._goals, self._bridge, self._actions = agent, goals, bridge, actions
-        self._heard, self._seed = heard, seed
+        self._heard, self._ways, self._seed = heard, ways, seed
         self._planned_values: dict[int, Tensor] = {}
         self._distances: dict[int, Tensor] = {}
         self._proposed: dict[int, tuple[Tensor, Tensor]] = {}
@@ -129,7 +131,7 @@ class Estimators:
         """[B, A]."""
         away = torch.stack([self._away(int(row)) for row in moment.rows])  # [B, M']
         away = away.masked_fill(moment.log_bc[:, :PLANNED_GOALS].isneginf(), torch.inf)
-        return self._by_hops(moment, away, lambda logits, values: road_scores(logits, self._roads.nearest, values))
+        return self._by_hops(moment, away, lambda logits, values: road_scores(logits, self._ways.roads.nearest, values))
 
     def _draw(self, moment: Moment, most: int | None = None) -> list[int]:
         """The goal drawn for each episode, of the first `most`; anew where it was tried, or something else is asked."""
@@ -187,30 +189,25 @@ class Estimators:
     def _away(self, row: int) -> Tensor:
         """How far [M'] each goal that is planned over is from what one heard instruction asks for."""
         if row not in self._distances:
+            self._require_states("shortest")
             aims = aims_of(self._heard.logits[row, :PLANNED_GOALS].cpu().numpy())
-            self._distances[row] = torch.as_tensor(distances(self._roads, aims), device=self._bridge.device)
+            self._distances[row] = torch.as_tensor(distances(self._ways.roads, aims), device=self._bridge.device)
         return self._distances[row]
+
+    def _require_states(self, name: str) -> None:
+        if not self._agent.world.goals_are_states:
+            raise ConfigError(f"policy.name={name}: needs goals that are states, for hops from one to the next")
 
     @cached_property
     def _hops(self) -> Hops:
-        goals = min(PLANNED_GOALS, len(self._goals))
-        return find_hops(self._hop_logits("planned"), goals, len(self._actions), self._agent.policy_config.hop_share)
-
-    @cached_property
-    def _roads(self) -> Roads:
-        return find_roads(self._hop_logits("shortest"), min(PLANNED_GOALS, len(self._goals)), len(self._actions))
-
-    def _hop_logits(self, name: str) -> Callable[[int, int], Tensor]:
-        """Rows start to stop of f_AB [.., A, M'] from the goals that are planned over, as states, to each other."""
         agent, bridge, goals = self._agent, self._bridge[:PLANNED_GOALS], self._goals[:PLANNED_GOALS]
-        if not agent.world.goals_are_states:
-            raise ConfigError(f"policy.name={name}: needs goals that are states, for hops from one to the next")
+        self._require_states("planned")
 
         def logits(start: int, stop: int) -> Tensor:
             a = agent.encode_state_actions(goals[start:stop].unsqueeze(1), self._actions)  # [m, A, d]
             return agent.critic_ab(a, bridge)  # type: ignore[no-any-return]  # [m, A, M']
 
-        return logits
+        return find_hops(logits, len(goals), len(self._actions), agent.policy_config.hop_share)
 
 
 ESTIMATORS: Final[dict[str, Callable[[Estimators, Moment], Tensor]]] = {

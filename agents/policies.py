@@ -75,7 +75,7 @@ class Policy:
             self._bridge = agent.encode_goals(self.goals)  # [M, d]
         self._ways = Ways(agent, self.goals, self._bridge, self.actions)
         self._heard = Hearing(agent, self.goals, self._bridge, config.compose)
-        self._estimators = Estimators(agent, self.goals, self._bridge, self.actions, self._heard, seed)
+        self._estimators = Estimators(agent, self.goals, self._bridge, self.actions, self._heard, self._ways, seed)
 
     def reset(self) -> None:
         """Forgets the episodes so far; what follows repeats what a new policy does."""

@@ -35,6 +35,7 @@ HOP: Final = 0.3  # nats that a hop costs beside its length
 NEIGHBOURS: Final = 20  # of each bridge goal
 NEARBY: Final = 200  # bridge goals that an action is scored by
 _ROWS_AT_ONCE: Final = 1 << 22
+_STATES_AT_ONCE: Final = 128
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,6 +112,9 @@ class Ways:
 
     def scores(self, encoded: Tensor, aims: Tensor) -> Tensor:
         """Q [B, A] of actions, phi_A [B, A, d], towards the bridge goals numbered aims [B]."""
+        if len(aims) > _STATES_AT_ONCE:
+            parts = zip(torch.split(encoded, _STATES_AT_ONCE), torch.split(aims, _STATES_AT_ONCE), strict=True)
+            return torch.cat([self.scores(*part) for part in parts])
         critic = self._agent.critic_ab
         known = [self._way(aim) for aim in aims.tolist()]  # B x ([n], [])
         away, nearest = (torch.stack(part) for part in zip(*known, strict=True))  # [B, n], [B]
