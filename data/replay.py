@@ -20,8 +20,8 @@ _ARRAYS: Final = ("observations", "actions", "lengths", "groups", "places")
 class ReplayBuffer:
     """A ring of `capacity` segments of at most T steps; the oldest make way for new ones.
 
-    A segment is a stretch of one episode: no future crosses an episode's end. Steps that did not move are left out and
-    time is closed up over them. Observations are goals too.
+    A segment is a stretch of one episode: no future crosses an episode's end. Of numbers, steps that did not move are
+    left out and time is closed up over them (`data.still`); of codes all steps stay. Observations are goals too.
 
     observation_dim, action_dim: S, D. dtype: of observations.
     Raises DatasetError for segments of another size, or with a value that is not finite.
@@ -62,8 +62,10 @@ class ReplayBuffer:
         distance = distances(observations)  # [E, T]
         if self.step_length == 0.0:
             self.step_length = step_length(distance)
-        codes = observations.dtype.kind != "f"  # as of grids: any change is a move
-        moved = distance > (0.0 if codes else STILL * self.step_length)  # [E, T]
+        if observations.dtype.kind == "f":
+            moved = distance > STILL * self.step_length  # [E, T]
+        else:  # codes, as of grids: what changes nothing tells of walls and doors, where actions have no noise
+            moved = np.broadcast_to(distance.any(axis=1, keepdims=True), distance.shape)  # [E, T]
         rows = np.flatnonzero(moved.any(axis=1))  # [R]
         slots = (self.added + np.arange(len(rows))) % self.capacity  # [R]
         kept = closed_up(observations, actions, moved)

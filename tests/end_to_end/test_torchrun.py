@@ -138,3 +138,15 @@ def test_what_cannot_be_trained_is_said_once(
         assert done.returncode != 0
         assert told(done).startswith(says)
     assert not os.path.exists(tmp_path / "run")
+
+
+@pytest.mark.slow
+def test_two_processes_share_the_batches_of_own_play(
+    script: Any, script_environment: Environment, tiny: tuple[str, ...], tmp_path: Path
+) -> None:
+    """Each plays for itself, and both the same: what they would otherwise learn from differed by more than rounding."""
+    own = (*tiny, "data=online", "data.environments=4", "data.walk_length=12", "data.environment_steps=480")
+    assert script("train", *own, f"run_dir={tmp_path / 'one'}").code == 0
+    done = launch(script_environment, "train.py", *own, f"run_dir={tmp_path / 'two'}")
+    assert done.returncode == 0, done.stderr
+    close(tmp_path / "one", tmp_path / "two")
