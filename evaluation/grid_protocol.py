@@ -6,6 +6,7 @@
     python -m evaluation.grid_protocol ablations       # horizon, position code, negatives, data: equal steps
     python -m evaluation.grid_protocol words           # colours and types in words never trained on
     python -m evaluation.grid_protocol captions        # success over the number of captioned goals
+    python -m evaluation.grid_protocol online          # own play beside play collected beforehand
 
 Trains with the command line that a user types, into runs/protocol, what is not there yet. Levels, missions and verifier
 are minigrid's own; the evaluation's seeds were used for nothing else. Writes results/babyai_PART.json.
@@ -64,6 +65,7 @@ ABLATIONS: dict[str, tuple[str, ...]] = {
 }
 SHORT = ("train.steps=1000", "train.evaluate_every=0")  # of ablations, words and captions: all that is compared
 CAPTIONS = (30, 100, 300, 1000, 10_000, 100_000)
+OWN_PLAY = ("data=online_grids",)  # as many steps in as many layouts
 
 
 def agent_of(seed: int, name: str = "", changes: Sequence[str] = ()) -> Agent:
@@ -228,6 +230,22 @@ def measure_captions() -> dict[str, Any]:
     return {"level": "GoToLocal", "captions": rows}
 
 
+def measure_online() -> dict[str, Any]:
+    """Own play beside data collected beforehand: success and steps on six levels, and paired differences."""
+    collected = [agent_of(seed) for seed in SEEDS]
+    own = [agent_of(seed, "online", OWN_PLAY) for seed in SEEDS]
+    rows: dict[str, Any] = {}
+    for name in SIX:
+        count = episodes_of(name)
+        before, now = (
+            [play_in_parts(name, agent.policy(), count, EVALUATION_SEED) for agent in agents]
+            for agents in (collected, own)
+        )
+        rows[name] = {"collected": figures(before), "own play": figures(now) | _beside("collected", before, now)}
+        _say(f"{name}, own play", rows[name]["own play"])
+    return {"levels": rows, "recipe": list(OWN_PLAY)}
+
+
 def _say(what: str, found: dict[str, Any]) -> None:
     success, steps = found["success"], found["steps"]
     more = f", {found['against_optimum']['mean']:.3f} x optimum" if "against_optimum" in found else ""
@@ -241,6 +259,7 @@ PARTS: dict[str, Callable[[], dict[str, Any]]] = {
     "ablations": measure_ablations,
     "words": measure_words,
     "captions": measure_captions,
+    "online": measure_online,
 }
 
 

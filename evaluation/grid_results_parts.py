@@ -1,4 +1,4 @@
-"""BabyAI's results beside those of its levels: rivals, ablations, words, captions."""
+"""BabyAI's results beside those of its levels: rivals, ablations, words, captions, own play."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from evaluation.markdown import cell, table
 
 Result = Mapping[str, Any]
 
+OWN_PLAY_MARGIN: Final = 0.02  # by which success in GoToLocal may fall where the agent collects its data itself
 WORDS_FLOOR: Final = 0.90  # success on the test list, in GoToLocal, asked of the largest lexicon
 ABOUT_PARTIAL: Final = (
     "The same agents, not trained anew, with a map of what the 7 x 7 view has shown so far and the true pose; while "
@@ -125,9 +126,29 @@ def captions(result: Result) -> list[str]:
     ]
 
 
+def online(result: Result) -> list[str]:
+    """Own play beside data collected beforehand."""
+    rows = []
+    for level, by_name in result["levels"].items():
+        own, before = by_name["own play"], by_name["collected"]
+        figures = [text for of in (own, before) for text in (cell(of["success"]), cell(of["against_optimum"]))]
+        rows.append([level, *figures, cell(own["collected_minus_this"]), cell(own["steps_more_than_collected"], 1)])
+    gap = result["levels"]["GoToLocal"]["own play"]["collected_minus_this"]["mean"]
+    verdict = "met" if gap <= OWN_PLAY_MARGIN else "**not met**"
+    header = [f"{who}: {figure}" for who in ("own play", "collected") for figure in ("success", "steps / optimum")]
+    return [
+        f"The default agent learns from random play collected beforehand. With `{' '.join(result['recipe'])}` it takes "
+        "as many steps in as many layouts itself, half of them at random, half towards poses that it commands itself "
+        "in the same layout. Differences are paired by episode. Asked: in GoToLocal at most "
+        f"{100 * OWN_PLAY_MARGIN:g} points below; {verdict} ({100 * gap:+.2f} points).",
+        table(["level", *header, "collected's success - own play's", "own play's steps - collected's"], rows),
+    ]
+
+
 PARTS: Final[Mapping[str, tuple[str, Callable[[Result], list[str]]]]] = {
     "rivals": ("estimators and rivals", rivals),
     "ablations": ("what each part is worth", ablations),
     "words": ("words never trained on", words),
     "captions": ("how many captions it takes", captions),
+    "online": ("its own play", online),
 }
