@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from configs.checks import at_least, one_of, positive, require
+from configs.checks import at_least, one_of, require
 
 DATA_KINDS = ("expert", "random", "mixed", "online", "minari", "files")
 STORED = ("minari", "files")  # kinds of data that are read from a dataset, and not collected
@@ -25,10 +25,10 @@ class DataConfig:
     where a world has many. lexicon: colour words learnt beside each colour's own name, in BabyAI. captions: categories
     of places that captions speak of, in mazes ("exact", "line", "region", "vague", and on request "compound");
     the first four if empty.
-    Online: environment_steps: taken in all, in so many `environments` at once. pace: after the share x of the gradient
-    steps, x ** (1 / pace) of the environment steps have been taken: 1 is an even ratio, less learns more at first.
-    capacity: transitions that the replay buffer holds. goals: what the agent commands itself, from the "buffer" (what
-    it has reached) or "uniform" (anywhere within bounds). frontier: share of the former that was seldom reached.
+    Online: environment_steps: taken in all, in so many `environments` at once, evenly over the gradient steps. warmup:
+    share of both in which play is random, before the agent is fit to command itself goals. capacity: transitions that
+    the replay buffer holds. goals: what the agent commands itself, from the "buffer" (what it has reached) or "uniform"
+    (anywhere within bounds). frontier: share of the former that was seldom reached.
     roam: random steps after a commanded goal was reached, before the next one is commanded.
     exploration: share of random actions. start: of segments, "anywhere" or always from one "corner", with episodes that
     go on over episode_segments segments.
@@ -44,7 +44,7 @@ class DataConfig:
     captions: tuple[str, ...] = ()
     environment_steps: int = 250_000
     environments: int = 64
-    pace: float = 0.5
+    warmup: float = 0.1
     capacity: int = 500_000
     goals: str = "buffer"
     frontier: float = 0.3
@@ -58,8 +58,8 @@ class DataConfig:
         one_of("data.goals", self.goals, COMMANDED_GOALS)
         one_of("data.start", self.start, STARTS)
         at_least(1, data__environments=self.environments, data__episode_segments=self.episode_segments)
-        positive(data__pace=self.pace)
-        for name, share in (("frontier", self.frontier), ("exploration", self.exploration)):
+        for name in ("warmup", "frontier", "exploration"):
+            share = getattr(self, name)
             require(0 <= share <= 1, f"data.{name}", share, "must be between 0 and 1")
         self._check_rounds()
         at_least(1, data__layouts=self.layouts)

@@ -1,6 +1,6 @@
 """An agent's own play: what it collects between its gradient steps, without an expert.
 
-Play comes in rounds: one segment of T steps in each of E environments. In the first, actions are random. Afterwards the
+Play comes in rounds: one segment of T steps in each of E environments. At first, actions are random. Afterwards the
 agent commands itself goals, which it has reached before, and acts towards them with exploration noise. What it visits
 goes into a bounded replay buffer, and a set share of it is captioned; actions and captions never meet.
 """
@@ -39,9 +39,9 @@ class OnlineData:
 
     playground, captions: the world, and what is true of its goals. bounds: lowest and highest goals, [G] each. dtype:
     of observations.
-    config reads: environment_steps, environments, walk_length, pace, capacity, goals, frontier, roam, labelled_goals.
-    steps: gradient steps in all, over which play is spread: after the share x of them, x ** (1 / pace) of the
-    environment steps have been taken. The first round is played at once, the last before the last gradient step.
+    config reads: environment_steps, environments, walk_length, warmup, capacity, goals, frontier, roam, labelled_goals.
+    steps: gradient steps in all, over which play is spread evenly: the first round is played at once, the last before
+    the last of them.
     """
 
     def __init__(
@@ -98,11 +98,11 @@ class OnlineData:
         return self.captions.sample(rng, batch_size)
 
     def advance(self, step: int, explorer: Callable[[], Explorer]) -> None:
-        """Plays the rounds that are due before the gradient step numbered `step`; a new explorer for each."""
+        """Plays the rounds that are due before the gradient step numbered `step`; warm, a new explorer for each."""
         share = step / (self._steps - 1) if self._steps > 1 else 1.0
-        due = 1 + int((self.rounds - 1) * share ** (1 / self._config.pace))
+        due = 1 + int((self.rounds - 1) * share)
         while self.played < due:
-            self._play(explorer())
+            self._play(explorer() if share >= self._config.warmup else None)
 
     def _play(self, explorer: Explorer | None) -> None:
         """One round; at random without an explorer, or where the playground is not for directed play now."""

@@ -56,7 +56,7 @@ RANDOM_WALKS = ("data=random", "train.discount=0.95", "policy.name=shortest", GR
 ON_WALKS = ("logsumexp", "planned", "shortest")
 EXPERT = ("data=expert", GRADIENT_STEPS)
 CORNER = (
-    *("data.start=corner", f"data.environment_steps={CORNER_BUDGET}", "data.pace=1", "data.frontier=0.5"),
+    *("data.start=corner", f"data.environment_steps={CORNER_BUDGET}", "data.frontier=0.5"),
     "data.roam=16",
     *("train.steps=3000", "train.discount=0.95"),
 )

@@ -55,21 +55,21 @@ def online(steps: int = 8, seed: int = 0, **settings: Any) -> OnlineData:
     return OnlineData(world.playground(config, seed), world.captions, BOUNDS, config, steps, "label", seed)
 
 
-def test_rounds_are_played_when_they_are_due() -> None:
-    even, early = online(pace=1.0), online(pace=0.5)
-    assert even.rounds == early.rounds == 8
-    played: dict[str, list[int]] = {"even": [], "early": []}
+def test_rounds_are_played_when_they_are_due_at_random_at_first() -> None:
+    data, wanderer = online(warmup=0.5), Wanderer()
+    assert data.rounds == 8
+    played, told = [], []
     for step in range(8):
-        for name, data in (("even", even), ("early", early)):
-            data.advance(step, Wanderer)
-            played[name].append(data.played)
-    assert played["even"] == [1, 2, 3, 4, 5, 6, 7, 8]
-    assert played["early"] == [1, 1, 1, 2, 3, 4, 6, 8]  # 1 + 7 (step / 7)^2
-    assert even.environment_steps == 480
+        data.advance(step, lambda: wanderer)
+        played.append(data.played)
+        told.append(len(wanderer.told))
+    assert played == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert told == [0, 0, 0, 0, 10, 20, 30, 40]  # ten steps each from the share 4 / 7 on
+    assert data.environment_steps == 480
 
 
 def test_goals_have_been_reached_before_and_change_once_they_are_reached() -> None:
-    data, wanderer = online(frontier=0.5, pace=1.0, walk_length=60, environment_steps=2880, capacity=2880), Wanderer()
+    data, wanderer = online(frontier=0.5, walk_length=60, environment_steps=2880, capacity=2880), Wanderer()
     before = {tuple(state) for state in data.replay.states}
     data.advance(1, lambda: wanderer)
     told = np.stack(wanderer.told)  # [T, E, 2]
@@ -80,7 +80,7 @@ def test_goals_have_been_reached_before_and_change_once_they_are_reached() -> No
 
 
 def test_who_has_reached_a_goal_roams_for_a_while_before_it_goes_to_the_next() -> None:
-    settings: dict[str, Any] = {"pace": 1.0, "walk_length": 60, "environment_steps": 2880, "capacity": 2880}
+    settings: dict[str, Any] = {"walk_length": 60, "environment_steps": 2880, "capacity": 2880}
     directed, roaming = online(**settings), online(roam=20, **settings)
     for data in (directed, roaming):
         data.advance(1, Wanderer)
@@ -89,7 +89,7 @@ def test_who_has_reached_a_goal_roams_for_a_while_before_it_goes_to_the_next() -
 
 
 def test_uniform_goals_know_only_the_bounds() -> None:
-    wanderer, data = Wanderer(), online(goals="uniform", pace=1.0)
+    wanderer, data = Wanderer(), online(goals="uniform")
     data.advance(1, lambda: wanderer)
     told = np.concatenate(wanderer.told)
     assert told.min() >= 0
@@ -98,7 +98,7 @@ def test_uniform_goals_know_only_the_bounds() -> None:
 
 
 def test_captions_come_at_a_set_rate_and_are_true() -> None:
-    data = online(pace=1.0)
+    data = online()
     counts = []
     for step in range(8):
         data.advance(step, Wanderer)

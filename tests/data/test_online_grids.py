@@ -23,7 +23,6 @@ CONFIG: dict[str, Any] = {
     "capacity": 768,
     "labelled_goals": 80,
     "layouts": 4,
-    "pace": 1.0,
 }
 
 

@@ -71,12 +71,17 @@ def test_a_segment_that_never_moved_is_not_kept() -> None:
     assert set(buffer.states[:, 0]) == {0, 2}
 
 
-def test_codes_move_by_any_change() -> None:
+def test_codes_keep_what_changed_nothing() -> None:
+    """A wall that was walked into: where actions have no noise, that is how one learns of it."""
     buffer = ReplayBuffer(2, 3, 2, 1, np.uint8)
-    codes = np.array([[[0, 0], [9, 9], [9, 8], [9, 8]]], dtype=np.uint8)
-    buffer.add(codes, np.zeros((1, 3, 1), dtype=np.float32))
-    assert buffer.transitions == 2
+    codes = np.array([[[0, 0], [9, 9], [9, 9], [9, 8]], [[5, 5]] * 4], dtype=np.uint8)
+    visited = buffer.add(codes, np.arange(6, dtype=np.float32).reshape(2, 3, 1))
+    np.testing.assert_array_equal(visited, codes[0])  # all of one segment, nothing of the one that never moved
+    assert buffer.transitions == 3
     assert buffer.states.dtype == np.uint8
+    batch = buffer.sample_futures(np.random.default_rng(0), 500, 1e-6)
+    at_the_wall = batch.goals[batch.actions[:, 0] == 1]
+    np.testing.assert_array_equal(np.unique(at_the_wall, axis=0), [[9, 9]])
 
 
 def test_groups_stay_together() -> None:

@@ -88,7 +88,7 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(
     ("overrides", "says"),
     [
         (("data.frontier=1.5",), "data.frontier=1.5: must be between 0 and 1"),
-        (("data.pace=0",), "data.pace=0.0: must be above 0"),
+        (("data.warmup=1.5",), "data.warmup=1.5: must be between 0 and 1"),
         (("data.goals=bufer",), "did you mean buffer?"),
         (("data.start=middle",), "data.start=middle: must be one of anywhere, corner"),
         (("data.environment_steps=40",), "must be at least data.environments x data.walk_length = 48"),
