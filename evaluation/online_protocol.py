@@ -56,8 +56,7 @@ RANDOM_WALKS = ("data=random", "train.discount=0.95", "policy.name=shortest", GR
 ON_WALKS = ("logsumexp", "planned", "shortest")
 EXPERT = ("data=expert", GRADIENT_STEPS)
 CORNER = (
-    *("data.start=corner", f"data.environment_steps={CORNER_BUDGET}", "data.frontier=0.5"),
-    "data.roam=16",
+    *("data.start=corner", f"data.environment_steps={CORNER_BUDGET}", "data.frontier=0.5", "data.roam=16"),
     *("train.steps=3000", "train.discount=0.95"),
 )
 ON_CORNER = ("logsumexp", "shortest")
@@ -139,6 +138,7 @@ def measure_corner() -> dict[str, Any]:
     recipes = {
         "own play": (*OWN_PLAY, *CORNER),
         "own play, no frontier": (*OWN_PLAY, *CORNER, "data.frontier=0"),
+        "own play, no roaming": (*OWN_PLAY, *CORNER, "data.roam=0"),
         "own play, random goals": (*RANDOM_GOALS, *CORNER),
     }
     rows: dict[str, Any] = {}
