@@ -41,7 +41,7 @@ from evaluation.worlds import make_world, surface
 EVALUATION_SEED = 60_000_000
 RUNS = Path("runs/online")
 TEXTS = RUNS / "texts"
-BUDGETS = (50_000, 250_000)
+BUDGETS = (20_000, 50_000, 250_000)
 WALKED = (100_000, 250_000)  # by random walks
 CORNER_BUDGET = 500_000
 WALK = 64
