@@ -15,7 +15,7 @@ from typing import Any, Final
 import torch
 
 from agents.storage import read_json, write_json
-from benchmarks.scaling import proposals, report, serving, streaming
+from benchmarks.scaling import proposals, report, serving, sharding, streaming
 from configs.checks import one_of
 from configs.run_folder import record
 
@@ -31,6 +31,11 @@ def _streaming() -> dict[str, Any]:
         return {"terms": GOALS[1], "rates": rows, "growth": streaming.growth(Path(folder), GOALS, BUDGETS, repeats=3)}
 
 
+def _sharding() -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as folder:
+        return sharding.measure(Path(folder), GOALS[2])
+
+
 def _proposals() -> dict[str, Any]:
     return {
         "synthetic": proposals.measure(proposals.synthetic(GOALS[1], 128), repeats=3),
@@ -40,6 +45,7 @@ def _proposals() -> dict[str, Any]:
 
 PARTS: Final[dict[str, Callable[[], Any]]] = {
     "streaming": _streaming,
+    "sharding": _sharding,
     "proposals": _proposals,
     "serving": serving.measure,
 }

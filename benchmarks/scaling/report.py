@@ -30,7 +30,12 @@ def draw(results: Mapping[str, Any]) -> None:
 
 def section(results: Mapping[str, Any]) -> str:
     """What was measured, as Markdown, without its marks."""
-    parts: dict[str, Callable[[Any], str]] = {"streaming": _streaming, "proposals": _proposals, "serving": _serving}
+    parts: dict[str, Callable[[Any], str]] = {
+        "streaming": _streaming,
+        "sharding": _sharding,
+        "proposals": _proposals,
+        "serving": _serving,
+    }
     texts = [write_part(results[name]["result"]) for name, write_part in parts.items() if name in results]
     commits = ", ".join(f"{name} at commit {results[name]['git_commit'][:7]}" for name in parts if name in results)
     return "\n\n".join((*texts, f"Measured by `python -m benchmarks.scaling`: {commits}."))
@@ -93,6 +98,23 @@ def _growth(of: Mapping[str, Any]) -> str:
     ]
     for budget, extra in zip(of["budget_megabytes"], of["extra_megabytes"], strict=True):
         lines.append(f"| {budget:.0f} MB | {extra:.0f} MB |")
+    return "\n".join(lines)
+
+
+def _sharding(of: Mapping[str, Any]) -> str:
+    alone = {row["actions"]: row for row in of["rows"] if row["processes"] == 1}
+    lines = [
+        f"### Sharing the goals out\n\nM = {of['terms']:,}, two towers, float32: wall time of `sharded_bridge_scores` "
+        f"under torchrun, one thread a process, {of['cores']} virtual cores (load before: {of['load_before']:.1f}).\n",
+        "| processes | actions | seconds | times as fast | score differs by |",
+        "|---|---|---|---|---|",
+    ]
+    for row in of["rows"]:
+        one = alone[row["actions"]]
+        lines.append(
+            f"| {row['processes']} | {row['actions']} | {row['seconds']:.3f} | {one['seconds'] / row['seconds']:.2f} | "
+            f"{abs(row['score'] - one['score']):.1g} |"
+        )
     return "\n".join(lines)
 
 

@@ -76,7 +76,7 @@ def rates(folder: Path, terms: int, repeats: int) -> list[dict[str, Any]]:
         source = torch.ones(terms * store.bytes_per_goal // 4)
         target = torch.empty_like(source)
         for rows in ROWS:
-            a, c, pair = _queries(rows)
+            a, c, pair = queries(rows)
 
             def scores(
                 a: Tensor = a, c: Tensor = c, store: GoalStore = store, pair: tuple[Critic, Critic] = pair
@@ -107,7 +107,7 @@ def rates(folder: Path, terms: int, repeats: int) -> list[dict[str, Any]]:
 def growth(folder: Path, counts: tuple[int, ...], budgets: tuple[int, ...], repeats: int) -> dict[str, Any]:
     """Seconds for growing M (8 rows, two towers, float32), and peaks of memory for the largest."""
     store = write_normal(folder / "largest", max(counts))
-    a, c, pair = _queries(8)
+    a, c, pair = queries(8)
     times = [
         seconds([lambda count=count: streamed_log_sums(a, c, store, *pair, part=(0, count))], repeats)[0]  # type: ignore[misc]
         for count in counts
@@ -122,7 +122,8 @@ def growth(folder: Path, counts: tuple[int, ...], budgets: tuple[int, ...], repe
     }
 
 
-def _queries(rows: int) -> tuple[Tensor, Tensor, tuple[Critic, Critic]]:
+def queries(rows: int) -> tuple[Tensor, Tensor, tuple[Critic, Critic]]:
+    """State-actions [rows, d], one instruction [1, d], and two critics, for a store of `write_normal`."""
     generator = torch.Generator().manual_seed(0)
     a, c = torch.randn(rows, DIM, generator=generator), torch.randn(1, DIM, generator=generator)
     return a, c, (Critic(embedding_dim=DIM), Critic(embedding_dim=DIM))

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from agents.bridge import bridge_scores
-from benchmarks.scaling import proposals, report, streaming
+from benchmarks.scaling import proposals, report, sharding, streaming
 
 ANY_RUN = {"git_commit": "0123456789"}
 
@@ -30,6 +30,17 @@ def test_streaming_is_measured_and_reported(tmp_path: Path, monkeypatch: pytest.
     assert text.count("### Reading M goals once") == 1
     assert "old" not in text
     assert (tmp_path / "scaling_bridge.png").is_file()
+
+
+@pytest.mark.slow
+def test_goals_shared_out_give_the_same_scores(tmp_path: Path) -> None:
+    found = sharding.measure(tmp_path, 2000)
+    assert [(row["processes"], row["actions"]) for row in found["rows"]] == [(p, a) for p in (1, 2) for a in (1, 8, 32)]
+    for one, two in zip(found["rows"][:3], found["rows"][3:], strict=True):
+        assert two["score"] == pytest.approx(one["score"], abs=1e-5)
+    text = report._sharding(found)
+    assert text.count("| 2 | ") == 3
+    assert "M = 2,000" in text
 
 
 def test_proposals_are_compared_with_the_sum_over_all_goals() -> None:
