@@ -40,6 +40,7 @@ def _proposals() -> dict[str, Any]:
     return {
         "synthetic": proposals.measure(proposals.synthetic(GOALS[1], 128), repeats=3),
         "fork": proposals.measure(proposals.maze(GOALS[1], 64), repeats=3),
+        "synthetic, ten times as many": proposals.measure(proposals.synthetic(GOALS[2], 32), repeats=3),
     }
 
 

@@ -51,14 +51,18 @@ def _draw_growth(growth: Mapping[str, Any]) -> None:
 
 
 def _draw_proposals(of: Mapping[str, Any]) -> None:
-    figure = Figure(figsize=(9, 3.4), layout="constrained")
-    for axes, (name, part) in zip(figure.subplots(1, 2), of.items(), strict=True):
+    figure = Figure(figsize=(4.5 * len(of), 3.4), layout="constrained")
+    for axes, (name, part) in zip(figure.subplots(1, len(of), squeeze=False)[0], of.items(), strict=True):
         for way in dict.fromkeys(row["way"] for row in part["rows"]):
             rows = [row for row in part["rows"] if row["way"] == way]
             rates = [row["actions_per_second"] for row in rows]
             axes.semilogx(rates, [row["same_action"] for row in rows], "o-", label=way)
         axes.axvline(part["full_actions_per_second"], color="0.5", linestyle=":", label="all goals")
-        axes.set(xlabel="actions a second of one thread", ylabel="same action as all goals", title=f"{name}, M = 10⁶")
+        axes.set(
+            xlabel="actions a second of one thread",
+            ylabel="same action as all goals",
+            title=f"{name}, M = {part['terms']:,}",
+        )
         axes.set_ylim(0, 1.03)
         axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
