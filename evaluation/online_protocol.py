@@ -43,7 +43,7 @@ RUNS = Path("runs/online")
 TEXTS = RUNS / "texts"
 BUDGETS = (20_000, 50_000, 250_000)
 WALKED = (100_000, 250_000)  # by random walks
-CORNER_BUDGET = 500_000
+CORNER_BUDGETS = (100_000, 250_000, 500_000)
 WALK = 64
 GRADIENT_STEPS = "train.steps=2000"  # of all, as data=online has it
 SEARCH = {"8 directions": 8, "16 directions": 16, "32 directions": 32, "64 directions": 64, "128 directions": 128}
@@ -56,7 +56,7 @@ RANDOM_WALKS = ("data=random", "train.discount=0.95", "policy.name=shortest", GR
 ON_WALKS = ("logsumexp", "planned", "shortest")
 EXPERT = ("data=expert", GRADIENT_STEPS)
 CORNER = (
-    *("data.start=corner", f"data.environment_steps={CORNER_BUDGET}", "data.frontier=0.5", "data.roam=16"),
+    *("data.start=corner", "data.frontier=0.5", "data.roam=16"),
     *("train.steps=3000", "train.discount=0.95"),
 )
 ON_CORNER = ("logsumexp", "shortest")
@@ -137,14 +137,17 @@ def measure_corner() -> dict[str, Any]:
     """Every episode from one corner: own play against the same agent that commands itself random goals."""
     recipes = {
         "own play": (*OWN_PLAY, *CORNER),
+        "own play, random goals": (*RANDOM_GOALS, *CORNER),
         "own play, no frontier": (*OWN_PLAY, *CORNER, "data.frontier=0"),
         "own play, no roaming": (*OWN_PLAY, *CORNER, "data.roam=0"),
-        "own play, random goals": (*RANDOM_GOALS, *CORNER),
     }
     rows: dict[str, Any] = {}
     for title, changes in recipes.items():
-        found = _rows("fork_maze", f"{title} corner", changes, ON_CORNER)
-        rows |= {f"{title}, {one}": {str(CORNER_BUDGET): row} for one, row in found.items()}
+        for steps in CORNER_BUDGETS if title in list(recipes)[:2] else CORNER_BUDGETS[-1:]:
+            budget = f"data.environment_steps={steps}"
+            found = _rows("fork_maze", f"{title} corner {steps}", (*changes, budget), ON_CORNER)
+            for one, row in found.items():
+                rows.setdefault(f"{title}, {one}", {})[str(steps)] = row
     return {"maze": "fork_maze", "rows": rows}
 
 
