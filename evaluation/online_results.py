@@ -138,7 +138,11 @@ def _draw(rows: Result, path: Path) -> None:
         axes.plot(steps, means, marker="o", label=title)
         axes.fill_between(steps, low, high, alpha=0.15)
     axes.set(xscale="log", xlabel="environment steps", ylabel="success, held-out phrasings", title="fork_maze")
-    axes.set_ylim(0, 1.02)
+    budgets = _budgets(rows)
+    axes.set_xticks([int(one) for one in budgets], [f"{int(one):,}" for one in budgets])
+    axes.minorticks_off()
+    lowest = min(float(row["success"]["low"]) for by_steps in rows.values() for row in by_steps.values())
+    axes.set_ylim(lowest - 0.02, 1.01)  # all lie close together
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small")
     path.parent.mkdir(exist_ok=True)
