@@ -1,7 +1,8 @@
 """Measures the bridge over many goals: `python -m benchmarks.scaling`, about 20 minutes and 8 GB of temporary files.
 
-Writes results/scaling_bridge.json, and from it the section of docs/SCALING.md with its pictures; with `report` as
-argument, only these. With names of parts, measures these anew and keeps the others.
+Writes results/scaling_bridge.json, and from it the section of docs/SCALING.md with its pictures, and its tables of
+`benchmarks.sweeps` and `benchmarks.parallel`; with `report` as argument, only these. With names of parts, measures
+these anew and keeps the others.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any, Final
 import torch
 
 from agents.storage import read_json, write_json
-from benchmarks.scaling import proposals, report, serving, sharding, streaming
+from benchmarks.scaling import proposals, report, runs, serving, sharding, streaming
 from configs.checks import one_of
 from configs.run_folder import record
 
@@ -72,6 +73,12 @@ def main(chosen: list[str]) -> None:
             }
             write_json(RESULT, kept | {part: measured})
     report.write(read_json(RESULT))
+    for path, name, tell in (
+        ("results/sweeps.json", report.LAUNCHERS, runs.launchers),
+        ("results/parallel.json", report.PARALLEL, runs.data_parallel),
+    ):
+        if Path(path).is_file():
+            report.fill(name, tell(read_json(Path(path))))
 
 
 if __name__ == "__main__":

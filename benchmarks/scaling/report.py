@@ -1,4 +1,4 @@
-"""The section "The bridge" of docs/SCALING.md and its pictures, from results/scaling_bridge.json."""
+"""What docs/SCALING.md shows of results/: the section "The bridge" with its pictures, and tables of runs."""
 
 from __future__ import annotations
 
@@ -9,15 +9,28 @@ from typing import Any, Final
 from matplotlib.figure import Figure
 
 TARGET: Final = Path("docs/SCALING.md")
-BEGIN, END = "<!-- the bridge: written by python -m benchmarks.scaling report -->", "<!-- end of the bridge -->"
+BRIDGE, LAUNCHERS, PARALLEL = "the bridge", "the launchers", "data-parallel training"
+
+
+def marks(name: str) -> tuple[str, str]:
+    """What stands before and after a part of the document that is written here."""
+    return f"<!-- {name}: written by python -m benchmarks.scaling report -->", f"<!-- end of {name} -->"
+
+
+def fill(name: str, text: str) -> None:
+    """Writes a part of the document between its marks, the rest stays; ValueError where it has no such part."""
+    begin, end = marks(name)
+    before, found, rest = TARGET.read_text().partition(begin)
+    _, closed, after = rest.partition(end)
+    if not (found and closed):
+        raise ValueError(f"{TARGET}: has no part between {begin} and {end}")
+    TARGET.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}")
 
 
 def write(results: Mapping[str, Any]) -> None:
-    """Writes the pictures, and the section between its marks; the rest of the document stays as it is."""
+    """The pictures, and the section of the bridge."""
     draw(results)
-    before, _, rest = TARGET.read_text().partition(BEGIN)
-    after = rest.partition(END)[2]
-    TARGET.write_text(f"{before}{BEGIN}\n\n{section(results)}\n\n{END}{after}")
+    fill(BRIDGE, section(results))
 
 
 def draw(results: Mapping[str, Any]) -> None:

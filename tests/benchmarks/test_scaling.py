@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from agents.bridge import bridge_scores
-from benchmarks.scaling import proposals, report, sharding, streaming
+from benchmarks.scaling import proposals, report, runs, sharding, streaming
 
 ANY_RUN = {"git_commit": "0123456789"}
 
@@ -20,7 +20,8 @@ def test_streaming_is_measured_and_reported(tmp_path: Path, monkeypatch: pytest.
     assert all(row["ns_per_goal"] > 0 and row["ns_copy"] > 0 for row in rates)
     grown = streaming.growth(tmp_path, (100, 2000), (1 << 20,), repeats=1)
     assert grown["store_megabytes"] == pytest.approx(2000 * 520 / 1e6)
-    (tmp_path / "SCALING.md").write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")
+    begin, end = report.marks(report.BRIDGE)
+    (tmp_path / "SCALING.md").write_text(f"before\n{begin}\nold\n{end}\nafter\n")
     monkeypatch.setattr(report, "TARGET", tmp_path / "SCALING.md")
     for _ in range(2):  # written twice, it stays one
         report.write({"streaming": ANY_RUN | {"result": {"terms": 500, "rates": rates, "growth": grown}}})
@@ -29,6 +30,8 @@ def test_streaming_is_measured_and_reported(tmp_path: Path, monkeypatch: pytest.
     assert text.endswith("after\n")
     assert text.count("### Reading M goals once") == 1
     assert "old" not in text
+    with pytest.raises(ValueError, match="has no part between <!-- the launchers"):
+        report.fill(report.LAUNCHERS, "")
     assert (tmp_path / "scaling_bridge.png").is_file()
 
 
@@ -59,6 +62,29 @@ def test_proposals_are_compared_with_the_sum_over_all_goals() -> None:
     assert best["error"] < 1e-3
     text = report._proposals({"synthetic": found})
     assert "| 4096 | instruction: neighbours |" in text
+
+
+def test_runs_are_told_from_what_was_measured() -> None:
+    about = ANY_RUN | {"command": "c", "cores": 2, "load_before": 0.1}
+    text = runs.launchers(
+        about | {"jobs": 4, "settings": ["s"], "alone": 10.0, "seconds": {"basic": 40.0, "ray": 24.0}}
+    )
+    assert "| basic | 40.0 | 1.00 |" in text
+    assert "| ray | 24.0 | 0.60 |" in text
+    rows = [
+        {
+            "kind": kind,
+            "processes": n,
+            "batch_size": size,
+            "samples_per_second": 1000.0 * n,
+            "cpu_seconds_per_step": 0.25,
+        }
+        for n, kind in ((1, "float32"), (1, "bf16"), (2, "float32"))
+        for size in (256, 2048)
+    ]
+    text = runs.data_parallel(about | {"steps": 30, "rows": rows})
+    assert "| 2 | float32 | 2,000 | 0.2500 | 2,000 | 0.2500 |" in text
+    assert len(text.splitlines()) == 2 + 2 + 3
 
 
 def test_agreement() -> None:
