@@ -30,8 +30,8 @@ def data_parallel(result: Result) -> str:
     found = {(row["processes"], row["kind"], row["batch_size"]): row for row in result["rows"]}
     lines = [
         f"Fork maze, default networks, {result['steps']} steps each, one thread a process, {result['cores']} virtual "
-        f"cores (load before: {result['load_before']:.1f}); CPU seconds are one process's. `{result['command']}`, commit "
-        f"{result['git_commit'][:7]}.\n",
+        f"cores (load before: {result['load_before']:.1f}); CPU seconds are one process's. "
+        f"`{result['command']}`, commit {result['git_commit'][:7]}.\n",
         "| processes | kind | " + " | ".join(f"batch {n}: samples/s | CPU s a step" for n in sizes) + " |",
         "|---" * (2 + 2 * len(sizes)) + "|",
     ]
