@@ -119,7 +119,7 @@ def measure_steps(maze: str, rivals: bool) -> dict[str, Any]:
     def note(title: str, steps: int, row: dict[str, Any]) -> None:
         found.setdefault(title, {})[str(steps)] = row
 
-    for steps in BUDGETS:
+    for steps in BUDGETS if rivals else BUDGETS[1:]:
         budget = f"data.environment_steps={steps}"
         for title, changes in (("own play", OWN_PLAY), ("own play, random goals", RANDOM_GOALS))[: 1 + rivals]:
             note(title, steps, _rows(maze, f"{title} {steps}", (*changes, budget), ["logsumexp"])["logsumexp"])
