@@ -30,6 +30,25 @@ def own(tiny: tuple[str, ...]) -> tuple[str, ...]:
     return (*tiny, *ONLINE)
 
 
+def babyai(tiny: tuple[str, ...]) -> tuple[str, ...]:
+    """Overrides of a tiny run on own play in BabyAI: a round of 12 segments of 8 steps each, eight times."""
+    return (
+        *(one for one in tiny if not one.startswith(("encoder", "data", "env.max"))),
+        "encoder=label",
+        "env=babyai",
+        "data=online_grids",
+        "env.levels=[GoToLocal]",
+        "data.layouts=4",
+        "data.environments=12",
+        "data.walk_length=8",
+        "data.environment_steps=768",
+        "data.capacity=768",
+        "data.labelled_goals=100",
+        "train.group_size=8",
+        "train.evaluate_every=0",
+    )
+
+
 def same_training(one: Path, other: Path) -> None:
     for name in ("agent.safetensors", "checkpoint.safetensors"):
         (first, about), (second, about_second) = read_tensors(one / name), read_tensors(other / name)
@@ -61,12 +80,13 @@ def test_a_run_on_own_play(script: Any, own: tuple[str, ...], tmp_path: Path) ->
     assert script("evaluate", f"run_dir={tmp_path}", "episodes=5", "rollouts=0", "estimators=[logsumexp]").code == 0
 
 
-@pytest.mark.parametrize("start", ["anywhere", "corner"])
+@pytest.mark.parametrize("where", ["anywhere", "corner", "babyai"])
 def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(
-    script: Any, own: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start: str
+    script: Any, tiny: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
     """Ctrl-C in step 7 of 12, amidst the play: buffer, captions, places and generators go on alike."""
-    arguments, update = (*own, f"data.start={start}", "data.episode_segments=3"), Learner.update
+    in_a_maze = (*tiny, *ONLINE, f"data.start={where}", "data.episode_segments=3")
+    arguments, update = babyai(tiny) if where == "babyai" else in_a_maze, Learner.update
 
     def interrupted(self: Learner, *inputs: Any, **options: Any) -> Any:
         info = update(self, *inputs, **options)
@@ -105,22 +125,7 @@ def test_what_cannot_be_is_refused_before_anything_is_written(
 
 
 def test_own_play_in_babyai(script: Any, tiny: tuple[str, ...], tmp_path: Path) -> None:
-    arguments = (
-        *(one for one in tiny if not one.startswith(("encoder", "data", "env.max"))),
-        "encoder=label",
-        "env=babyai",
-        "data=online_grids",
-        "env.levels=[GoToLocal]",
-        "data.layouts=4",
-        "data.environments=12",
-        "data.walk_length=8",
-        "data.environment_steps=768",
-        "data.capacity=768",
-        "data.labelled_goals=100",
-        "train.group_size=8",
-        "train.evaluate_every=0",
-    )
-    done = script("train", *arguments, f"run_dir={tmp_path}")
+    done = script("train", *babyai(tiny), f"run_dir={tmp_path}")
     assert done.code == 0, done.err
     tensors, _ = read_tensors(tmp_path / "checkpoint.safetensors")
     assert tensors["further.replay.observations"].dtype == torch.uint8
