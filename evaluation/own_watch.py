@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import textwrap
 import warnings
+from functools import cache
 from typing import Any, Final
 
 import gymnasium
@@ -25,9 +28,36 @@ _FONT: Final = 15
 _PER_LINE: Final = 38  # letters
 
 
+_PATIENCE: Final = 120.0  # seconds for a first picture
+_FIRST_PICTURE: Final = """
+import gymnasium, sys
+if "rgb_array" in gymnasium.make(sys.argv[1], disable_env_checker=True).metadata.get("render_modes", ()):
+    env = gymnasium.make(sys.argv[1], render_mode="rgb_array", disable_env_checker=True)
+    env.reset(seed=0)
+    env.render()
+"""
+
+
+@cache
+def _survives_drawing(env_id: str) -> bool:
+    """Whether another process lives on after a first picture; where there is no display, some renderers abort."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", _FIRST_PICTURE, env_id]
+    try:
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=_PATIENCE, check=False)
+    except subprocess.TimeoutExpired:
+        return False
+    if done.returncode != 0:
+        why = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        warnings.warn(f"env.id={env_id}: cannot be drawn on this machine ({why}); there will be no GIFs", stacklevel=2)
+    return done.returncode == 0
+
+
 def can_draw(home: OwnHome) -> gymnasium.Env[Any, Any] | None:
     """An environment that renders, or None where it does not offer pictures or this machine cannot make them."""
     os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # pygame looks for a display even where none is drawn on
+    if not _survives_drawing(home.env.id):
+        return None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -18,6 +18,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from agents import Agent
 from agents.storage import read_tensors
+from evaluation import own_watch
 from evaluation.own_protocol import WORLDS, arguments, users_files
 
 ROOT = Path(__file__).parents[2]
@@ -36,6 +37,7 @@ def my_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
     before = set(gymnasium.registry)
+    own_watch._survives_drawing.cache_clear()  # names stay, worlds do not
     yield tmp_path
     sys.modules.pop("my_worlds", None)
     for name in set(gymnasium.registry) - before:
@@ -110,6 +112,18 @@ def test_a_success_function_judges_in_place_of_the_captions(
     assert script("train", *TRAINED["lake"], *asks).code == 0
     assert script("evaluate", "run_dir=runs/lake", "episodes=8", "rollouts=0", "estimators=[random]").code == 0
     assert json.loads(Path("runs/lake/evaluation.json").read_text())["estimators"]["random"]["success"]["mean"] == 1
+
+
+def test_a_renderer_that_ends_the_process_costs_no_more_than_the_pictures(
+    script: Any, tiny: tuple[str, ...], my_folder: Path
+) -> None:
+    """As MuJoCo's does in some places without a display."""
+    fatal = USERS_FILE.replace('return self.look()["observation"]', "import os; os.abort()", 1)
+    (my_folder / "my_worlds.py").write_text(fatal)
+    with pytest.warns(UserWarning, match="env.id=my_worlds:Dot-v0: cannot be drawn on this machine"):
+        done = script("train", *TRAINED["dot"], *tiny, *SMALL)
+    assert done.code == 0, done.err
+    assert not list(my_folder.rglob("*.gif"))
 
 
 def test_a_policy_takes_what_the_environment_gives(script: Any, tiny: tuple[str, ...]) -> None:
