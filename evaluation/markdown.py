@@ -23,7 +23,8 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def cell(estimate: Mapping[str, float], digits: int = 3) -> str:
     """A mean and its interval: "0.998 [0.995, 1.000]"."""
-    return f"{estimate['mean']:.{digits}f} [{estimate['low']:.{digits}f}, {estimate['high']:.{digits}f}]"
+    mean, low, high = (round(estimate[end], digits) + 0.0 for end in ("mean", "low", "high"))  # nobody wants -0.000
+    return f"{mean:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
 
 
 def source(result: Mapping[str, Any]) -> str:
