@@ -113,10 +113,10 @@ def _search(result: Result) -> str:
 
 def _time(result: Result) -> list[str]:
     rows = [[title, f"{row['seconds']:.0f}", f"{row['cpu_seconds']:.0f}"] for title, row in result["rows"].items()]
-    warm = [row["cpu_seconds"] for title, row in result["rows"].items() if title.endswith("warm")]
+    longest = max(row["seconds"] for row in result["rows"].values())
     return [
         table(["maze, cache of embeddings", "seconds", "processor seconds"], rows),
-        _verdict(max(warm) <= SECONDS, f"At most {SECONDS:.0f} processor seconds with a warm cache"),
+        _verdict(longest <= SECONDS, f"At most {SECONDS:.0f} seconds, all texts encoded in them"),
     ]
 
 
