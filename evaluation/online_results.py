@@ -97,7 +97,9 @@ def _corner(result: Result) -> list[str]:
         if title.removeprefix("own play, ") in POLICIES  # others are told to command themselves other goals
     }
     best = max(plain, key=lambda title: plain[title])
+    recipe = " ".join(next(row for title, _, row in _flat(result) if title in plain)["overrides"])
     return [
+        f"Own play by `{recipe}` and other numbers of steps; the others change what their names say.",
         table(["goals", "environment steps", "success / spl_grid", "success by seed"], rows),
         _verdict(plain[best] >= CORNER_FLOOR, f"Own play at least {CORNER_FLOOR} ({best}: {plain[best]:.3f})"),
     ]
