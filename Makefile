@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO := runs/demo
+CHECKED := agents benchmarks configs data encoders envs evaluation experiments tests
 
 .PHONY: install demo test test-all lint bench measure results clean
 
@@ -10,6 +11,7 @@ install: .venv/.installed
 .venv/.installed: pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --editable '.[dev]'
+	mkdir -p .dev && ln -sfn .. .dev/goalbridge  # where mypy and import-linter find the package under its name
 	touch $@
 
 # Safe to run twice: a finished run is not trained again.
@@ -23,8 +25,8 @@ demo: install
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy .
-	$(BIN)/lint-imports
+	cd .dev && ../$(BIN)/mypy --config-file ../pyproject.toml --cache-dir ../.mypy_cache goalbridge/*.py $(CHECKED:%=goalbridge/%)
+	PYTHONPATH=.dev $(BIN)/lint-imports
 
 # OMP_NUM_THREADS: pytest runs one process a core, and each would otherwise take all of them.
 test: lint
@@ -38,13 +40,13 @@ bench: install
 
 # The measurements behind RESULTS.md, about eight hours on an idle machine; `make results` writes it from results/*.json.
 measure: install
-	$(BIN)/python -m evaluation.timing
-	$(BIN)/python -m evaluation.protocol
-	$(BIN)/python -m evaluation.ablations
-	$(BIN)/python -m evaluation.ambiguity_protocol
-	$(BIN)/python -m evaluation.grid_protocol
-	$(BIN)/python -m evaluation.online_protocol
-	$(BIN)/python -m evaluation.own_protocol
+	$(BIN)/python -m experiments.agent.timing
+	$(BIN)/python -m experiments.agent.protocol
+	$(BIN)/python -m experiments.agent.ablations
+	$(BIN)/python -m experiments.agent.ambiguity_protocol
+	$(BIN)/python -m experiments.agent.grid_protocol
+	$(BIN)/python -m experiments.agent.online_protocol
+	$(BIN)/python -m experiments.agent.own_protocol
 	$(BIN)/python -m experiments.law
 	$(BIN)/python -m experiments.pretrained digits
 	$(BIN)/python -m benchmarks.scaling

@@ -19,21 +19,21 @@ from pathlib import Path
 
 import torch
 
-from agents import Agent
-from configs.checks import ConfigError
-from configs.evaluation import LINES, EvaluateConfig
-from configs.load import command_line
-from configs.run_folder import read_run_config
-from encoders import check_instruction
-from evaluation.errors import EXPECTED
-from evaluation.gather import gather, is_pattern
-from evaluation.grid_evaluation import GridEvaluation
-from evaluation.grid_world import GridHome
-from evaluation.maze_evaluation import MazeEvaluation
-from evaluation.opening import open_world, require_env, trained_env
-from evaluation.own_evaluation import OwnEvaluation
-from evaluation.own_world import OwnHome
-from evaluation.worlds import resolve_device
+from goalbridge.agents import Agent
+from goalbridge.configs.checks import ConfigError
+from goalbridge.configs.evaluation import LINES, EvaluateConfig
+from goalbridge.configs.load import command_line
+from goalbridge.configs.run_folder import read_run_config
+from goalbridge.encoders import check_instruction
+from goalbridge.evaluation.errors import EXPECTED
+from goalbridge.evaluation.gather import gather, is_pattern
+from goalbridge.evaluation.grid_evaluation import GridEvaluation
+from goalbridge.evaluation.grid_world import GridHome
+from goalbridge.evaluation.maze_evaluation import MazeEvaluation
+from goalbridge.evaluation.opening import open_world, require_env, trained_env
+from goalbridge.evaluation.own_evaluation import OwnEvaluation
+from goalbridge.evaluation.own_world import OwnHome
+from goalbridge.evaluation.worlds import resolve_device
 
 Evaluation = MazeEvaluation | GridEvaluation | OwnEvaluation
 
@@ -100,5 +100,10 @@ def main(config: EvaluateConfig) -> None:
         evaluation.follow(config.instruction)
 
 
-if __name__ == "__main__":
+def command() -> None:
+    """What `goalbridge-evaluate` runs."""
     command_line("evaluate", EvaluateConfig, main, EXPECTED)
+
+
+if __name__ == "__main__":
+    command()

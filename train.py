@@ -28,23 +28,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agents import Learner
-from agents.checkpoint import CHECKPOINT, save_checkpoint, trained_steps
-from agents.parallel import ALONE, PeerError, Processes, joined
-from agents.storage import CheckpointError
-from configs.checks import ConfigError
-from configs.launch import run_sweep
-from configs.load import command_line
-from configs.run_folder import claimed, open_run
-from configs.schema import NO_ENV, RunConfig
-from data.collect import BATCHES, stream
-from evaluation.dashboard import Dashboard
-from evaluation.errors import EXPECTED, DivergedError
-from evaluation.opening import TRAJECTORIES
-from evaluation.preparation import Preparation
-from evaluation.progress import TrainingProgress
-from evaluation.sources import Source
-from evaluation.worlds import require_compiler, resolve_device
+from goalbridge.agents import Learner
+from goalbridge.agents.checkpoint import CHECKPOINT, save_checkpoint, trained_steps
+from goalbridge.agents.parallel import ALONE, PeerError, Processes, joined
+from goalbridge.agents.storage import CheckpointError
+from goalbridge.configs.checks import ConfigError
+from goalbridge.configs.launch import run_sweep
+from goalbridge.configs.load import command_line
+from goalbridge.configs.run_folder import claimed, open_run
+from goalbridge.configs.schema import NO_ENV, RunConfig
+from goalbridge.data.collect import BATCHES, stream
+from goalbridge.evaluation.dashboard import Dashboard
+from goalbridge.evaluation.errors import EXPECTED, DivergedError
+from goalbridge.evaluation.opening import TRAJECTORIES
+from goalbridge.evaluation.preparation import Preparation
+from goalbridge.evaluation.progress import TrainingProgress
+from goalbridge.evaluation.sources import Source
+from goalbridge.evaluation.worlds import require_compiler, resolve_device
 
 RUN_FILES = (CHECKPOINT, "agent.safetensors", "config.json", TRAJECTORIES)
 
@@ -202,5 +202,10 @@ def finished(config: RunConfig) -> bool:
         return False  # the run itself says what is wrong
 
 
-if __name__ == "__main__":
+def command() -> None:
+    """What `goalbridge-train` runs."""
     command_line("train", RunConfig, main, EXPECTED, partial(run_sweep, finished))
+
+
+if __name__ == "__main__":
+    command()

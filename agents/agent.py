@@ -12,13 +12,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from agents.critics import Critic
-from agents.familiarity import FALSE_ALARMS, KEPT, familiarity, spread_out
-from agents.storage import CheckpointError, read_json, read_tensors, write_json, write_tensors
-from agents.world import CandidateActions, WorldSpec
-from configs.checks import ConfigError
-from configs.schema import AgentConfig, EncoderConfig, PolicyConfig
-from encoders import (
+from goalbridge.agents.critics import Critic
+from goalbridge.agents.familiarity import FALSE_ALARMS, KEPT, familiarity, spread_out
+from goalbridge.agents.storage import CheckpointError, read_json, read_tensors, write_json, write_tensors
+from goalbridge.agents.world import CandidateActions, WorldSpec
+from goalbridge.configs.checks import ConfigError
+from goalbridge.configs.schema import AgentConfig, EncoderConfig, PolicyConfig
+from goalbridge.encoders import (
     GoalEncoder,
     LabelEncoder,
     LabelHead,
@@ -28,8 +28,8 @@ from encoders import (
     TextHead,
     TextModelError,
 )
-from encoders.features import features_of
-from encoders.grid import GridGoalEncoder, GridMeaningEncoder, GridStateActionEncoder, Rotary
+from goalbridge.encoders.features import features_of
+from goalbridge.encoders.grid import GridGoalEncoder, GridMeaningEncoder, GridStateActionEncoder, Rotary
 
 FORMAT = 1
 
@@ -177,8 +177,8 @@ class Agent(nn.Module):
         goals: [M, G] bridge goals instead of those stored. candidates: actions instead of those stored.
         average_noise, escape: see `PolicyConfig`. seed: of the "sample" policy's goals.
         """
-        from agents.policies import Policy  # policies need agents, not the other way round
-        from agents.scene_policy import ScenePolicy
+        from goalbridge.agents.policies import Policy  # policies need agents, not the other way round
+        from goalbridge.agents.scene_policy import ScenePolicy
 
         if self.world.kind == "grid":
             if goals is not None or candidates is not None or average_noise:

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from agents.bridge_factors import BridgeFactors, check_bridge, check_weights, goals_in_memory
-from agents.critics import Critic
-from agents.log_factors import chunks, log_sum_exp_, log_sum_of_factors
-from agents.log_matmul_exp import log_matmul_exp
+from goalbridge.agents.bridge_factors import BridgeFactors, check_bridge, check_weights, goals_in_memory
+from goalbridge.agents.critics import Critic
+from goalbridge.agents.log_factors import chunks, log_sum_exp_, log_sum_of_factors
+from goalbridge.agents.log_matmul_exp import log_matmul_exp
 
 __all__ = [
     "bridge_max_scores",

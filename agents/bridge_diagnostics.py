@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from agents.bridge_factors import BridgeFactors, check_bridge, goals_in_memory
-from agents.critics import Critic
-from agents.log_factors import LogMatmulExpInfo, log_sum_of_factors
+from goalbridge.agents.bridge_factors import BridgeFactors, check_bridge, goals_in_memory
+from goalbridge.agents.critics import Critic
+from goalbridge.agents.log_factors import LogMatmulExpInfo, log_sum_of_factors
 
 
 @dataclass(frozen=True)

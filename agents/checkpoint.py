@@ -7,8 +7,8 @@ from pathlib import Path
 
 from torch import Tensor
 
-from agents.learner import Learner
-from agents.storage import CheckpointError, read_metadata, read_tensors, write_tensors
+from goalbridge.agents.learner import Learner
+from goalbridge.agents.storage import CheckpointError, read_metadata, read_tensors, write_tensors
 
 CHECKPOINT = "checkpoint.safetensors"
 

@@ -9,7 +9,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from configs.schema import CRITICS
+from goalbridge.configs.schema import CRITICS
 
 # Below this squared distance two embeddings count as equal: sqrt is flat there, so its gradient stays finite.
 _SMALLEST_SQUARED_DISTANCE = 1e-12

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.scenes import Known, Plan, Scene
-from encoders.grid import OWN
-from encoders.readers import GridView
+from goalbridge.agents.scenes import Known, Plan, Scene
+from goalbridge.encoders.grid import OWN
+from goalbridge.encoders.readers import GridView
 
 
 @dataclass

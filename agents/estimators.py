@@ -26,16 +26,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from agents.bridge import bridge_scores_per_row, goal_posterior
-from agents.expressions import Instruction
-from agents.planning import Hops, aims_of, find_hops, hop_scores, propagate
-from agents.proposals import propose, space_filling_order
-from agents.shortest_paths import NODES, Ways, distances, road_scores
-from configs.checks import ConfigError
+from goalbridge.agents.bridge import bridge_scores_per_row, goal_posterior
+from goalbridge.agents.expressions import Instruction
+from goalbridge.agents.planning import Hops, aims_of, find_hops, hop_scores, propagate
+from goalbridge.agents.proposals import propose, space_filling_order
+from goalbridge.agents.shortest_paths import NODES, Ways, distances, road_scores
+from goalbridge.configs.checks import ConfigError
 
 if TYPE_CHECKING:
-    from agents.agent import Agent
-    from agents.hearing import Hearing
+    from goalbridge.agents.agent import Agent
+    from goalbridge.agents.hearing import Hearing
 
 PLANNED_GOALS: Final = NODES  # of the bridge goals, how many are planned over: hops cost their square
 _STATES_AT_ONCE: Final = 128

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from agents.agent import Agent
-from agents.escape import Escape
+from goalbridge.agents.agent import Agent
+from goalbridge.agents.escape import Escape
 
 
 class Explorer:

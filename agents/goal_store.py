@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from agents.storage import CheckpointError, read_json, write_json
+from goalbridge.agents.storage import CheckpointError, read_json, write_json
 
 FORMAT: Final = 1
 DTYPES: Final = ("float32", "float16")

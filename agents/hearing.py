@@ -12,12 +12,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from agents.bridge import goal_posterior
-from agents.expressions import Instruction, log_ratio, read, say, texts_of
-from agents.familiarity import familiarity
+from goalbridge.agents.bridge import goal_posterior
+from goalbridge.agents.expressions import Instruction, log_ratio, read, say, texts_of
+from goalbridge.agents.familiarity import familiarity
 
 if TYPE_CHECKING:
-    from agents.agent import Agent
+    from goalbridge.agents.agent import Agent
 
 
 LEAST_AGREEMENT: Final = -1.5  # nats: parts that agree less than that contradict each other

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from agents.agent import Agent
-from agents.losses import Info
-from agents.objectives import Objective, TensorBatch
-from agents.parallel import ALONE, Processes
-from configs.schema import TrainConfig
+from goalbridge.agents.agent import Agent
+from goalbridge.agents.losses import Info
+from goalbridge.agents.objectives import Objective, TensorBatch
+from goalbridge.agents.parallel import ALONE, Processes
+from goalbridge.configs.schema import TrainConfig
 
 
 class Learner:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from agents.log_factors import (
+from goalbridge.agents.log_factors import (
     RANGES,
     DenseFactors,
     LogMatmulExpInfo,

@@ -16,8 +16,8 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from agents.critics import Critic
-from configs.checks import ConfigError
+from goalbridge.agents.critics import Critic
+from goalbridge.configs.checks import ConfigError
 
 PROBED: Final = 16  # cells of the inverted file that neighbours are sought in
 _MEMBERS: Final = 1000  # goals a cell, about

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from agents.agent import Agent
-from agents.critics import Critic
-from agents.losses import Info, action_contrast, info_nce, info_nce_share
-from agents.parallel import Processes
-from configs.schema import TrainConfig
-from encoders import TextHead
+from goalbridge.agents.agent import Agent
+from goalbridge.agents.critics import Critic
+from goalbridge.agents.losses import Info, action_contrast, info_nce, info_nce_share
+from goalbridge.agents.parallel import Processes
+from goalbridge.configs.schema import TrainConfig
+from goalbridge.encoders import TextHead
 
 
 class TensorBatch(NamedTuple):

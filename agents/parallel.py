@@ -17,7 +17,7 @@ from torch import Tensor
 from torch import distributed as dist
 from torch.distributed.rendezvous import rendezvous
 
-from configs.checks import ConfigError
+from goalbridge.configs.checks import ConfigError
 
 PATIENCE = timedelta(hours=2)  # the first process may collect data for long while the others wait
 _REPORTED = "goalbridge/reported"

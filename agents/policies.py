@@ -10,19 +10,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from agents.agent import Agent
-from agents.bridge import goal_posterior
-from agents.bridge_diagnostics import effective_sample
-from agents.commitment import Commitment
-from agents.escape import Escape
-from agents.estimators import ESTIMATORS, Estimators, Moment
-from agents.expressions import Instruction
-from agents.hearing import Hearing, Understanding
-from agents.shortest_paths import Ways
-from agents.tried import Tried
-from agents.world import CandidateActions, as_rows
-from configs.checks import ConfigError
-from configs.schema import POLICIES
+from goalbridge.agents.agent import Agent
+from goalbridge.agents.bridge import goal_posterior
+from goalbridge.agents.bridge_diagnostics import effective_sample
+from goalbridge.agents.commitment import Commitment
+from goalbridge.agents.escape import Escape
+from goalbridge.agents.estimators import ESTIMATORS, Estimators, Moment
+from goalbridge.agents.expressions import Instruction
+from goalbridge.agents.hearing import Hearing, Understanding
+from goalbridge.agents.shortest_paths import Ways
+from goalbridge.agents.tried import Tried
+from goalbridge.agents.world import CandidateActions, as_rows
+from goalbridge.configs.checks import ConfigError
+from goalbridge.configs.schema import POLICIES
 
 
 class Policy:

@@ -13,17 +13,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from agents.bridge import goal_posterior
-from agents.episodes import Episode
-from agents.planning import hop_scores
-from agents.scenes import FOUND, Known, Plan, read_scenes
-from configs.checks import ConfigError
-from configs.schema import PLANNED, POLICIES
-from encoders.grid import OWN
-from encoders.readers import GridView, read_grids, states_of
+from goalbridge.agents.bridge import goal_posterior
+from goalbridge.agents.episodes import Episode
+from goalbridge.agents.planning import hop_scores
+from goalbridge.agents.scenes import FOUND, Known, Plan, read_scenes
+from goalbridge.configs.checks import ConfigError
+from goalbridge.configs.schema import PLANNED, POLICIES
+from goalbridge.encoders.grid import OWN
+from goalbridge.encoders.readers import GridView, read_grids, states_of
 
 if TYPE_CHECKING:
-    from agents.agent import Agent
+    from goalbridge.agents.agent import Agent
 
 _TIRED: Final = 0.3  # nats by which each time an action was taken in a situation speaks against taking it again
 

@@ -16,13 +16,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from agents.composition import Task, parse
-from agents.expressions import Instruction, log_truth, read, texts_of
-from agents.planning import Hops, aims_of, find_hops, propagate
-from encoders.readers import GridView, imaginable
+from goalbridge.agents.composition import Task, parse
+from goalbridge.agents.expressions import Instruction, log_truth, read, texts_of
+from goalbridge.agents.planning import Hops, aims_of, find_hops, propagate
+from goalbridge.encoders.readers import GridView, imaginable
 
 if TYPE_CHECKING:
-    from agents.agent import Agent
+    from goalbridge.agents.agent import Agent
 
 # A goal fits an instruction if it does so at least so well beside the best imaginable one: what is asked for lies
 # within about 3 nats of it wherever it stands, all else below (measured with combinations held out from training).

@@ -28,7 +28,7 @@ from scipy.sparse.csgraph import dijkstra
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from agents.agent import Agent
+    from goalbridge.agents.agent import Agent
 
 NODES: Final = 1000  # of the bridge goals, how many roads lead over: they cost their square
 HOP: Final = 0.3  # nats that a hop costs beside its length

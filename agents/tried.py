@@ -8,7 +8,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from agents.expressions import Instruction
+from goalbridge.agents.expressions import Instruction
 
 REACH: Final = 0.5  # of the longest step so far: goals nearer than that to where an episode has been were tried
 LEAST_LEFT: Final = -6.0  # nats of the posterior: where less would remain, what was tried counts again

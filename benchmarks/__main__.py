@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from agents.storage import write_json
-from benchmarks import bridge, datasets, environments, evaluation, grid, grid_evaluation, show, training
-from configs.run_folder import record
+from goalbridge.agents.storage import write_json
+from goalbridge.benchmarks import bridge, datasets, environments, evaluation, grid, grid_evaluation, show, training
+from goalbridge.configs.run_folder import record
 
 MODULES = (bridge, environments, grid, training, evaluation, grid_evaluation, datasets)
 

@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from agents.bridge import bridge_scores_per_row
-from agents.critics import Critic
-from agents.log_matmul_exp import log_matmul_exp
+from goalbridge.agents.bridge import bridge_scores_per_row
+from goalbridge.agents.critics import Critic
+from goalbridge.agents.log_matmul_exp import log_matmul_exp
 
 ROWS, COLUMNS, GOALS, DIM = 256, 64, 100_000, 64
 EPISODES, ACTIONS, EPISODE_GOALS = 1000, 8, 2000
@@ -23,9 +23,9 @@ _BLOCK = 1 << 17  # float32 elements, 0.5 MB: half a core's usual L2 cache
 
 _EXTRA_MEMORY_PROGRAM = f"""
 import resource, sys, torch
-from agents.bridge import bridge_scores
-from agents.critics import Critic
-from agents.log_matmul_exp import log_matmul_exp
+from goalbridge.agents.bridge import bridge_scores
+from goalbridge.agents.critics import Critic
+from goalbridge.agents.log_matmul_exp import log_matmul_exp
 
 def peak_megabytes():
     if sys.platform != "linux":
@@ -151,6 +151,6 @@ def _bare_per_row(rows: Tensor, goals: Tensor) -> None:
 
 
 if __name__ == "__main__":
-    from benchmarks import show
+    from goalbridge.benchmarks import show
 
     show(run())

@@ -14,11 +14,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from data.demands import Demands
-from data.episodes import Episode, stage
-from data.minari_export import export
-from data.minari_import import MinariEpisodes
-from data.trajectories import TrajectoryBuffer
+from goalbridge.data.demands import Demands
+from goalbridge.data.episodes import Episode, stage
+from goalbridge.data.minari_export import export
+from goalbridge.data.minari_import import MinariEpisodes
+from goalbridge.data.trajectories import TrajectoryBuffer
 
 EPISODES, STEPS, DATASET = 20_000, 250, "benchmark/walks-v0"
 BATCH, BATCHES, REPEATS, DISCOUNT = 256, 100, 40, 0.98
@@ -121,6 +121,6 @@ def run() -> list[dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    from benchmarks import show
+    from goalbridge.benchmarks import show
 
     show(run())

@@ -8,7 +8,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-import envs  # noqa: F401  (registers the ids)
+import goalbridge.envs  # noqa: F401  (registers the ids)
 
 ENV, BATCH = "goalbridge/ForkMaze-v0", 1024
 
@@ -52,6 +52,6 @@ def _single_rate(steps: int) -> float:
 
 
 if __name__ == "__main__":
-    from benchmarks import show
+    from goalbridge.benchmarks import show
 
     show(run())

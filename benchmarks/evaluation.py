@@ -9,11 +9,11 @@ import gymnasium
 import numpy as np
 import torch
 
-from agents import Agent
-from agents.policies import Policy
-from configs.schema import EnvConfig
-from evaluation.rollouts import play
-from evaluation.worlds import candidates, make_world
+from goalbridge.agents import Agent
+from goalbridge.agents.policies import Policy
+from goalbridge.configs.schema import EnvConfig
+from goalbridge.evaluation.rollouts import play
+from goalbridge.evaluation.worlds import candidates, make_world
 
 FOLDER, EPISODES, GOALS, DIRECTIONS, ONE_BY_ONE, REPEATS = "pretrained/fork_maze", 1000, 2000, 8, 20, 4
 
@@ -61,6 +61,6 @@ def _one_by_one(policy: Policy, env_id: str) -> float:
 
 
 if __name__ == "__main__":
-    from benchmarks import show
+    from goalbridge.benchmarks import show
 
     show(run())

@@ -11,10 +11,10 @@ from typing import Any, Final
 import gymnasium
 import numpy as np
 
-from encoders.grid import situations
-from envs.babyai.layouts import draw_layouts, free_poses
-from envs.babyai.levels import level
-from envs.babyai.simulator import ACTIONS, GridBatch
+from goalbridge.encoders.grid import situations
+from goalbridge.envs.babyai.layouts import draw_layouts, free_poses
+from goalbridge.envs.babyai.levels import level
+from goalbridge.envs.babyai.simulator import ACTIONS, GridBatch
 
 LEVELS: Final = ("GoToLocal", "GoTo")  # the smallest and the largest grid that are common
 BATCH: Final = 512  # agents at once: their windows stay in the processor's cache
@@ -98,6 +98,6 @@ class _Single:
 
 
 if __name__ == "__main__":
-    from benchmarks import show
+    from goalbridge.benchmarks import show
 
     show(run())

@@ -16,11 +16,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-import envs  # noqa: F401  (registers the ids)
-from agents import Agent
-from agents.scene_policy import ScenePolicy
-from envs.babyai.levels import level
-from evaluation.grid_rollouts import play_level
+import goalbridge.envs  # noqa: F401  (registers the ids)
+from goalbridge.agents import Agent
+from goalbridge.agents.scene_policy import ScenePolicy
+from goalbridge.envs.babyai.levels import level
+from goalbridge.evaluation.grid_rollouts import play_level
 
 FOLDER, LEVEL = "pretrained/babyai", "GoToLocal"
 EPISODES, REPEATS = 256, 5
@@ -100,6 +100,6 @@ def one_by_one(policy: ScenePolicy, episodes: int, seed: int, remembers: bool) -
 
 
 if __name__ == "__main__":
-    from benchmarks import show
+    from goalbridge.benchmarks import show
 
     show(run())

@@ -19,13 +19,13 @@ from typing import Any
 
 import torch
 
-from agents.parallel import Processes, joined
-from agents.storage import write_json
-from configs.data_schema import DataConfig
-from configs.run_folder import record
-from configs.schema import EncoderConfig, EnvConfig, RunConfig, TrainConfig
-from data.collect import BATCHES, stream
-from evaluation.preparation import Preparation
+from goalbridge.agents.parallel import Processes, joined
+from goalbridge.agents.storage import write_json
+from goalbridge.configs.data_schema import DataConfig
+from goalbridge.configs.run_folder import record
+from goalbridge.configs.schema import EncoderConfig, EnvConfig, RunConfig, TrainConfig
+from goalbridge.data.collect import BATCHES, stream
+from goalbridge.evaluation.preparation import Preparation
 
 TARGET = Path("results/parallel.json")
 BATCH_SIZES = (256, 2048)
@@ -71,7 +71,7 @@ def main() -> None:
         launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         with tempfile.TemporaryDirectory() as folder:
-            worker = [*launch, "-m", "benchmarks.parallel", folder]
+            worker = [*launch, "-m", "goalbridge.benchmarks.parallel", folder]
             done = subprocess.run(worker, env=environment, stdout=subprocess.PIPE, check=True)
         rows += json.loads(done.stdout.splitlines()[-1])
     for row in rows:
@@ -79,7 +79,10 @@ def main() -> None:
     about = record()
     kept = {name: about[name] for name in ("git_commit", "platform", "versions")}
     machine = {"cores": os.cpu_count(), "load_before": load}
-    write_json(TARGET, {"command": "python -m benchmarks.parallel"} | kept | machine | {"steps": STEPS, "rows": rows})
+    write_json(
+        TARGET,
+        {"command": "python -m benchmarks.parallel"} | kept | machine | {"steps": STEPS, "rows": rows},
+    )
 
 
 if __name__ == "__main__":

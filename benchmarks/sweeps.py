@@ -15,8 +15,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from agents.storage import write_json
-from configs.run_folder import record
+from goalbridge.agents.storage import write_json
+from goalbridge.configs.run_folder import record
 
 SETTINGS = ("encoder=label", "train.steps=400", "train.evaluate_every=0")
 SWEPT = ("env=fork_maze,slit_maze", "seed=0,1")

@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
-from configs.schema import EncoderConfig, EnvConfig, RunConfig
-from data.collect import BATCHES, stream
-from evaluation.preparation import Preparation
+from goalbridge.configs.schema import EncoderConfig, EnvConfig, RunConfig
+from goalbridge.data.collect import BATCHES, stream
+from goalbridge.evaluation.preparation import Preparation
 
 STEPS, WARM_UP = 100, 20
 
@@ -61,6 +61,6 @@ def _rates(folder: str) -> tuple[float, float]:
 
 
 if __name__ == "__main__":
-    from benchmarks import show
+    from goalbridge.benchmarks import show
 
     show(run())

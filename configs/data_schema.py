@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from configs.checks import at_least, one_of, require
+from goalbridge.configs.checks import at_least, one_of, require
 
 DATA_KINDS = ("expert", "random", "mixed", "online", "minari", "files")
 STORED = ("minari", "files")  # kinds of data that are read from a dataset, and not collected

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from configs.checks import at_least, check_device, one_of, require
-from configs.schema import POLICIES, VIEWS
+from goalbridge.configs.checks import at_least, check_device, one_of, require
+from goalbridge.configs.schema import POLICIES, VIEWS
 
 ESTIMATORS = (*POLICIES, "expert", "limit", "bot", "random")
 SUITES = ("ambiguous",)

@@ -1,8 +1,8 @@
 """One job of a sweep: the script with the job's overrides, in a process of its own whatever launcher carries it.
 
 A process of its own, so that a job that is killed or crashes ends nothing else: not the worker that carries it, whose
-death some launchers answer by ending all. `python -m configs.job SCRIPT OVERRIDE ...` is that process; it ends with the
-worker that started it, so that a worker's successor finds the folder free.
+death some launchers answer by ending all. `python -m goalbridge.configs.job SCRIPT OVERRIDE ...` is that process; it
+ends with the worker that started it, so that a worker's successor finds the folder free.
 """
 
 from __future__ import annotations
@@ -59,16 +59,13 @@ class Task:
 
     def _run(self, overrides: list[str], output: Path) -> int:
         """The script's exit code; minus the signal's number where one ended it."""
-        root = str(Path(__file__).parents[1])
-        paths = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
         with output.open("wb") as file:
             process = subprocess.Popen(
-                [sys.executable, "-m", "configs.job", self.script, *overrides],
+                [sys.executable, "-m", "goalbridge.configs.job", self.script, *overrides],
                 stdin=subprocess.PIPE,  # never written to: it closes when this process ends, however it ends
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 cwd=self.cwd,
-                env=os.environ | {"PYTHONPATH": paths},
             )
             try:
                 return process.wait()

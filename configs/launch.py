@@ -30,11 +30,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from configs.checks import ConfigError
-from configs.job import LONGEST_LINE, Outcome, Task
-from configs.load import FOLDER, check_overrides
-from configs.schema import RunConfig
-from configs.sweep import CONFIG, SWEEP_DIR, Job, Plan, plan
+from goalbridge.configs.checks import ConfigError
+from goalbridge.configs.job import LONGEST_LINE, Outcome, Task
+from goalbridge.configs.load import FOLDER, check_overrides
+from goalbridge.configs.schema import RunConfig
+from goalbridge.configs.sweep import CONFIG, SWEEP_DIR, Job, Plan, plan
 
 LAUNCHER: Final = "hydra/launcher"
 

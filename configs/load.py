@@ -19,8 +19,8 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from configs.checks import ConfigError, require
-from configs.failing import fail
+from goalbridge.configs.checks import ConfigError, require
+from goalbridge.configs.failing import fail
 
 FOLDER = Path(__file__).parent
 MULTIRUN = ("-m", "--multirun")

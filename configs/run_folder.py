@@ -17,9 +17,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from configs.checks import ConfigError
-from configs.load import build
-from configs.schema import RunConfig
+from goalbridge.configs.checks import ConfigError
+from goalbridge.configs.load import build
+from goalbridge.configs.schema import RunConfig
 
 PACKAGES = (
     "torch",

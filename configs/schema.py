@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from configs.checks import at_least, check_device, one_of, positive, require
-from configs.data_schema import STORED, DataConfig
+from goalbridge.configs.checks import at_least, check_device, one_of, positive, require
+from goalbridge.configs.data_schema import STORED, DataConfig
 
 CRITICS = ("neg_squared_l2", "neg_l2", "dot", "cosine")
 ENCODERS = ("sentence", "label")

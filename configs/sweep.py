@@ -14,9 +14,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
-from configs.checks import ConfigError, require
-from configs.load import check_overrides, quote_text, settings
-from configs.schema import RunConfig
+from goalbridge.configs.checks import ConfigError, require
+from goalbridge.configs.load import check_overrides, quote_text, settings
+from goalbridge.configs.schema import RunConfig
 
 CONFIG: Final = "train"
 SWEEP_DIR: Final = "sweep_dir"

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data.trajectories import DatasetError
+from goalbridge.data.trajectories import DatasetError
 
 _TABLE = 1 << 28  # entries, a byte each, of the largest table of what is true of which goals
 

@@ -7,18 +7,18 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from configs.checks import ConfigError
-from configs.data_schema import DataConfig
-from data.captions import CaptionPairs
-from data.still import STILL, closed_up, distances, step_length
-from data.trajectories import TrajectoryBuffer
-from encoders.grid import situations
-from envs.babyai.explore import explore
-from envs.babyai.layouts import Layouts
-from envs.babyai.simulator import ACTIONS as GRID_ACTIONS
-from envs.expert import collect_expert, collect_random
-from envs.layouts import Layout
-from envs.phrasing import Split
+from goalbridge.configs.checks import ConfigError
+from goalbridge.configs.data_schema import DataConfig
+from goalbridge.data.captions import CaptionPairs
+from goalbridge.data.still import STILL, closed_up, distances, step_length
+from goalbridge.data.trajectories import TrajectoryBuffer
+from goalbridge.encoders.grid import situations
+from goalbridge.envs.babyai.explore import explore
+from goalbridge.envs.babyai.layouts import Layouts
+from goalbridge.envs.babyai.simulator import ACTIONS as GRID_ACTIONS
+from goalbridge.envs.expert import collect_expert, collect_random
+from goalbridge.envs.layouts import Layout
+from goalbridge.envs.phrasing import Split
 
 # Independent streams of random numbers from one seed: a change in one draw leaves the others as they were.
 TRAJECTORIES, CAPTIONS, LABELLED_GOALS, BRIDGE_GOALS, ACTIONS, BATCHES, LAYOUTS, VALIDATION, PLAY = range(9)

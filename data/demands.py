@@ -8,8 +8,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from data.episodes import Episode
-from data.trajectories import DatasetError
+from goalbridge.data.episodes import Episode
+from goalbridge.data.trajectories import DatasetError
 
 _SLACK: Final = 1e-3  # of a coordinate's range: rounding is no reason to refuse
 _SHOWN: Final = 4

@@ -15,7 +15,7 @@ from typing import IO, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from data.trajectories import DatasetError, TrajectoryBuffer, first_not_finite, write_checked
+from goalbridge.data.trajectories import DatasetError, TrajectoryBuffer, first_not_finite, write_checked
 
 CAPTIONS = "captions.jsonl"  # beside the arrays, a line for each caption: [row of the observations, text]
 SUMMARY = "summary.json"  # beside the arrays: bounds of what they hold, a digest of all, whether actions are numbers

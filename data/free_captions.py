@@ -9,8 +9,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from data.trajectories import DatasetError
-from envs.phrasing import Split
+from goalbridge.data.trajectories import DatasetError
+from goalbridge.envs.phrasing import Split
 
 
 class FreeCaptions:

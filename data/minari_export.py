@@ -14,11 +14,11 @@ import numpy as np
 from gymnasium.spaces import Box, Dict, Discrete, Space
 from numpy.typing import NDArray
 
-from data.collect import CAPTIONS, Captions, stream
-from data.demands import Demands
-from data.minari_import import CAPTION
-from data.trajectories import DatasetError, TrajectoryBuffer
-from envs.phrasing import Split
+from goalbridge.data.collect import CAPTIONS, Captions, stream
+from goalbridge.data.demands import Demands
+from goalbridge.data.minari_import import CAPTION
+from goalbridge.data.trajectories import DatasetError, TrajectoryBuffer
+from goalbridge.envs.phrasing import Split
 
 ID_FORM: Final = "a name and a version, such as mine/fork-v0, of letters, digits, '-' and '_'"
 _ID: Final = re.compile(r"(?:[-\w]+/)*[-\w]+-v\d+", re.ASCII)

@@ -19,10 +19,10 @@ from minigrid.core.actions import Actions as MinigridActions
 from minigrid.core.constants import OBJECT_TO_IDX
 from numpy.typing import NDArray
 
-from data.trajectories import DatasetError
-from encoders.grid import SITUATION, situations
-from envs.babyai.navigation import MINIGRID_ACTIONS
-from envs.babyai.simulator import ACTIONS
+from goalbridge.data.trajectories import DatasetError
+from goalbridge.encoders.grid import SITUATION, situations
+from goalbridge.envs.babyai.navigation import MINIGRID_ACTIONS
+from goalbridge.envs.babyai.simulator import ACTIONS
 
 _AGENT: Final = OBJECT_TO_IDX["agent"]
 _EMPTY: Final = (OBJECT_TO_IDX["empty"], 0, 0)

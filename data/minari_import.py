@@ -14,10 +14,10 @@ import numpy as np
 from gymnasium.spaces import Box, Dict, Discrete
 from numpy.typing import NDArray
 
-from data.demands import Demands
-from data.episodes import Episode
-from data.minari_grids import GridReader
-from data.trajectories import DatasetError
+from goalbridge.data.demands import Demands
+from goalbridge.data.episodes import Episode
+from goalbridge.data.minari_grids import GridReader
+from goalbridge.data.trajectories import DatasetError
 
 CAPTION: Final = "caption"  # among an episode's infos: what is true of each state, "" where nobody said anything
 _INSTRUCTIONS: Final = ("instruction", "mission")  # observed texts that say what an episode was for

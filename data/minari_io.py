@@ -1,4 +1,6 @@
-"""Trajectories out as a Minari dataset: `python -m data.minari_io export run_dir=runs/fork dataset=mine/fork-v0`.
+"""Trajectories out as a Minari dataset.
+
+    python -m goalbridge.data.minari_io export run_dir=runs/fork dataset=mine/fork-v0
 
 The dataset lies where `minari.load_dataset` looks for it: in MINARI_DATASETS_PATH, or in Minari's own folder. Without
 dataset= it is called goalbridge/NAME-v0 after the run's folder. In: `python train.py data=minari dataset=mine/fork-v0`.
@@ -14,15 +16,15 @@ from pathlib import Path
 
 import numpy as np
 
-from configs.checks import ConfigError, require
-from configs.load import build
-from configs.run_folder import read_run_config
-from data.minari_export import export
-from data.trajectories import TrajectoryBuffer
-from evaluation.errors import EXPECTED
-from evaluation.opening import TRAJECTORIES, demands_of, open_trained
+from goalbridge.configs.checks import ConfigError, require
+from goalbridge.configs.load import build
+from goalbridge.configs.run_folder import read_run_config
+from goalbridge.data.minari_export import export
+from goalbridge.data.trajectories import TrajectoryBuffer
+from goalbridge.evaluation.errors import EXPECTED
+from goalbridge.evaluation.opening import TRAJECTORIES, demands_of, open_trained
 
-USAGE = "python -m data.minari_io export run_dir=runs/fork dataset=mine/fork-v0"
+USAGE = "python -m goalbridge.data.minari_io export run_dir=runs/fork dataset=mine/fork-v0"
 
 
 @dataclass(frozen=True)

@@ -13,14 +13,14 @@ from typing import Any, Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from configs.data_schema import DataConfig
-from data.captions import CaptionBatch, CaptionPairs
-from data.collect import PLAY, Captions, caption_goals, stream
-from data.frontier import Frontier
-from data.playground import Playground
-from data.replay import ReplayBuffer
-from data.trajectories import FutureBatch
-from envs.phrasing import Split
+from goalbridge.configs.data_schema import DataConfig
+from goalbridge.data.captions import CaptionBatch, CaptionPairs
+from goalbridge.data.collect import PLAY, Captions, caption_goals, stream
+from goalbridge.data.frontier import Frontier
+from goalbridge.data.playground import Playground
+from goalbridge.data.replay import ReplayBuffer
+from goalbridge.data.trajectories import FutureBatch
+from goalbridge.envs.phrasing import Split
 
 Commands = Callable[[np.random.Generator, NDArray[np.int64]], NDArray[Any]]
 

@@ -21,8 +21,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from data.episodes import Episode
-from data.trajectories import DatasetError
+from goalbridge.data.episodes import Episode
+from goalbridge.data.trajectories import DatasetError
 
 _NEEDED: Final = ("observations", "actions", "lengths", "captions", "caption_rows")
 _OPTIONAL: Final = ("goals",)

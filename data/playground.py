@@ -9,12 +9,12 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
-from configs.checks import ConfigError
-from encoders.grid import situations
-from envs.babyai.explore import RANDOM_PLAY, begin_play
-from envs.babyai.layouts import Layouts
-from envs.commands import Command
-from envs.vector import PointMazeVectorEnv
+from goalbridge.configs.checks import ConfigError
+from goalbridge.encoders.grid import situations
+from goalbridge.envs.babyai.explore import RANDOM_PLAY, begin_play
+from goalbridge.envs.babyai.layouts import Layouts
+from goalbridge.envs.commands import Command
+from goalbridge.envs.vector import PointMazeVectorEnv
 
 
 class Playground(Protocol):

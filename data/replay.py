@@ -9,10 +9,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from data.futures import geometric_offsets
-from data.groups import Groups
-from data.still import STILL, closed_up, distances, step_length
-from data.trajectories import DatasetError, FutureBatch
+from goalbridge.data.futures import geometric_offsets
+from goalbridge.data.groups import Groups
+from goalbridge.data.still import STILL, closed_up, distances, step_length
+from goalbridge.data.trajectories import DatasetError, FutureBatch
 
 _ARRAYS: Final = ("observations", "actions", "lengths", "groups", "places")
 

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data.futures import geometric_offsets
-from data.groups import Groups
+from goalbridge.data.futures import geometric_offsets
+from goalbridge.data.groups import Groups
 
 FIELDS = ("observations", "goals", "actions", "lengths", "groups", "places")
 _OPTIONAL = ("goals", "groups", "places")

@@ -1,6 +1,6 @@
 """States, goals and text to vectors; nothing about losses."""
 
-from encoders.text import (
+from goalbridge.encoders.text import (
     InstructionError,
     LabelEncoder,
     SentenceEncoder,
@@ -8,7 +8,7 @@ from encoders.text import (
     TextModelError,
     check_instruction,
 )
-from encoders.towers import FourierFeatures, GoalEncoder, LabelHead, StateActionEncoder, TextHead
+from goalbridge.encoders.towers import FourierFeatures, GoalEncoder, LabelHead, StateActionEncoder, TextHead
 
 __all__ = [
     "FourierFeatures",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from encoders.images import ImageFeatures
-from encoders.towers import Features, FourierFeatures
+from goalbridge.encoders.images import ImageFeatures
+from goalbridge.encoders.towers import Features, FourierFeatures
 
 
 def features_of(

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from encoders.towers import FourierFeatures, tower
+from goalbridge.encoders.towers import FourierFeatures, tower
 
 RADIUS: Final = 4  # the window is 9 x 9 cells
 SIDE: Final = 2 * RADIUS + 1

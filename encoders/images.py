@@ -8,7 +8,7 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from encoders.towers import Features
+from goalbridge.encoders.towers import Features
 
 SMALLEST: Final = 5  # pixels a side, down to which an image is halved
 _CHANNELS: Final = (16, 32)  # of the first halving, and of all later ones

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from encoders.grid import COLOURS, SITUATION, TYPES, possible_situations, situations
+from goalbridge.encoders.grid import COLOURS, SITUATION, TYPES, possible_situations, situations
 
 _UNSEEN, _WALL, _DOOR, _BOX = 0, 2, 4, 7
 _CLOSED, _LOCKED = 1, 2

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from encoders.text_cache import TextCache
+from goalbridge.encoders.text_cache import TextCache
 
 PACKAGED_MODEL = "all-MiniLM-L6-v2"
 PACKAGED_NAMES = (PACKAGED_MODEL, f"sentence-transformers/{PACKAGED_MODEL}")

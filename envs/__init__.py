@@ -10,15 +10,15 @@ from typing import Any
 
 import gymnasium
 
-from envs.babyai.levels import LEVELS
-from envs.layouts import LAYOUTS
+from goalbridge.envs.babyai.levels import LEVELS
+from goalbridge.envs.layouts import LAYOUTS
 
 
 def _register(name: str, kwargs: dict[str, Any]) -> None:
     gymnasium.register(
         id=f"goalbridge/{name}-v0",
-        entry_point="envs.maze:PointMazeEnv",
-        vector_entry_point="envs.vector:PointMazeVectorEnv",
+        entry_point="goalbridge.envs.maze:PointMazeEnv",
+        vector_entry_point="goalbridge.envs.vector:PointMazeVectorEnv",
         max_episode_steps=100,
         kwargs=kwargs,
     )
@@ -31,7 +31,7 @@ _register("PointMaze", {})
 for _level in LEVELS.values():
     gymnasium.register(  # without a step limit: minigrid has its own
         id=_level.id,
-        entry_point="envs.babyai.navigation:make_navigation",
-        vector_entry_point="envs.babyai.vector:BabyAIVectorEnv",
+        entry_point="goalbridge.envs.babyai.navigation:make_navigation",
+        vector_entry_point="goalbridge.envs.babyai.vector:BabyAIVectorEnv",
         kwargs={"level": _level.name},
     )

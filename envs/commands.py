@@ -10,9 +10,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from envs.layouts import Layout
-from envs.phrasing import SPLITS, Split, phrase
-from envs.spaces import INSTRUCTION_SPACE
+from goalbridge.envs.layouts import Layout
+from goalbridge.envs.phrasing import SPLITS, Split, phrase
+from goalbridge.envs.spaces import INSTRUCTION_SPACE
 
 
 class CommandError(ValueError):

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse import csgraph
 
-from envs.layouts import Layout, LayoutError
-from envs.motion import into_cell, move, rotate
+from goalbridge.envs.layouts import Layout, LayoutError
+from goalbridge.envs.motion import into_cell, move, rotate
 
 STEP_CAP: Final = 4
 """An expert trajectory is cut at this many times the steps of its shortest path without noise."""

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csgraph
 
-from envs.expert import ShortestPaths
-from envs.layouts import Layout, LayoutError
+from goalbridge.envs.expert import ShortestPaths
+from goalbridge.envs.layouts import Layout, LayoutError
 
 MAX_CORNERS: Final = 1000
 """Wall corners that the visibility graph is built for at most: all pairs are looked at, which then takes a minute."""

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from envs.expert import ShortestPaths
-from envs.layouts import Layout, LayoutError
-from envs.motion import execution_kernel, into_cell, move, unit_directions
+from goalbridge.envs.expert import ShortestPaths
+from goalbridge.envs.layouts import Layout, LayoutError
+from goalbridge.envs.motion import execution_kernel, into_cell, move, unit_directions
 
 NODES_PER_SIDE: Final = 5
 """Value nodes along each side of a cell, the outermost on its faces."""

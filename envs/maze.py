@@ -11,13 +11,13 @@ import numpy as np
 from gymnasium.spaces import Box, Dict
 from numpy.typing import ArrayLike, NDArray
 
-from envs.commands import Command
-from envs.layouts import Layout
-from envs.options import read_start
-from envs.phrasing import Split
-from envs.point_maze import MazeBatch, MazeSurface, MazeWorld
-from envs.rendering import draw
-from envs.spaces import INSTRUCTION_SPACE, Direction
+from goalbridge.envs.commands import Command
+from goalbridge.envs.layouts import Layout
+from goalbridge.envs.options import read_start
+from goalbridge.envs.phrasing import Split
+from goalbridge.envs.point_maze import MazeBatch, MazeSurface, MazeWorld
+from goalbridge.envs.rendering import draw
+from goalbridge.envs.spaces import INSTRUCTION_SPACE, Direction
 
 Observation = dict[str, Any]
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from envs.layouts import Layout
+from goalbridge.envs.layouts import Layout
 
 STEP_SIZE: Final = 0.5
 """Length of one unobstructed step, in cells."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.point_maze import MazeWorld, Start, read_numbers
+from goalbridge.envs.point_maze import MazeWorld, Start, read_numbers
 
 
 def read_start(world: MazeWorld, options: Mapping[str, Any]) -> Start:

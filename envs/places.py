@@ -17,8 +17,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from envs.layouts import Layout
-from envs.phrasing import SPLITS, Split, line_names, number_words, wordings
+from goalbridge.envs.layouts import Layout
+from goalbridge.envs.phrasing import SPLITS, Split, line_names, number_words, wordings
 
 CATEGORIES: Final = ("exact", "line", "region", "vague")
 CORNER: Final = 2  # cells along a corner's side

@@ -10,10 +10,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from envs.commands import Command, CommandError, MazeCommands
-from envs.layouts import Layout, LayoutError, resolve_layout
-from envs.motion import execution_kernel, into_cell, move, rotate, unit_directions
-from envs.phrasing import SPLITS, Split
+from goalbridge.envs.commands import Command, CommandError, MazeCommands
+from goalbridge.envs.layouts import Layout, LayoutError, resolve_layout
+from goalbridge.envs.motion import execution_kernel, into_cell, move, rotate, unit_directions
+from goalbridge.envs.phrasing import SPLITS, Split
 
 NOISE_BLOCK: Final = 100
 """Angle noises that an episode draws at once; with 100 steps at most, once an episode."""

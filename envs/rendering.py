@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from envs.layouts import Layout
+from goalbridge.envs.layouts import Layout
 
 Colour = tuple[int, int, int]
 

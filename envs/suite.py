@@ -18,10 +18,10 @@ from typing import Final, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.commands import Command
-from envs.layouts import Layout
-from envs.phrasing import TEMPLATES, Split
-from envs.places import CATEGORIES, MazePlaces, Place
+from goalbridge.envs.commands import Command
+from goalbridge.envs.layouts import Layout
+from goalbridge.envs.phrasing import TEMPLATES, Split
+from goalbridge.envs.places import CATEGORIES, MazePlaces, Place
 
 T = TypeVar("T")
 

@@ -13,15 +13,15 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import ArrayLike, NDArray
 
-from envs.commands import Command
-from envs.layouts import Layout
-from envs.maze import Observation, check_render_mode, observation_space
-from envs.options import read_starts
-from envs.phrasing import Split
-from envs.point_maze import MazeBatch, MazeSurface, MazeWorld
-from envs.rendering import draw
-from envs.resets import read_mask, read_seeds
-from envs.spaces import Direction
+from goalbridge.envs.commands import Command
+from goalbridge.envs.layouts import Layout
+from goalbridge.envs.maze import Observation, check_render_mode, observation_space
+from goalbridge.envs.options import read_starts
+from goalbridge.envs.phrasing import Split
+from goalbridge.envs.point_maze import MazeBatch, MazeSurface, MazeWorld
+from goalbridge.envs.rendering import draw
+from goalbridge.envs.resets import read_mask, read_seeds
+from goalbridge.envs.spaces import Direction
 
 
 class PointMazeVectorEnv(MazeSurface, VectorEnv[Observation, NDArray[np.float32], NDArray[Any]]):

@@ -10,15 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
 
-from agents import Agent, Policy
-from configs.checks import ConfigError
-from configs.evaluation import EvaluateConfig
-from configs.schema import POLICIES, EnvConfig
-from envs.commands import Command
-from evaluation.metrics import METRICS, Estimate, episode_metrics, interval
-from evaluation.rivals import Chance, Expert, Limit
-from evaluation.rollouts import Actor, Episodes, play
-from evaluation.worlds import VectorWorld, candidates, make_world, surface
+from goalbridge.agents import Agent, Policy
+from goalbridge.configs.checks import ConfigError
+from goalbridge.configs.evaluation import EvaluateConfig
+from goalbridge.configs.schema import POLICIES, EnvConfig
+from goalbridge.envs.commands import Command
+from goalbridge.evaluation.metrics import METRICS, Estimate, episode_metrics, interval
+from goalbridge.evaluation.rivals import Chance, Expert, Limit
+from goalbridge.evaluation.rollouts import Actor, Episodes, play
+from goalbridge.evaluation.worlds import VectorWorld, candidates, make_world, surface
 
 Metrics = dict[str, NDArray[np.float64]]
 

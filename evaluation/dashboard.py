@@ -14,15 +14,15 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
-from agents import Learner
-from configs.schema import NO_ENV, RunConfig
-from evaluation.files_watcher import FilesWatcher
-from evaluation.grid_watcher import GridWatcher
-from evaluation.grid_world import FAMILY
-from evaluation.maze_watcher import MazeWatcher
-from evaluation.own_watcher import OwnWatcher
-from evaluation.projector import add_projection
-from evaluation.watch import Watcher, add_picture
+from goalbridge.agents import Learner
+from goalbridge.configs.schema import NO_ENV, RunConfig
+from goalbridge.evaluation.files_watcher import FilesWatcher
+from goalbridge.evaluation.grid_watcher import GridWatcher
+from goalbridge.evaluation.grid_world import FAMILY
+from goalbridge.evaluation.maze_watcher import MazeWatcher
+from goalbridge.evaluation.own_watcher import OwnWatcher
+from goalbridge.evaluation.projector import add_projection
+from goalbridge.evaluation.watch import Watcher, add_picture
 
 SETTINGS: Final = (
     "seed", "env.id", "data.kind", "dataset", "data.trajectories", "data.labelled_goals", "encoder.kind",

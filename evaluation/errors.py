@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from agents.parallel import PeerError
-from agents.storage import CheckpointError
-from configs.checks import ConfigError
-from data.trajectories import DatasetError
-from encoders.readers import ObservationError
-from encoders.text import InstructionError, TextModelError
-from envs.babyai.levels import LevelError
-from envs.commands import CommandError
-from envs.layouts import LayoutError
+from goalbridge.agents.parallel import PeerError
+from goalbridge.agents.storage import CheckpointError
+from goalbridge.configs.checks import ConfigError
+from goalbridge.data.trajectories import DatasetError
+from goalbridge.encoders.readers import ObservationError
+from goalbridge.encoders.text import InstructionError, TextModelError
+from goalbridge.envs.babyai.levels import LevelError
+from goalbridge.envs.commands import CommandError
+from goalbridge.envs.layouts import LayoutError
 
 
 class DivergedError(ValueError):

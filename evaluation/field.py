@@ -7,11 +7,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from agents import Policy
-from envs.commands import Command
-from envs.layouts import Layout
-from envs.places import CATEGORIES, MazePlaces, Place
-from envs.rendering import draw_field
+from goalbridge.agents import Policy
+from goalbridge.envs.commands import Command
+from goalbridge.envs.layouts import Layout
+from goalbridge.envs.places import CATEGORIES, MazePlaces, Place
+from goalbridge.envs.rendering import draw_field
 
 MOST_ARROWS: Final = 400  # or the maze can hardly be seen
 _PER_SIDE: Final = 2  # arrows along a cell's side, where there is room

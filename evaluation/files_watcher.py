@@ -8,12 +8,12 @@ from typing import Final
 import numpy as np
 import torch
 
-from agents import Agent
-from configs.schema import RunConfig
-from data.collect import VALIDATION, stream
-from evaluation.files_world import FilesHome
-from evaluation.projector import Projection
-from evaluation.watch import Watched
+from goalbridge.agents import Agent
+from goalbridge.configs.schema import RunConfig
+from goalbridge.data.collect import VALIDATION, stream
+from goalbridge.evaluation.files_world import FilesHome
+from goalbridge.evaluation.projector import Projection
+from goalbridge.evaluation.watch import Watched
 
 COMPARED: Final = 100  # pairs that compete with one another
 

@@ -11,17 +11,17 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.world import CandidateActions, WorldSpec
-from configs.data_schema import DataConfig
-from configs.schema import NO_ENV, EnvConfig
-from data import CaptionPairs, DatasetError, TrajectoryBuffer
-from data.episodes import SUMMARY, Episodes, read_captions
-from data.free_captions import FreeCaptions
-from data.minari_import import MinariEpisodes, is_minari
-from data.own_files import OwnEpisodes
-from encoders import TextEncoder
-from encoders.text import SentenceEncoder
-from evaluation.world import World
+from goalbridge.agents.world import CandidateActions, WorldSpec
+from goalbridge.configs.data_schema import DataConfig
+from goalbridge.configs.schema import NO_ENV, EnvConfig
+from goalbridge.data import CaptionPairs, DatasetError, TrajectoryBuffer
+from goalbridge.data.episodes import SUMMARY, Episodes, read_captions
+from goalbridge.data.free_captions import FreeCaptions
+from goalbridge.data.minari_import import MinariEpisodes, is_minari
+from goalbridge.data.own_files import OwnEpisodes
+from goalbridge.encoders import TextEncoder
+from goalbridge.encoders.text import SentenceEncoder
+from goalbridge.evaluation.world import World
 
 HELD_OUT: Final = 10  # one of so many captioned goals is kept for measuring
 _WEIGHED: Final = 4096  # actions of the data among which those worth weighing are looked for

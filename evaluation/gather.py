@@ -19,16 +19,16 @@ from numpy.typing import NDArray
 from rich.console import Console
 from torch.utils.tensorboard import SummaryWriter
 
-from agents.checkpoint import trained_steps
-from agents.storage import write_json
-from configs.checks import ConfigError, require
-from configs.evaluation import EvaluateConfig
-from configs.run_folder import flat, read_run_config
-from configs.schema import RunConfig
-from evaluation.dashboard import GATHERED
-from evaluation.errors import EXPECTED
-from evaluation.gather_report import LEGEND, table
-from evaluation.metrics import interval
+from goalbridge.agents.checkpoint import trained_steps
+from goalbridge.agents.storage import write_json
+from goalbridge.configs.checks import ConfigError, require
+from goalbridge.configs.evaluation import EvaluateConfig
+from goalbridge.configs.run_folder import flat, read_run_config
+from goalbridge.configs.schema import RunConfig
+from goalbridge.evaluation.dashboard import GATHERED
+from goalbridge.evaluation.errors import EXPECTED
+from goalbridge.evaluation.gather_report import LEGEND, table
+from goalbridge.evaluation.metrics import interval
 
 # Of a run's settings, those that do not make another recipe; a layout is told apart by its world.
 NO_RECIPE: Final = ("run_dir", "resume", "device", "seed", "encoder.cache_dir", "env.layout")

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agents import Agent
-from configs.checks import ConfigError
-from configs.evaluation import EvaluateConfig
-from envs.babyai.simulator import ACTIONS
-from evaluation.compare import chosen_estimators
-from evaluation.rollouts import Actor
+from goalbridge.agents import Agent
+from goalbridge.configs.checks import ConfigError
+from goalbridge.configs.evaluation import EvaluateConfig
+from goalbridge.envs.babyai.simulator import ACTIONS
+from goalbridge.evaluation.compare import chosen_estimators
+from goalbridge.evaluation.rollouts import Actor
 
 BOT = "bot"
 OWN_ESTIMATORS = ("planned", "logsumexp", "max", "sample", BOT, "random")

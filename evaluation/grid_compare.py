@@ -8,16 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from agents import Agent
-from configs.evaluation import EvaluateConfig
-from encoders import LabelEncoder
-from envs.babyai.bot import bot_steps
-from envs.babyai.captions import GridCaptions
-from envs.babyai.levels import level
-from envs.babyai.navigation import Navigation
-from evaluation.grid_actors import BOT, Numbered, grid_actor
-from evaluation.grid_rollouts import Reword, optimum_of, play_level
-from evaluation.rollouts import Actor
+from goalbridge.agents import Agent
+from goalbridge.configs.evaluation import EvaluateConfig
+from goalbridge.encoders import LabelEncoder
+from goalbridge.envs.babyai.bot import bot_steps
+from goalbridge.envs.babyai.captions import GridCaptions
+from goalbridge.envs.babyai.levels import level
+from goalbridge.envs.babyai.navigation import Navigation
+from goalbridge.evaluation.grid_actors import BOT, Numbered, grid_actor
+from goalbridge.evaluation.grid_rollouts import Reword, optimum_of, play_level
+from goalbridge.evaluation.rollouts import Actor
 
 AT_ONCE = 128  # environments; each keeps its scene and its plans
 

@@ -12,22 +12,22 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
-from agents import Agent
-from agents.storage import write_json
-from configs.checks import ConfigError
-from configs.evaluation import EvaluateConfig
-from encoders import LabelEncoder
-from envs.babyai.captions import GridCaptions
-from envs.babyai.levels import LEVELS, level
-from envs.babyai.phrasing import other_action
-from evaluation.grid_actors import BOT, grid_actor, grid_estimators
-from evaluation.grid_compare import Outcomes, compare_level, reworder
-from evaluation.grid_follow import Fulfilment, is_true_of, likeliest_places
-from evaluation.grid_metrics import METRICS, columns
-from evaluation.grid_report import level_table, overall_table, slices_line, summary
-from evaluation.grid_watch import Recording, record, recording_frames
-from evaluation.grid_world import GridHome
-from evaluation.watch import gif, write_animations
+from goalbridge.agents import Agent
+from goalbridge.agents.storage import write_json
+from goalbridge.configs.checks import ConfigError
+from goalbridge.configs.evaluation import EvaluateConfig
+from goalbridge.encoders import LabelEncoder
+from goalbridge.envs.babyai.captions import GridCaptions
+from goalbridge.envs.babyai.levels import LEVELS, level
+from goalbridge.envs.babyai.phrasing import other_action
+from goalbridge.evaluation.grid_actors import BOT, grid_actor, grid_estimators
+from goalbridge.evaluation.grid_compare import Outcomes, compare_level, reworder
+from goalbridge.evaluation.grid_follow import Fulfilment, is_true_of, likeliest_places
+from goalbridge.evaluation.grid_metrics import METRICS, columns
+from goalbridge.evaluation.grid_report import level_table, overall_table, slices_line, summary
+from goalbridge.evaluation.grid_watch import Recording, record, recording_frames
+from goalbridge.evaluation.grid_world import GridHome
+from goalbridge.evaluation.watch import gif, write_animations
 
 EPISODES = 100  # of each level
 SHOWN_LENGTH = 100

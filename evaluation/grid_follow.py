@@ -9,15 +9,15 @@ import torch
 from minigrid.core.constants import IDX_TO_COLOR, IDX_TO_OBJECT
 from numpy.typing import NDArray
 
-from agents import Agent
-from agents.composition import parse
-from agents.planning import aims_of
-from agents.scenes import FOUND, Known
-from encoders.readers import imaginable, read_grids, states_of
-from envs.babyai.captions import GridCaptions
-from envs.babyai.phrasing import FIRST_TYPE, TYPES
-from envs.babyai.simulator import DIRECTIONS
-from evaluation.grid_watch import Observation, Recording
+from goalbridge.agents import Agent
+from goalbridge.agents.composition import parse
+from goalbridge.agents.planning import aims_of
+from goalbridge.agents.scenes import FOUND, Known
+from goalbridge.encoders.readers import imaginable, read_grids, states_of
+from goalbridge.envs.babyai.captions import GridCaptions
+from goalbridge.envs.babyai.phrasing import FIRST_TYPE, TYPES
+from goalbridge.envs.babyai.simulator import DIRECTIONS
+from goalbridge.evaluation.grid_watch import Observation, Recording
 
 _FLOOR: Final = ("unseen", "empty", "floor")
 

@@ -9,10 +9,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.babyai.layouts import HELD_OUT_COMBINATIONS
-from envs.babyai.phrasing import COLOURS, TYPES
-from evaluation.grid_compare import Outcome
-from evaluation.metrics import Estimate, spl
+from goalbridge.envs.babyai.layouts import HELD_OUT_COMBINATIONS
+from goalbridge.envs.babyai.phrasing import COLOURS, TYPES
+from goalbridge.evaluation.grid_compare import Outcome
+from goalbridge.evaluation.metrics import Estimate, spl
 
 RESAMPLES: Final = 2000
 METRICS: Final = ("success", "steps", "against_optimum", "spl")

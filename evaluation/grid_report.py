@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from evaluation.grid_compare import Outcomes
-from evaluation.grid_metrics import METRICS, PAIRS, Columns, chosen, columns, differences, estimates, slices
-from evaluation.metrics import Estimate
+from goalbridge.evaluation.grid_compare import Outcomes
+from goalbridge.evaluation.grid_metrics import METRICS, PAIRS, Columns, chosen, columns, differences, estimates, slices
+from goalbridge.evaluation.metrics import Estimate
 
 WIDE: Final = 90  # terminal columns from which there is room for the optimum
 ABOUT: Final = (

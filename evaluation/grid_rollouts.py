@@ -12,11 +12,11 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
-import envs  # noqa: F401  (registers the ids)
-from envs.babyai.four_rooms import ROOMS, room_at
-from envs.babyai.levels import level
-from envs.babyai.optimum import fewest_steps, fewest_steps_to_region, mission_targets
-from evaluation.rollouts import Actor
+import goalbridge.envs  # noqa: F401  (registers the ids)
+from goalbridge.envs.babyai.four_rooms import ROOMS, room_at
+from goalbridge.envs.babyai.levels import level
+from goalbridge.envs.babyai.optimum import fewest_steps, fewest_steps_to_region, mission_targets
+from goalbridge.evaluation.rollouts import Actor
 
 Reword = Callable[[str], str]
 

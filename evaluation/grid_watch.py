@@ -9,11 +9,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.babyai.navigation import Navigation
-from envs.babyai.rendering import draw_grid
-from evaluation.grid_rollouts import Reword
-from evaluation.rollouts import Actor
-from evaluation.watch import spread
+from goalbridge.envs.babyai.navigation import Navigation
+from goalbridge.envs.babyai.rendering import draw_grid
+from goalbridge.evaluation.grid_rollouts import Reword
+from goalbridge.evaluation.rollouts import Actor
+from goalbridge.evaluation.watch import spread
 
 MOST_FRAMES: Final = 120  # of a longer episode about every second moment is drawn, or every third, ...
 _LARGE: Final = 13  # cells along a side from which tiles are drawn smaller

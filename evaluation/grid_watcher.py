@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from agents import Agent
-from configs.schema import RunConfig
-from envs.babyai.captions import GridCaptions
-from envs.babyai.levels import level
-from envs.phrasing import Split
-from evaluation.grid_compare import play_in_parts, reworder
-from evaluation.grid_metrics import columns, estimates
-from evaluation.grid_watch import record, recording_frames
-from evaluation.projector import Projection, project_grids
-from evaluation.watch import EVALUATION_SEED, WATCHED_SEED, Watched, gif
+from goalbridge.agents import Agent
+from goalbridge.configs.schema import RunConfig
+from goalbridge.envs.babyai.captions import GridCaptions
+from goalbridge.envs.babyai.levels import level
+from goalbridge.envs.phrasing import Split
+from goalbridge.evaluation.grid_compare import play_in_parts, reworder
+from goalbridge.evaluation.grid_metrics import columns, estimates
+from goalbridge.evaluation.grid_watch import record, recording_frames
+from goalbridge.evaluation.projector import Projection, project_grids
+from goalbridge.evaluation.watch import EVALUATION_SEED, WATCHED_SEED, Watched, gif
 
 ROOMS: Final = 3  # so many small levels are watched, and one of many rooms
 

@@ -5,19 +5,19 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.world import CandidateActions, WorldSpec
-from configs.checks import ConfigError
-from configs.data_schema import DataConfig
-from configs.schema import BABYAI, EnvConfig
-from data import TrajectoryBuffer
-from data.collect import LAYOUTS, collect_grids, stream
-from data.playground import GridPlayground, Playground
-from encoders.grid import OWN, WINDOW
-from envs.babyai.captions import GridCaptions
-from envs.babyai.layouts import HELD_OUT_COMBINATIONS, Layouts, draw_layouts
-from envs.babyai.levels import LEVELS, level
-from envs.babyai.simulator import ACTIONS
-from evaluation.world import World
+from goalbridge.agents.world import CandidateActions, WorldSpec
+from goalbridge.configs.checks import ConfigError
+from goalbridge.configs.data_schema import DataConfig
+from goalbridge.configs.schema import BABYAI, EnvConfig
+from goalbridge.data import TrajectoryBuffer
+from goalbridge.data.collect import LAYOUTS, collect_grids, stream
+from goalbridge.data.playground import GridPlayground, Playground
+from goalbridge.encoders.grid import OWN, WINDOW
+from goalbridge.envs.babyai.captions import GridCaptions
+from goalbridge.envs.babyai.layouts import HELD_OUT_COMBINATIONS, Layouts, draw_layouts
+from goalbridge.envs.babyai.levels import LEVELS, level
+from goalbridge.envs.babyai.simulator import ACTIONS
+from goalbridge.evaluation.world import World
 
 FAMILY = BABYAI
 

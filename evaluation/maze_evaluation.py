@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
-from agents import Agent, Policy
-from agents.storage import write_atomically, write_json
-from configs.checks import ConfigError
-from configs.evaluation import EvaluateConfig
-from configs.schema import EnvConfig
-from encoders import LabelEncoder, check_instruction
-from envs.commands import Command
-from evaluation.compare import (
+from goalbridge.agents import Agent, Policy
+from goalbridge.agents.storage import write_atomically, write_json
+from goalbridge.configs.checks import ConfigError
+from goalbridge.configs.evaluation import EvaluateConfig
+from goalbridge.configs.schema import EnvConfig
+from goalbridge.encoders import LabelEncoder, check_instruction
+from goalbridge.envs.commands import Command
+from goalbridge.evaluation.compare import (
     EPISODES,
     ESTIMATORS,
     OWN_ESTIMATORS,
@@ -31,8 +31,8 @@ from evaluation.compare import (
     summary,
     table,
 )
-from evaluation.rollouts import Episodes, Instructed, play
-from evaluation.suite import (
+from goalbridge.evaluation.rollouts import Episodes, Instructed, play
+from goalbridge.evaluation.suite import (
     SUITE_ESTIMATORS,
     episodes_file,
     playable,
@@ -40,11 +40,11 @@ from evaluation.suite import (
     suite_summary,
     understood,
 )
-from evaluation.suite_plots import category_plot, write_pictures
-from evaluation.suite_report import LEGEND, SHOWN, category_table, understood_table
-from evaluation.suite_words import NamedRegions, plain_words
-from evaluation.watch import gif, posterior_map, rollout_frames, write_animations
-from evaluation.worlds import make_world, surface
+from goalbridge.evaluation.suite_plots import category_plot, write_pictures
+from goalbridge.evaluation.suite_report import LEGEND, SHOWN, category_table, understood_table
+from goalbridge.evaluation.suite_words import NamedRegions, plain_words
+from goalbridge.evaluation.watch import gif, posterior_map, rollout_frames, write_animations
+from goalbridge.evaluation.worlds import make_world, surface
 
 SHOWN_LENGTH = 100
 

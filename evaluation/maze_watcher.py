@@ -8,20 +8,20 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from agents import Agent, Policy
-from configs.schema import RunConfig
-from envs.commands import Command
-from envs.places import CATEGORIES, MazePlaces
-from envs.suite import SATISFIABLE
-from evaluation.compare import bridge_health
-from evaluation.field import field_commands, field_picture
-from evaluation.maze_world import MazeHome
-from evaluation.metrics import episode_metrics
-from evaluation.projector import Projection, project_maze
-from evaluation.rollouts import play
-from evaluation.suite import playable, suite_commands
-from evaluation.watch import EVALUATION_SEED, WATCHED_SEED, Watched, gif, png, posterior_map, rollout_frames
-from evaluation.worlds import make_world, surface
+from goalbridge.agents import Agent, Policy
+from goalbridge.configs.schema import RunConfig
+from goalbridge.envs.commands import Command
+from goalbridge.envs.places import CATEGORIES, MazePlaces
+from goalbridge.envs.suite import SATISFIABLE
+from goalbridge.evaluation.compare import bridge_health
+from goalbridge.evaluation.field import field_commands, field_picture
+from goalbridge.evaluation.maze_world import MazeHome
+from goalbridge.evaluation.metrics import episode_metrics
+from goalbridge.evaluation.projector import Projection, project_maze
+from goalbridge.evaluation.rollouts import play
+from goalbridge.evaluation.suite import playable, suite_commands
+from goalbridge.evaluation.watch import EVALUATION_SEED, WATCHED_SEED, Watched, gif, png, posterior_map, rollout_frames
+from goalbridge.evaluation.worlds import make_world, surface
 
 WATCHING_GOALS: Final = 1000  # a fifth of the bridge is a fifth of the time, and near enough to watch by
 MOST_FRAMES: Final = 50  # of an animation

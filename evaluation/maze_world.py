@@ -9,18 +9,18 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
-from agents.world import CandidateActions, WorldSpec
-from configs.checks import ConfigError
-from configs.data_schema import DataConfig
-from configs.schema import EnvConfig
-from data import TrajectoryBuffer
-from data.collect import collect_maze
-from data.playground import MazePlayground, Playground
-from envs.places import CATEGORIES, MazePlaces
-from envs.suite import COMPOUND, MazeCompounds
-from envs.vector import PointMazeVectorEnv
-from evaluation.world import World
-from evaluation.worlds import candidates, make_world, surface, world_spec
+from goalbridge.agents.world import CandidateActions, WorldSpec
+from goalbridge.configs.checks import ConfigError
+from goalbridge.configs.data_schema import DataConfig
+from goalbridge.configs.schema import EnvConfig
+from goalbridge.data import TrajectoryBuffer
+from goalbridge.data.collect import collect_maze
+from goalbridge.data.playground import MazePlayground, Playground
+from goalbridge.envs.places import CATEGORIES, MazePlaces
+from goalbridge.envs.suite import COMPOUND, MazeCompounds
+from goalbridge.envs.vector import PointMazeVectorEnv
+from goalbridge.evaluation.world import World
+from goalbridge.evaluation.worlds import candidates, make_world, surface, world_spec
 
 
 class MazeHome(World):

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from envs.commands import distinct_regions
-from envs.geodesic import geodesic_shortest, grid_shortest
-from envs.layouts import Layout
-from envs.motion import STEP_SIZE
-from evaluation.rollouts import Episodes
+from goalbridge.envs.commands import distinct_regions
+from goalbridge.envs.geodesic import geodesic_shortest, grid_shortest
+from goalbridge.envs.layouts import Layout
+from goalbridge.envs.motion import STEP_SIZE
+from goalbridge.evaluation.rollouts import Episodes
 
 METRICS = ("success", "spl", "spl_grid", "steps")
 _DRAWN_AT_ONCE = 1 << 18

@@ -6,17 +6,17 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from configs.checks import ConfigError
-from configs.data_schema import DataConfig
-from configs.schema import NO_ENV, EnvConfig, RunConfig
-from data.demands import Demands
-from data.episodes import discard, partial_folder, stage
-from data.minari_import import MinariEpisodes
-from evaluation.files_world import FilesHome, open_files
-from evaluation.grid_world import FAMILY, GridHome
-from evaluation.maze_world import MazeHome
-from evaluation.own_world import OwnHome
-from evaluation.world import World
+from goalbridge.configs.checks import ConfigError
+from goalbridge.configs.data_schema import DataConfig
+from goalbridge.configs.schema import NO_ENV, EnvConfig, RunConfig
+from goalbridge.data.demands import Demands
+from goalbridge.data.episodes import discard, partial_folder, stage
+from goalbridge.data.minari_import import MinariEpisodes
+from goalbridge.evaluation.files_world import FilesHome, open_files
+from goalbridge.evaluation.grid_world import FAMILY, GridHome
+from goalbridge.evaluation.maze_world import MazeHome
+from goalbridge.evaluation.own_world import OwnHome
+from goalbridge.evaluation.world import World
 
 TRAJECTORIES = "trajectories"  # in a run's folder
 

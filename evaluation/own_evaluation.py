@@ -11,18 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
-from agents import Agent
-from agents.storage import write_json
-from configs.checks import ConfigError
-from configs.evaluation import EvaluateConfig
-from configs.schema import PLANNED, POLICIES
-from encoders import LabelEncoder, check_instruction
-from evaluation.compare import chosen_estimators, estimates, table
-from evaluation.own_rollouts import Asked, AtRandom, OwnEpisodes, Playground
-from evaluation.own_watch import animation
-from evaluation.own_world import OwnHome
-from evaluation.rollouts import Actor
-from evaluation.watch import write_animations
+from goalbridge.agents import Agent
+from goalbridge.agents.storage import write_json
+from goalbridge.configs.checks import ConfigError
+from goalbridge.configs.evaluation import EvaluateConfig
+from goalbridge.configs.schema import PLANNED, POLICIES
+from goalbridge.encoders import LabelEncoder, check_instruction
+from goalbridge.evaluation.compare import chosen_estimators, estimates, table
+from goalbridge.evaluation.own_rollouts import Asked, AtRandom, OwnEpisodes, Playground
+from goalbridge.evaluation.own_watch import animation
+from goalbridge.evaluation.own_world import OwnHome
+from goalbridge.evaluation.rollouts import Actor
+from goalbridge.evaluation.watch import write_animations
 
 EPISODES: Final = 200
 CATEGORY: Final = "captions"

@@ -12,8 +12,8 @@ from typing import Any
 
 import gymnasium
 
-from configs.checks import ConfigError, require
-from configs.schema import EnvConfig
+from goalbridge.configs.checks import ConfigError, require
+from goalbridge.configs.schema import EnvConfig
 
 
 def said(error: BaseException) -> str:

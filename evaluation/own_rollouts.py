@@ -10,11 +10,11 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from configs.checks import ConfigError
-from evaluation.own_functions import make_env
-from evaluation.own_spaces import RandomPlay
-from evaluation.own_world import OwnHome
-from evaluation.rollouts import Actor
+from goalbridge.configs.checks import ConfigError
+from goalbridge.evaluation.own_functions import make_env
+from goalbridge.evaluation.own_spaces import RandomPlay
+from goalbridge.evaluation.own_world import OwnHome
+from goalbridge.evaluation.rollouts import Actor
 
 AT_ONCE: Final = 64  # environments: the user's may be large
 

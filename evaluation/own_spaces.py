@@ -10,8 +10,8 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from scipy.stats import qmc
 
-from agents.world import as_rows
-from configs.checks import ConfigError
+from goalbridge.agents.world import as_rows
+from goalbridge.configs.checks import ConfigError
 
 _IMAGE_SIDE: Final = 8  # pixels: a smaller array of uint8 is a vector
 _HOLDS: Final = (1, 2, 4, 8)  # steps for which random play holds an action, on average; another in each episode

@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from evaluation.own_functions import make_env
-from evaluation.own_rollouts import Asked
-from evaluation.own_world import OwnHome
-from evaluation.rollouts import Actor
-from evaluation.watch import gif, spread
+from goalbridge.evaluation.own_functions import make_env
+from goalbridge.evaluation.own_rollouts import Asked
+from goalbridge.evaluation.own_world import OwnHome
+from goalbridge.evaluation.rollouts import Actor
+from goalbridge.evaluation.watch import gif, spread
 
 MOST_FRAMES: Final = 60
 SIDE: Final = 320  # pixels of a frame's longer side

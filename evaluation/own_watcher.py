@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import torch
 
-from agents import Agent
-from configs.schema import RunConfig
-from evaluation.own_evaluation import known_texts, metrics_of
-from evaluation.own_rollouts import Playground
-from evaluation.own_watch import animation
-from evaluation.own_world import OwnHome
-from evaluation.projector import GOALS, Projection
-from evaluation.watch import EVALUATION_SEED, WATCHED_SEED, Watched
+from goalbridge.agents import Agent
+from goalbridge.configs.schema import RunConfig
+from goalbridge.evaluation.own_evaluation import known_texts, metrics_of
+from goalbridge.evaluation.own_rollouts import Playground
+from goalbridge.evaluation.own_watch import animation
+from goalbridge.evaluation.own_world import OwnHome
+from goalbridge.evaluation.projector import GOALS, Projection
+from goalbridge.evaluation.watch import EVALUATION_SEED, WATCHED_SEED, Watched
 
 
 class OwnWatcher:

@@ -12,16 +12,16 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from agents.world import CandidateActions, WorldSpec
-from configs.checks import ConfigError
-from configs.data_schema import DataConfig
-from configs.schema import EnvConfig
-from data import TrajectoryBuffer
-from data.collect import TRAJECTORIES, stream
-from data.free_captions import FreeCaptions
-from evaluation.own_functions import Words, make_env, said
-from evaluation.own_spaces import Actions, RandomPlay, read_space
-from evaluation.world import World
+from goalbridge.agents.world import CandidateActions, WorldSpec
+from goalbridge.configs.checks import ConfigError
+from goalbridge.configs.data_schema import DataConfig
+from goalbridge.configs.schema import EnvConfig
+from goalbridge.data import TrajectoryBuffer
+from goalbridge.data.collect import TRAJECTORIES, stream
+from goalbridge.data.free_captions import FreeCaptions
+from goalbridge.evaluation.own_functions import Words, make_env, said
+from goalbridge.evaluation.own_spaces import Actions, RandomPlay, read_space
+from goalbridge.evaluation.world import World
 
 _PROBED: Final = 32  # steps of play before anything is written, in which mistakes of the user's functions show
 

@@ -9,25 +9,25 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from agents import Agent, Learner
-from agents.agent import text_encoder
-from agents.checkpoint import CHECKPOINT, load_checkpoint
-from agents.parallel import ALONE, Processes
-from agents.storage import write_atomically, write_json
-from configs.checks import ConfigError
-from configs.data_schema import STORED
-from configs.run_folder import record
-from configs.schema import RunConfig
-from data import CaptionPairs, TrajectoryBuffer
-from data.collect import ACTIONS, BRIDGE_GOALS, LABELLED_GOALS, VALIDATION, caption_goals, stream
-from data.episodes import discard
-from data.free_captions import FreeCaptions
-from encoders import TextEncoder
-from encoders.text import find_text_model
-from envs.phrasing import Split
-from evaluation.opening import TRAJECTORIES, open_training, settle, stage_dataset
-from evaluation.sources import OwnPlay, Source, Stored
-from evaluation.world import World
+from goalbridge.agents import Agent, Learner
+from goalbridge.agents.agent import text_encoder
+from goalbridge.agents.checkpoint import CHECKPOINT, load_checkpoint
+from goalbridge.agents.parallel import ALONE, Processes
+from goalbridge.agents.storage import write_atomically, write_json
+from goalbridge.configs.checks import ConfigError
+from goalbridge.configs.data_schema import STORED
+from goalbridge.configs.run_folder import record
+from goalbridge.configs.schema import RunConfig
+from goalbridge.data import CaptionPairs, TrajectoryBuffer
+from goalbridge.data.collect import ACTIONS, BRIDGE_GOALS, LABELLED_GOALS, VALIDATION, caption_goals, stream
+from goalbridge.data.episodes import discard
+from goalbridge.data.free_captions import FreeCaptions
+from goalbridge.encoders import TextEncoder
+from goalbridge.encoders.text import find_text_model
+from goalbridge.envs.phrasing import Split
+from goalbridge.evaluation.opening import TRAJECTORIES, open_training, settle, stage_dataset
+from goalbridge.evaluation.sources import OwnPlay, Source, Stored
+from goalbridge.evaluation.world import World
 
 ACTION_POOL = 8192
 VALIDATION_TEXTS = 400

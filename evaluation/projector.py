@@ -13,11 +13,11 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.tensorboard import SummaryWriter
 
-from agents import Agent
-from envs.babyai.captions import GridCaptions
-from envs.babyai.phrasing import COLOURS, FIRST_TYPE, TYPES
-from envs.phrasing import Split
-from envs.places import MazePlaces, Place
+from goalbridge.agents import Agent
+from goalbridge.envs.babyai.captions import GridCaptions
+from goalbridge.envs.babyai.phrasing import COLOURS, FIRST_TYPE, TYPES
+from goalbridge.envs.phrasing import Split
+from goalbridge.envs.places import MazePlaces, Place
 
 GOALS: Final = 500  # as many as a browser turns round smoothly, and files of a few hundred kilobytes
 _PLACES: Final = 100  # of each category, those whose instructions are shown

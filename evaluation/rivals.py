@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.commands import Command, distinct_regions
-from envs.expert import ShortestPaths, expert_directions
-from envs.layouts import Layout
-from envs.limit import LimitPolicy
+from goalbridge.envs.commands import Command, distinct_regions
+from goalbridge.envs.expert import ShortestPaths, expert_directions
+from goalbridge.envs.layouts import Layout
+from goalbridge.envs.limit import LimitPolicy
 
 
 class _Told:

@@ -9,8 +9,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.commands import Command
-from evaluation.worlds import VectorWorld
+from goalbridge.envs.commands import Command
+from goalbridge.evaluation.worlds import VectorWorld
 
 
 class Actor(Protocol):

@@ -10,16 +10,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agents import Learner
-from agents.checkpoint import CHECKPOINT
-from agents.explorer import Explorer
-from agents.storage import CheckpointError
-from configs.schema import RunConfig
-from data import CaptionBatch, CaptionPairs, FutureBatch, TrajectoryBuffer
-from data.collect import BRIDGE_GOALS, stream
-from data.online import OnlineData
-from envs.phrasing import Split
-from evaluation.world import World
+from goalbridge.agents import Learner
+from goalbridge.agents.checkpoint import CHECKPOINT
+from goalbridge.agents.explorer import Explorer
+from goalbridge.agents.storage import CheckpointError
+from goalbridge.configs.schema import RunConfig
+from goalbridge.data import CaptionBatch, CaptionPairs, FutureBatch, TrajectoryBuffer
+from goalbridge.data.collect import BRIDGE_GOALS, stream
+from goalbridge.data.online import OnlineData
+from goalbridge.envs.phrasing import Split
+from goalbridge.evaluation.world import World
 
 
 class Source(ABC):

@@ -12,15 +12,15 @@ from typing import Any, Final
 
 import numpy as np
 
-from agents import Policy
-from configs.checks import ConfigError
-from envs.commands import Command, CommandError
-from envs.places import CATEGORIES
-from envs.point_maze import MazeWorld
-from envs.suite import SATISFIABLE, draw_suite
-from evaluation.compare import Metrics, estimates, summary
-from evaluation.metrics import METRICS
-from evaluation.rollouts import Episodes
+from goalbridge.agents import Policy
+from goalbridge.configs.checks import ConfigError
+from goalbridge.envs.commands import Command, CommandError
+from goalbridge.envs.places import CATEGORIES
+from goalbridge.envs.point_maze import MazeWorld
+from goalbridge.envs.suite import SATISFIABLE, draw_suite
+from goalbridge.evaluation.compare import Metrics, estimates, summary
+from goalbridge.evaluation.metrics import METRICS
+from goalbridge.evaluation.rollouts import Episodes
 
 AMBIGUOUS: Final = "ambiguous"
 SUITE_ESTIMATORS: Final = (

@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch.utils.tensorboard import SummaryWriter
 
-from agents.storage import write_atomically
-from evaluation.suite_report import SHOWN, headings
-from evaluation.watch import add_picture, png
+from goalbridge.agents.storage import write_atomically
+from goalbridge.evaluation.suite_report import SHOWN, headings
+from goalbridge.evaluation.watch import add_picture, png
 
 # Mostly Okabe and Ito's colours, for all kinds of colour vision; who knows everything or nothing is grey.
 _COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C2878", "#7A6A00")

@@ -8,7 +8,7 @@ from typing import Any, Final
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from envs.suite import SATISFIABLE
+from goalbridge.envs.suite import SATISFIABLE
 
 SHOWN: Final = {"success": "success", "spl_grid": "SPL (grid)"}
 ALL: Final = "all"

@@ -9,12 +9,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.agent import Agent
-from agents.expressions import AnyOf, Instruction, Not, read
-from agents.hearing import LEAST_AGREEMENT, Understanding
-from envs.layouts import Layout
-from envs.phrasing import TEMPLATES
-from envs.places import MazePlaces
+from goalbridge.agents.agent import Agent
+from goalbridge.agents.expressions import AnyOf, Instruction, Not, read
+from goalbridge.agents.hearing import LEAST_AGREEMENT, Understanding
+from goalbridge.envs.layouts import Layout
+from goalbridge.envs.phrasing import TEMPLATES
+from goalbridge.envs.places import MazePlaces
 
 _AROUND: Final = [template.lower().split("{place}") for templates in TEMPLATES.values() for template in templates]
 _BEFORE: Final = sorted({before for before, _ in _AROUND}, key=len, reverse=True)  # the longest first, "" last

@@ -15,12 +15,12 @@ from PIL import Image
 from tensorboard.compat.proto.summary_pb2 import Summary
 from torch.utils.tensorboard import SummaryWriter
 
-from agents import Agent
-from agents.storage import write_atomically
-from envs.layouts import Layout
-from envs.rendering import draw
-from evaluation.projector import Projection
-from evaluation.rollouts import Episodes
+from goalbridge.agents import Agent
+from goalbridge.agents.storage import write_atomically
+from goalbridge.envs.layouts import Layout
+from goalbridge.envs.rendering import draw
+from goalbridge.evaluation.projector import Projection
+from goalbridge.evaluation.rollouts import Episodes
 
 FRAMES_PER_SECOND = 10
 LAST_FRAME_HOLDS = 10

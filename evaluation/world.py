@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.storage import CheckpointError
-from agents.world import CandidateActions, WorldSpec
-from configs.checks import ConfigError
-from configs.data_schema import DataConfig
-from configs.schema import EnvConfig
-from data import CaptionPairs, TrajectoryBuffer
-from data.collect import Captions
-from data.playground import Playground
-from encoders import TextEncoder
+from goalbridge.agents.storage import CheckpointError
+from goalbridge.agents.world import CandidateActions, WorldSpec
+from goalbridge.configs.checks import ConfigError
+from goalbridge.configs.data_schema import DataConfig
+from goalbridge.configs.schema import EnvConfig
+from goalbridge.data import CaptionPairs, TrajectoryBuffer
+from goalbridge.data.collect import Captions
+from goalbridge.data.playground import Playground
+from goalbridge.encoders import TextEncoder
 
 
 class World(ABC):

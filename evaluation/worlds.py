@@ -13,12 +13,12 @@ import numpy as np
 import torch
 from gymnasium.vector import AutoresetMode
 
-import envs  # noqa: F401  (registers the ids)
-from agents.storage import CheckpointError
-from agents.world import CandidateActions, WorldSpec
-from configs.checks import ConfigError
-from configs.schema import EnvConfig
-from envs.point_maze import MazeSurface
+import goalbridge.envs  # noqa: F401  (registers the ids)
+from goalbridge.agents.storage import CheckpointError
+from goalbridge.agents.world import CandidateActions, WorldSpec
+from goalbridge.configs.checks import ConfigError
+from goalbridge.configs.schema import EnvConfig
+from goalbridge.envs.point_maze import MazeSurface
 
 VectorWorld = gymnasium.vector.VectorEnv[Any, Any, Any]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from evaluation import results
-from experiments.law import results as law
-from experiments.pretrained import results as pretrained
+from goalbridge.experiments.agent import results
+from goalbridge.experiments.law import results as law
+from goalbridge.experiments.pretrained import results as pretrained
 
 TARGET = Path("RESULTS.md")
 

@@ -20,16 +20,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from agents import Agent
-from configs.evaluation import EvaluateConfig
-from configs.load import command_line
-from configs.schema import AgentConfig, EnvConfig, PolicyConfig, RunConfig
-from encoders import LabelEncoder, TextEncoder
-from encoders.grid import OWN, RADIUS, SIDE
-from envs.babyai.phrasing import COLOURS, FIRST_TYPE, TYPES
-from evaluation.errors import EXPECTED
-from evaluation.grid_world import GridHome
-from evaluation.worlds import candidates, make_world, surface, world_spec
+from goalbridge.agents import Agent
+from goalbridge.configs.evaluation import EvaluateConfig
+from goalbridge.configs.load import command_line
+from goalbridge.configs.schema import AgentConfig, EnvConfig, PolicyConfig, RunConfig
+from goalbridge.encoders import LabelEncoder, TextEncoder
+from goalbridge.encoders.grid import OWN, RADIUS, SIDE
+from goalbridge.envs.babyai.phrasing import COLOURS, FIRST_TYPE, TYPES
+from goalbridge.evaluation.errors import EXPECTED
+from goalbridge.evaluation.grid_world import GridHome
+from goalbridge.evaluation.worlds import candidates, make_world, surface, world_spec
 
 ROOT = Path(__file__).parents[1]
 FORK = EnvConfig("goalbridge/ForkMaze-v0")
@@ -74,7 +74,7 @@ def script(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -
     kinds: dict[str, type[Any]] = {"train": RunConfig, "evaluate": EvaluateConfig}
 
     def run(name: str, *arguments: str) -> Outcome:
-        main = importlib.import_module(name).main
+        main = importlib.import_module(f"goalbridge.{name}").main
         monkeypatch.setattr(sys, "argv", [f"{name}.py", *arguments])
         monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
         capfd.readouterr()
@@ -115,7 +115,7 @@ def tiny_sentence(text_cache: Path) -> tuple[str, ...]:
 @pytest.fixture(scope="session")
 def script_environment() -> dict[str, str]:
     """Environment variables for scripts run as processes of their own."""
-    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
+    return {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
 
 
 @pytest.fixture

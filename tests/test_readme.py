@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from configs.evaluation import EvaluateConfig
-from configs.load import build, check_overrides, quote_text
-from configs.schema import RunConfig
-from configs.sweep import plan
+from goalbridge.configs.evaluation import EvaluateConfig
+from goalbridge.configs.load import build, check_overrides, quote_text
+from goalbridge.configs.schema import RunConfig
+from goalbridge.configs.sweep import plan
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -79,7 +79,8 @@ def test_sweeps_compose(line: list[str]) -> None:
 @pytest.mark.parametrize("words", [w for w in COMMANDS if w[0] == "python" and w[1:2] != []], ids=" ".join)
 def test_what_python_runs_is_there(words: list[str]) -> None:
     if words[1] == "-m":
-        assert (ROOT / words[2].replace(".", "/")).is_dir() or (ROOT / f"{words[2].replace('.', '/')}.py").is_file()
+        path = words[2].removeprefix("goalbridge.").replace(".", "/")
+        assert (ROOT / path).is_dir() or (ROOT / f"{path}.py").is_file()
     elif words[1].endswith(".py"):
         assert (ROOT / words[1]).is_file()
 

@@ -15,10 +15,10 @@ from typing import Any, Final
 
 import torch
 
-from agents.storage import read_json, write_json
-from benchmarks.scaling import proposals, report, runs, serving, sharding, streaming
-from configs.checks import one_of
-from configs.run_folder import record
+from goalbridge.agents.storage import read_json, write_json
+from goalbridge.benchmarks.scaling import proposals, report, runs, serving, sharding, streaming
+from goalbridge.configs.checks import one_of
+from goalbridge.configs.run_folder import record
 
 RESULT: Final = Path("results/scaling_bridge.json")
 GOALS: Final = (100_000, 1_000_000, 10_000_000)

@@ -8,12 +8,12 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from agents import Agent
-from agents.policies import Policy
-from configs.schema import EnvConfig
-from encoders.text import SentenceEncoder
-from encoders.text_cache import TextCache
-from evaluation.worlds import candidates, make_world
+from goalbridge.agents import Agent
+from goalbridge.agents.policies import Policy
+from goalbridge.configs.schema import EnvConfig
+from goalbridge.encoders.text import SentenceEncoder
+from goalbridge.encoders.text_cache import TextCache
+from goalbridge.evaluation.worlds import candidates, make_world
 
 FOLDER: Final = "pretrained/fork_maze"
 INSTRUCTIONS, ALONE = 1000, 40

@@ -16,9 +16,9 @@ from typing import Any, Final
 import torch
 from torch import distributed as dist
 
-from agents.goal_store import GoalStore
-from agents.streamed_bridge import sharded_bridge_scores
-from benchmarks.scaling.streaming import queries, write_normal
+from goalbridge.agents.goal_store import GoalStore
+from goalbridge.agents.streamed_bridge import sharded_bridge_scores
+from goalbridge.benchmarks.scaling.streaming import queries, write_normal
 
 PROCESSES: Final = (1, 2)
 ACTIONS: Final = (1, 8, 32)
@@ -31,7 +31,7 @@ def measure(folder: Path, terms: int) -> dict[str, Any]:
     rows: list[dict[str, Any]] = []
     for count in PROCESSES:
         launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
-        command = [*launch, "-m", "benchmarks.scaling.sharding", str(store.folder)]
+        command = [*launch, "-m", "goalbridge.benchmarks.scaling.sharding", str(store.folder)]
         environment = os.environ | {"OMP_NUM_THREADS": "1"}
         done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True)
         rows += json.loads(done.stdout.splitlines()[-1])

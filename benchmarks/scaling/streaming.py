@@ -13,10 +13,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from agents.critics import Critic
-from agents.goal_store import GoalStore, write_goal_store
-from agents.streamed_bridge import MEMORY, streamed_bridge_scores, streamed_log_sums
-from benchmarks.scaling import seconds
+from goalbridge.agents.critics import Critic
+from goalbridge.agents.goal_store import GoalStore, write_goal_store
+from goalbridge.agents.streamed_bridge import MEMORY, streamed_bridge_scores, streamed_log_sums
+from goalbridge.benchmarks.scaling import seconds
 
 DIM: Final = 64
 ROWS: Final = (1, 4, 8, 32)  # state-actions at once, of one instruction
@@ -25,9 +25,9 @@ _WRITTEN_AT_ONCE: Final = 250_000
 # On Linux ru_maxrss starts at the parent's peak, which would hide the child's; VmHWM holds mapped files too.
 _PEAK_PROGRAM: Final = """
 import resource, sys, torch
-from agents.critics import Critic
-from agents.goal_store import GoalStore
-from agents.streamed_bridge import streamed_bridge_scores
+from goalbridge.agents.critics import Critic
+from goalbridge.agents.goal_store import GoalStore
+from goalbridge.agents.streamed_bridge import streamed_bridge_scores
 
 def peak():
     if sys.platform != "linux":

@@ -9,9 +9,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from envs.babyai.lexicon import is_held_out, lexicon
-from envs.babyai.phrasing import COLOURS, FIRST_TYPE, QUADRANTS, SIDES, TYPES, Kind, phrase, say, templates
-from envs.phrasing import SPLITS, Split
+from goalbridge.envs.babyai.lexicon import is_held_out, lexicon
+from goalbridge.envs.babyai.phrasing import COLOURS, FIRST_TYPE, QUADRANTS, SIDES, TYPES, Kind, phrase, say, templates
+from goalbridge.envs.phrasing import SPLITS, Split
 
 # Where the labels of each kind start: 24 coloured things, 4 types, 6 colours, 4 sides, 4 quadrants.
 _FIRST_THING: Final = 0

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import label
 
-from envs.babyai.layouts import Layouts, free_cells, free_poses
-from envs.babyai.optimum import PoseGraph
-from envs.babyai.simulator import ACTIONS, GridBatch
+from goalbridge.envs.babyai.layouts import Layouts, free_cells, free_poses
+from goalbridge.envs.babyai.optimum import PoseGraph
+from goalbridge.envs.babyai.simulator import ACTIONS, GridBatch
 
 RANDOM_PLAY: Final = (0.2, 0.2, 0.45, 0.15)
 """How often random play turns left, turns right, steps forward and toggles."""

@@ -8,7 +8,7 @@ from typing import Any, Final
 import gymnasium
 from gymnasium.spaces import Dict
 
-from envs.spaces import INSTRUCTION_SPACE
+from goalbridge.envs.spaces import INSTRUCTION_SPACE
 
 ROOMS: Final[tuple[str, ...]] = ("top left", "top right", "bottom left", "bottom right")
 EVALUATION_TEMPLATES: Final[tuple[str, ...]] = (

@@ -14,8 +14,8 @@ import numpy as np
 from minigrid.core.constants import COLOR_TO_IDX, OBJECT_TO_IDX, STATE_TO_IDX
 from numpy.typing import NDArray
 
-from envs.babyai.levels import level
-from envs.babyai.simulator import STANDABLE, WALL_CELL
+from goalbridge.envs.babyai.levels import level
+from goalbridge.envs.babyai.simulator import STANDABLE, WALL_CELL
 
 HELD_OUT_COMBINATIONS: Final = frozenset(
     {

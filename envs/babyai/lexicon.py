@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.babyai.phrasing import COLOURS, TYPES, correct_articles
+from goalbridge.envs.babyai.phrasing import COLOURS, TYPES, correct_articles
 
 # "crimson", "emerald", "sphere" and "crate" were tried on prototypes, so they could be no test any more.
 DEVELOPMENT_WORDS: Final[Mapping[str, tuple[str, ...]]] = {

@@ -17,12 +17,12 @@ from minigrid.core.actions import Actions as MinigridActions
 from minigrid.core.constants import COLOR_TO_IDX, OBJECT_TO_IDX
 from numpy.typing import NDArray
 
-from envs.babyai import levels
-from envs.babyai.four_rooms import RoomCommands
-from envs.babyai.levels import Level
-from envs.babyai.partial import PartialView
-from envs.babyai.simulator import ACTIONS, DIRECTIONS, TOGGLE
-from envs.spaces import INSTRUCTION_SPACE
+from goalbridge.envs.babyai import levels
+from goalbridge.envs.babyai.four_rooms import RoomCommands
+from goalbridge.envs.babyai.levels import Level
+from goalbridge.envs.babyai.partial import PartialView
+from goalbridge.envs.babyai.simulator import ACTIONS, DIRECTIONS, TOGGLE
+from goalbridge.envs.spaces import INSTRUCTION_SPACE
 
 Observation = dict[str, Any]
 Result = TypeVar("Result")

@@ -11,8 +11,8 @@ from minigrid.envs.babyai.core.verifier import GoToInstr
 from numpy.typing import NDArray
 from scipy.sparse import csgraph, csr_array
 
-from envs.babyai.layouts import free_cells
-from envs.babyai.simulator import DIRECTIONS, FORWARD, LEFT, RIGHT, TOGGLE
+from goalbridge.envs.babyai.layouts import free_cells
+from goalbridge.envs.babyai.simulator import DIRECTIONS, FORWARD, LEFT, RIGHT, TOGGLE
 
 Pose = Sequence[int] | NDArray[np.integer]  # (x, y, direction)
 

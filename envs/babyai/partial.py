@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.babyai.simulator import DIRECTIONS
+from goalbridge.envs.babyai.simulator import DIRECTIONS
 
 VIEW: Final = 7
 _EMPTY: Final = (1, 0, 0)

@@ -11,7 +11,7 @@ from minigrid.core.grid import Grid
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from envs.rendering import _BLOCK, WALL_COLOUR, Colour, _blend, _wrap
+from goalbridge.envs.rendering import _BLOCK, WALL_COLOUR, Colour, _blend, _wrap
 
 # minigrid gives none of these to a thing.
 UNSEEN_COLOUR: Final[Colour] = (44, 46, 54)

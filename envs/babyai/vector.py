@@ -11,11 +11,11 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from envs.babyai import levels
-from envs.babyai.levels import Level
-from envs.babyai.navigation import Navigation, Observation, check_options
-from envs.babyai.simulator import ACTIONS
-from envs.resets import read_mask, read_seeds
+from goalbridge.envs.babyai import levels
+from goalbridge.envs.babyai.levels import Level
+from goalbridge.envs.babyai.navigation import Navigation, Observation, check_options
+from goalbridge.envs.babyai.simulator import ACTIONS
+from goalbridge.envs.resets import read_mask, read_seeds
 
 
 class BabyAIVectorEnv(VectorEnv[Observation, NDArray[np.integer], NDArray[Any]]):

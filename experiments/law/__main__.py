@@ -20,16 +20,16 @@ from typing import Any
 import torch
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from agents.storage import write_json
-from configs.checks import ConfigError
-from configs.run_folder import record
-from evaluation.errors import EXPECTED
-from evaluation.markdown import load
-from evaluation.protocol import RESULTS
-from experiments.law.curves import measure_estimators
-from experiments.law.diagnose import diagnose
-from experiments.law.figures import draw
-from experiments.law.measure import DEVELOPMENT_SEEDS, SEEDS, measure_bypass, measure_table
+from goalbridge.agents.storage import write_json
+from goalbridge.configs.checks import ConfigError
+from goalbridge.configs.run_folder import record
+from goalbridge.evaluation.errors import EXPECTED
+from goalbridge.experiments.agent.markdown import load
+from goalbridge.experiments.agent.protocol import RESULTS
+from goalbridge.experiments.law.curves import measure_estimators
+from goalbridge.experiments.law.diagnose import diagnose
+from goalbridge.experiments.law.figures import draw
+from goalbridge.experiments.law.measure import DEVELOPMENT_SEEDS, SEEDS, measure_bypass, measure_table
 
 PARTS: dict[str, Callable[[Callable[[], None]], dict[str, Any]]] = {
     "table": measure_table,

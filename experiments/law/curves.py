@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from agents.bridge_diagnostics import bridge_diagnostics
-from experiments.law.distribution import gaussian_tests, sphere_tests
-from experiments.law.laboratory import (
+from goalbridge.agents.bridge_diagnostics import bridge_diagnostics
+from goalbridge.experiments.law.distribution import gaussian_tests, sphere_tests
+from goalbridge.experiments.law.laboratory import (
     INDEPENDENT,
     KINDS,
     LARGE,
@@ -22,8 +22,8 @@ from experiments.law.laboratory import (
     Laboratory,
     train_bridged,
 )
-from experiments.law.measure import ESTIMATORS, SEEDS, chosen_estimator, figure
-from experiments.law.training import Recipe
+from goalbridge.experiments.law.measure import ESTIMATORS, SEEDS, chosen_estimator, figure
+from goalbridge.experiments.law.training import Recipe
 
 CURVE_SEEDS = SEEDS[:3]
 GOALS = (300, 1000, SMALL, 20_000, LARGE)

@@ -7,8 +7,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from experiments.law.pair_files import read_pairs
-from experiments.law.verdicts import Verdict, verdicts
+from goalbridge.experiments.law.pair_files import read_pairs
+from goalbridge.experiments.law.verdicts import Verdict, verdicts
 
 _WORDS = {True: "[green]yes[/green]", False: "[red]no[/red]", None: "[yellow]unclear[/yellow]"}
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from agents.critics import Critic
-from experiments.law.world import NOISE, LinearWorld, Side
+from goalbridge.agents.critics import Critic
+from goalbridge.experiments.law.world import NOISE, LinearWorld, Side
 
 
 def bayes_scores(world: LinearWorld, a: Tensor, c: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from scipy import stats
 from scipy.optimize import minimize
 from scipy.special import logsumexp
 
-from configs.checks import ConfigError
+from goalbridge.configs.checks import ConfigError
 
 FEWEST = 96
 _RIDGE = 0.1  # of the standardised covariance: keeps the model of the pairs tame where rows are few

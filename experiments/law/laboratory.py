@@ -9,14 +9,14 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from agents.bridge import bridge_scores, direct_scores
-from agents.critics import Critic
-from experiments.law.importance import Encode, ImportanceBridge
-from experiments.law.quadratic import QuadraticBridge
-from experiments.law.smoothing import SmoothedBridge
-from experiments.law.store import trained
-from experiments.law.training import ContrastiveModel, Pair, Pairs, Recipe
-from experiments.law.world import LinearWorld
+from goalbridge.agents.bridge import bridge_scores, direct_scores
+from goalbridge.agents.critics import Critic
+from goalbridge.experiments.law.importance import Encode, ImportanceBridge
+from goalbridge.experiments.law.quadratic import QuadraticBridge
+from goalbridge.experiments.law.smoothing import SmoothedBridge
+from goalbridge.experiments.law.store import trained
+from goalbridge.experiments.law.training import ContrastiveModel, Pair, Pairs, Recipe
+from goalbridge.experiments.law.world import LinearWorld
 
 KINDS = ("cosine", "dot", "neg_squared_l2")
 SHARED, INDEPENDENT = "shared", "independent"

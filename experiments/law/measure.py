@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agents.bridge import bridge_scores
-from configs.checks import ConfigError
-from evaluation.markdown import load
-from evaluation.metrics import interval
-from experiments.law.exact import ExactEmbeddings, bayes_scores, exact_embeddings, lemma_scores
-from experiments.law.laboratory import (
+from goalbridge.agents.bridge import bridge_scores
+from goalbridge.configs.checks import ConfigError
+from goalbridge.evaluation.metrics import interval
+from goalbridge.experiments.agent.markdown import load
+from goalbridge.experiments.law.exact import ExactEmbeddings, bayes_scores, exact_embeddings, lemma_scores
+from goalbridge.experiments.law.laboratory import (
     AB,
     AC,
     BC,
@@ -31,10 +31,10 @@ from experiments.law.laboratory import (
     oracle_scores,
     train_bridged,
 )
-from experiments.law.retrieval import recall
-from experiments.law.smoothing import SmoothedBridge
-from experiments.law.store import training_seconds
-from experiments.law.training import Recipe
+from goalbridge.experiments.law.retrieval import recall
+from goalbridge.experiments.law.smoothing import SmoothedBridge
+from goalbridge.experiments.law.store import training_seconds
+from goalbridge.experiments.law.training import Recipe
 
 SEEDS = tuple(range(10, 20))  # 0 to 9 were looked at while the estimators were made
 DEVELOPMENT_SEEDS = (100, 101)  # on which recipe and estimators were chosen

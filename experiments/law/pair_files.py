@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from agents.critics import Critic
-from configs.checks import ConfigError
-from configs.schema import CRITICS
+from goalbridge.agents.critics import Critic
+from goalbridge.configs.checks import ConfigError
+from goalbridge.configs.schema import CRITICS
 
 
 @dataclass(frozen=True)

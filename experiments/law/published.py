@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from experiments.law.laboratory import INDEPENDENT, SHARED
-from experiments.law.retrieval import CANDIDATES
+from goalbridge.experiments.law.laboratory import INDEPENDENT, SHARED
+from goalbridge.experiments.law.retrieval import CANDIDATES
 
 CHANCE: Final = 1 / CANDIDATES
 TITLES: Final = {"cosine": "cosine", "dot": "dot", "neg_squared_l2": "squared distance"}

@@ -5,9 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from evaluation.markdown import cell, load, table
-from experiments.law.laboratory import INDEPENDENT, KINDS, SHARED
-from experiments.law.published import LARGE_COLUMN, PUBLISHED, PUBLISHED_BYPASS, PUBLISHED_EXACT, SMALL_COLUMN, TITLES
+from goalbridge.experiments.agent.markdown import cell, load, table
+from goalbridge.experiments.law.laboratory import INDEPENDENT, KINDS, SHARED
+from goalbridge.experiments.law.published import (
+    LARGE_COLUMN,
+    PUBLISHED,
+    PUBLISHED_BYPASS,
+    PUBLISHED_EXACT,
+    SMALL_COLUMN,
+    TITLES,
+)
 
 _NAMES = {SHARED: "one encoder of B", INDEPENDENT: "two independent models"}
 _COLUMNS = ("direct", SMALL_COLUMN, LARGE_COLUMN, "better 5k")

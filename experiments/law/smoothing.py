@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from agents.bridge import log_matmul_exp
-from agents.critics import Critic
+from goalbridge.agents.bridge import log_matmul_exp
+from goalbridge.agents.critics import Critic
 
 _CHUNK = 8192  # bridge goals whose logits exist at once
 _QUADRATIC, _LINEAR = ("neg_squared_l2",), ("dot", "cosine")

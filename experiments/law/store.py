@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from agents.storage import read_tensors, write_tensors
-from experiments.law.training import ContrastiveModel, Pairs, Recipe, train
+from goalbridge.agents.storage import read_tensors, write_tensors
+from goalbridge.experiments.law.training import ContrastiveModel, Pairs, Recipe, train
 
 RUNS = Path("runs/law")
 

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
-from agents.critics import Critic
-from agents.losses import info_nce
-from encoders.towers import tower
+from goalbridge.agents.critics import Critic
+from goalbridge.agents.losses import info_nce
+from goalbridge.encoders.towers import tower
 
 Pair = tuple[str, str]
 Pairs = Mapping[Pair, tuple[Tensor, Tensor]]  # [n, D] each: rows belong together

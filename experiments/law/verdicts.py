@@ -9,13 +9,13 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from agents.bridge import bridge_scores, direct_scores
-from agents.bridge_diagnostics import bridge_diagnostics
-from experiments.law.distribution import Finding, gaussian_tests, sphere_tests
-from experiments.law.independence import gain_of_pairs
-from experiments.law.lemmas import gaussian_gain
-from experiments.law.pair_files import PairFile
-from experiments.law.smoothing import SmoothedBridge, has_closed_form
+from goalbridge.agents.bridge import bridge_scores, direct_scores
+from goalbridge.agents.bridge_diagnostics import bridge_diagnostics
+from goalbridge.experiments.law.distribution import Finding, gaussian_tests, sphere_tests
+from goalbridge.experiments.law.independence import gain_of_pairs
+from goalbridge.experiments.law.lemmas import gaussian_gain
+from goalbridge.experiments.law.pair_files import PairFile
+from goalbridge.experiments.law.smoothing import SmoothedBridge, has_closed_form
 
 # Thresholds, each for the figure of the verdict of that name.
 SAME_SPACE = 0.01  # relative distance of the two embeddings of the same goals

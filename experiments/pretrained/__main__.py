@@ -17,17 +17,17 @@ from pathlib import Path
 
 import torch
 
-from agents.storage import write_json
-from configs.checks import ConfigError
-from evaluation.errors import EXPECTED
-from experiments.pretrained.settings import DigitsSettings, ManifestSettings, check_output, read_settings
+from goalbridge.agents.storage import write_json
+from goalbridge.configs.checks import ConfigError
+from goalbridge.evaluation.errors import EXPECTED
+from goalbridge.experiments.pretrained.settings import DigitsSettings, ManifestSettings, check_output, read_settings
 
 
 def digits(arguments: Sequence[str]) -> None:
     """Measures the digits experiment."""
     settings = read_settings(DigitsSettings, arguments)
     check_output("out", Path(settings.out))
-    from experiments.pretrained.digits import OURS, measure
+    from goalbridge.experiments.pretrained.digits import OURS, measure
 
     for result in measure(settings):
         write_json(Path(settings.out), result)
@@ -39,7 +39,7 @@ def digits(arguments: Sequence[str]) -> None:
 def show(arguments: Sequence[str]) -> None:
     """Lets a person hear and see what the first seed's models retrieve."""
     settings = read_settings(DigitsSettings, arguments)
-    from experiments.pretrained.showing import show as write_page
+    from goalbridge.experiments.pretrained.showing import show as write_page
 
     print(f"wrote {write_page(settings)}; speech and images are in TensorBoard, too: tensorboard --logdir runs")
 
@@ -48,7 +48,7 @@ def manifest(arguments: Sequence[str]) -> None:
     """Measures retrieval on the user's own media."""
     settings = read_settings(ManifestSettings, arguments, ("manifest", "image_model", "audio_model"))
     check_output("out", Path(settings.out))
-    from experiments.pretrained.own_media import measure, table
+    from goalbridge.experiments.pretrained.own_media import measure, table
 
     result = measure(settings)
     write_json(Path(settings.out), result)
@@ -62,7 +62,7 @@ def figures(arguments: Sequence[str]) -> None:
     """Draws what has been measured."""
     if arguments:
         raise ConfigError(f"{arguments[0]}: figures takes no settings")
-    from experiments.pretrained.figures import draw
+    from goalbridge.experiments.pretrained.figures import draw
 
     draw()
 

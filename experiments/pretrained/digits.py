@@ -19,16 +19,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from agents.bridge import direct_scores
-from agents.critics import Critic
-from configs.run_folder import record
-from experiments.pretrained.digits_data import Digits, Items, trials
-from experiments.pretrained.digits_models import TEXT_KINDS, Crossing, Models, Recipe, TextKind
-from experiments.pretrained.retrieval import CANDIDATES, Recalls, both_ways, summary
-from experiments.pretrained.settings import DigitsSettings
-from experiments.pretrained.speech import CLIPS, VOICES, espeak_version
-from experiments.pretrained.training import Schedule, embed
-from experiments.pretrained.wording import KINDS, LANGUAGES, NUMBERS, VAGUE
+from goalbridge.agents.bridge import direct_scores
+from goalbridge.agents.critics import Critic
+from goalbridge.configs.run_folder import record
+from goalbridge.experiments.pretrained.digits_data import Digits, Items, trials
+from goalbridge.experiments.pretrained.digits_models import TEXT_KINDS, Crossing, Models, Recipe, TextKind
+from goalbridge.experiments.pretrained.retrieval import CANDIDATES, Recalls, both_ways, summary
+from goalbridge.experiments.pretrained.settings import DigitsSettings
+from goalbridge.experiments.pretrained.speech import CLIPS, VOICES, espeak_version
+from goalbridge.experiments.pretrained.training import Schedule, embed
+from goalbridge.experiments.pretrained.wording import KINDS, LANGUAGES, NUMBERS, VAGUE
 
 EVALUATION_SEED: Final = 50_000  # added to a training seed: the trials and images that it is tested on
 SIZES: Final = (10, 30, 100, 300, 1000, 3000)

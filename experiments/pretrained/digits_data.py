@@ -16,14 +16,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from encoders import SentenceEncoder
-from encoders.text import PACKAGED_MODEL
-from experiments.pretrained.distortion import Distortion
-from experiments.pretrained.handwriting import write
-from experiments.pretrained.retrieval import CANDIDATES
-from experiments.pretrained.speech import Speech, load_speech
-from experiments.pretrained.training import Batch
-from experiments.pretrained.wording import KINDS, LANGUAGES, NUMBERS, Wording, number_words
+from goalbridge.encoders import SentenceEncoder
+from goalbridge.encoders.text import PACKAGED_MODEL
+from goalbridge.experiments.pretrained.distortion import Distortion
+from goalbridge.experiments.pretrained.handwriting import write
+from goalbridge.experiments.pretrained.retrieval import CANDIDATES
+from goalbridge.experiments.pretrained.speech import Speech, load_speech
+from goalbridge.experiments.pretrained.training import Batch
+from goalbridge.experiments.pretrained.wording import KINDS, LANGUAGES, NUMBERS, Wording, number_words
 
 RUNS: Final = Path("runs/pretrained")
 IMAGES_OF_EACH: Final = 10  # test images of each number

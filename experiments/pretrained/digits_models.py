@@ -10,12 +10,12 @@ from typing import Final, Literal
 import torch
 from torch import Tensor, nn
 
-from agents.bridge import bridge_max_scores, bridge_scores, direct_scores
-from agents.critics import Critic
-from agents.storage import CheckpointError, read_tensors, write_tensors
-from experiments.pretrained.digits_data import Digits, Items
-from experiments.pretrained.towers import ImageTower, NgramTexts, SentenceTexts, SpeechTower
-from experiments.pretrained.training import Draw, Pair, Schedule, embed, train
+from goalbridge.agents.bridge import bridge_max_scores, bridge_scores, direct_scores
+from goalbridge.agents.critics import Critic
+from goalbridge.agents.storage import CheckpointError, read_tensors, write_tensors
+from goalbridge.experiments.pretrained.digits_data import Digits, Items
+from goalbridge.experiments.pretrained.towers import ImageTower, NgramTexts, SentenceTexts, SpeechTower
+from goalbridge.experiments.pretrained.training import Draw, Pair, Schedule, embed, train
 
 TextKind = Literal["sentences", "n-grams"]
 TEXT_KINDS: Final[tuple[TextKind, ...]] = ("sentences", "n-grams")

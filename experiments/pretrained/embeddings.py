@@ -11,8 +11,8 @@ import torch
 from rich.progress import track
 from torch import Tensor
 
-from agents.storage import CheckpointError, read_tensors, write_tensors
-from configs.checks import ConfigError
+from goalbridge.agents.storage import CheckpointError, read_tensors, write_tensors
+from goalbridge.configs.checks import ConfigError
 
 T = TypeVar("T", str, Path)
 _SAVED_EVERY: Final = 32  # batches: what an interruption costs at most

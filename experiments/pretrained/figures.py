@@ -8,9 +8,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from configs.checks import ConfigError
-from evaluation.markdown import load
-from experiments.pretrained.retrieval import RANKS
+from goalbridge.configs.checks import ConfigError
+from goalbridge.experiments.agent.markdown import load
+from goalbridge.experiments.pretrained.retrieval import RANKS
 
 RECALL_PNG: Final = "docs/pretrained_recall.png"
 SIZES_PNG: Final = "docs/pretrained_bridge_size.png"

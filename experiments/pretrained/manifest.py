@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from configs.checks import ConfigError
+from goalbridge.configs.checks import ConfigError
 
 COLUMNS: Final = ("audio", "image", "text")
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from scipy.signal import resample_poly
 
-from configs.checks import ConfigError
+from goalbridge.configs.checks import ConfigError
 
 
 def read_image(path: Path) -> Image.Image:

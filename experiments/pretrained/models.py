@@ -14,9 +14,9 @@ from typing import Any, Final, Literal
 import torch
 from torch import Tensor
 
-from agents.critics import Critic
-from configs.checks import ConfigError
-from experiments.pretrained.media import read_image, read_wave
+from goalbridge.agents.critics import Critic
+from goalbridge.configs.checks import ConfigError
+from goalbridge.experiments.pretrained.media import read_image, read_wave
 
 Modality = Literal["image", "audio"]
 _WEIGHTS: Final = ("*.safetensors", "*.bin")

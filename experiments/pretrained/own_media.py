@@ -19,14 +19,14 @@ from rich.progress import track
 from rich.table import Table
 from torch import Tensor
 
-from agents.bridge import bridge_scores, direct_scores
-from configs.checks import ConfigError
-from configs.run_folder import record
-from experiments.pretrained.embeddings import EmbeddingCache
-from experiments.pretrained.manifest import Manifest, read_manifest
-from experiments.pretrained.models import PairModel, load_model
-from experiments.pretrained.retrieval import RANKS, both_ways, summary
-from experiments.pretrained.settings import ManifestSettings
+from goalbridge.agents.bridge import bridge_scores, direct_scores
+from goalbridge.configs.checks import ConfigError
+from goalbridge.configs.run_folder import record
+from goalbridge.experiments.pretrained.embeddings import EmbeddingCache
+from goalbridge.experiments.pretrained.manifest import Manifest, read_manifest
+from goalbridge.experiments.pretrained.models import PairModel, load_model
+from goalbridge.experiments.pretrained.retrieval import RANKS, both_ways, summary
+from goalbridge.experiments.pretrained.settings import ManifestSettings
 
 DIRECT: Final = "Direct"
 ALL: Final = "LogSumExp, all captions"

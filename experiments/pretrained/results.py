@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from evaluation.markdown import cell, load, source, table
-from experiments.pretrained.figures import CONFUSION_PNG, RECALL_PNG, SIZES_PNG, WAYS
-from experiments.pretrained.retrieval import RANKS
+from goalbridge.experiments.agent.markdown import cell, load, source, table
+from goalbridge.experiments.pretrained.figures import CONFUSION_PNG, RECALL_PNG, SIZES_PNG, WAYS
+from goalbridge.experiments.pretrained.retrieval import RANKS
 
 Rows = Mapping[str, Any]  # by name, direction and "R@k"
 

@@ -10,8 +10,8 @@ from typing import TypeVar
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from configs.checks import ConfigError
-from configs.load import build
+from goalbridge.configs.checks import ConfigError
+from goalbridge.configs.load import build
 
 T = TypeVar("T")
 

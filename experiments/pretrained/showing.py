@@ -20,15 +20,15 @@ from PIL import Image
 from scipy.io import wavfile
 from torch import Tensor
 
-from agents.storage import write_atomically
-from configs.checks import ConfigError
-from experiments.pretrained.digits import Trials, test_of
-from experiments.pretrained.digits_data import Digits
-from experiments.pretrained.digits_models import Recipe
-from experiments.pretrained.settings import DigitsSettings
-from experiments.pretrained.speech import RATE, Clip, speak
-from experiments.pretrained.training import Schedule
-from experiments.pretrained.wording import LANGUAGES, NUMBERS
+from goalbridge.agents.storage import write_atomically
+from goalbridge.configs.checks import ConfigError
+from goalbridge.experiments.pretrained.digits import Trials, test_of
+from goalbridge.experiments.pretrained.digits_data import Digits
+from goalbridge.experiments.pretrained.digits_models import Recipe
+from goalbridge.experiments.pretrained.settings import DigitsSettings
+from goalbridge.experiments.pretrained.speech import RATE, Clip, speak
+from goalbridge.experiments.pretrained.training import Schedule
+from goalbridge.experiments.pretrained.wording import LANGUAGES, NUMBERS
 
 QUERIES: Final = 6  # of either kind
 BEST: Final = 8  # images shown for a clip

@@ -27,9 +27,9 @@ from scipy.io import wavfile
 from scipy.signal import ShortTimeFFT, get_window
 from torch import Tensor
 
-from agents.storage import CheckpointError, read_tensors, write_tensors
-from configs.checks import ConfigError
-from experiments.pretrained.wording import LANGUAGES, NUMBERS
+from goalbridge.agents.storage import CheckpointError, read_tensors, write_tensors
+from goalbridge.configs.checks import ConfigError
+from goalbridge.experiments.pretrained.wording import LANGUAGES, NUMBERS
 
 RATE: Final = 22050  # samples a second, as espeak-ng makes them
 FRAMES: Final = 72  # of 20 ms: 1.44 s, longer than any number word at these speeds once silence is cut

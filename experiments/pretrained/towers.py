@@ -12,9 +12,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from encoders.towers import TextHead, tower
-from experiments.pretrained.handwriting import HEIGHT, WIDTH
-from experiments.pretrained.speech import FRAMES, MELS
+from goalbridge.encoders.towers import TextHead, tower
+from goalbridge.experiments.pretrained.handwriting import HEIGHT, WIDTH
+from goalbridge.experiments.pretrained.speech import FRAMES, MELS
 
 
 class ImageTower(nn.Module):

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from agents.critics import Critic
-from agents.losses import info_nce
-from evaluation.errors import DivergedError
+from goalbridge.agents.critics import Critic
+from goalbridge.agents.losses import info_nce
+from goalbridge.evaluation.errors import DivergedError
 
 # Left and right inputs [B, ...], and which pairs [B, B] off the diagonal say the very same (None: unknown).
 Batch = tuple[Tensor, Tensor, Tensor | None]

@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from configs.checks import ConfigError
+from goalbridge.configs.checks import ConfigError
 
 NUMBERS: Final = 100
 # Kinds of captions and how often each is said. The last three leave open which number is meant.

@@ -9,16 +9,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from agents.bridge import (
+from goalbridge.agents.bridge import (
     bridge_max_scores,
     bridge_scores,
     bridge_scores_per_row,
     direct_scores,
     goal_posterior,
 )
-from agents.bridge_diagnostics import bridge_diagnostics
-from agents.critics import Critic
-from configs.schema import CRITICS
+from goalbridge.agents.bridge_diagnostics import bridge_diagnostics
+from goalbridge.agents.critics import Critic
+from goalbridge.configs.schema import CRITICS
 
 N, K, M, D, E = 7, 5, 900, 6, 9  # state-actions, instructions, goals, dimensions of A-B and of B-C
 
@@ -79,7 +79,7 @@ def test_scores_with_gradient_equal_those_without(monkeypatch: pytest.MonkeyPatc
     expected = torch.logsumexp(summands(*inputs, *pair) + log_weights.view(1, M, 1), 1) - math.log(M)
     reference = torch.autograd.grad(expected.square().sum(), leaves)
     for elements in (1 << 24, 1 << 10):  # all at once, and in recomputed chunks
-        monkeypatch.setattr("agents.bridge._GRADIENT_CHUNK_ELEMENTS", elements)
+        monkeypatch.setattr("goalbridge.agents.bridge._GRADIENT_CHUNK_ELEMENTS", elements)
         scores = bridge_scores(*inputs, *pair, log_weights)
         torch.testing.assert_close(scores, expected)
         torch.testing.assert_close(torch.autograd.grad(scores.square().sum(), leaves), reference)

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from agents import Agent, CheckpointError, Learner
-from agents.checkpoint import CHECKPOINT, load_checkpoint, save_checkpoint
-from agents.storage import read_tensors, write_tensors
-from configs.schema import TrainConfig
+from goalbridge.agents import Agent, CheckpointError, Learner
+from goalbridge.agents.checkpoint import CHECKPOINT, load_checkpoint, save_checkpoint
+from goalbridge.agents.storage import read_tensors, write_tensors
+from goalbridge.configs.schema import TrainConfig
 
 RUN = {"env": "goalbridge/ForkMaze-v0", "layout": "abc"}
 

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from minigrid.envs.babyai.core.verifier import AfterInstr, AndInstr, BeforeInstr
 
-from agents.composition import Task, parse
-from envs.babyai.phrasing import COLOURS, TYPES
+from goalbridge.agents.composition import Task, parse
+from goalbridge.envs.babyai.phrasing import COLOURS, TYPES
 
 A, B, C, D = "go to the red ball", "go to a blue key", "go to the grey door", "go to a box"
 NONE: frozenset[int] = frozenset()

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from agents.critics import Critic
-from configs.schema import CRITICS
+from goalbridge.agents.critics import Critic
+from goalbridge.configs.schema import CRITICS
 
 
 @pytest.fixture(autouse=True)

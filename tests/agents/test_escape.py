@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from agents.escape import BARRED_STEPS, Escape
+from goalbridge.agents.escape import BARRED_STEPS, Escape
 
 ACTIONS = 4
 SCORES = torch.tensor([[4.0, 3.0, 2.0, 1.0]])

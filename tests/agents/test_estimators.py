@@ -14,13 +14,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from agents import Agent, Policy
-from agents.estimators import ESTIMATORS, Moment
-from agents.expressions import AllOf, AnyOf, Instruction, Not
-from agents.proposals import propose, space_filling_order
-from agents.shortest_paths import HOP, NEIGHBOURS
-from configs.checks import ConfigError
-from configs.schema import CRITICS, POLICIES
+from goalbridge.agents import Agent, Policy
+from goalbridge.agents.estimators import ESTIMATORS, Moment
+from goalbridge.agents.expressions import AllOf, AnyOf, Instruction, Not
+from goalbridge.agents.proposals import propose, space_filling_order
+from goalbridge.agents.shortest_paths import HOP, NEIGHBOURS
+from goalbridge.configs.checks import ConfigError
+from goalbridge.configs.schema import CRITICS, POLICIES
 
 Floats = NDArray[np.float64]
 TEXTS = ["row 3", "column 1", "row 3", "row 7"]

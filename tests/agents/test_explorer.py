@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from agents import Agent
-from agents.explorer import Explorer
+from goalbridge.agents import Agent
+from goalbridge.agents.explorer import Explorer
 
 STATES = np.random.default_rng(0).random((50, 2)).astype(np.float32) * 15
 GOALS = np.random.default_rng(1).random((50, 2)).astype(np.float32) * 15

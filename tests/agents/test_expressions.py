@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.expressions import AllOf, AnyOf, Instruction, Not, read, say, texts_of
+from goalbridge.agents.expressions import AllOf, AnyOf, Instruction, Not, read, say, texts_of
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
 
-from agents.expressions import TOLERANCE, AllOf, AnyOf, Instruction, Not, log_ratio, log_truth, say
+from goalbridge.agents.expressions import TOLERANCE, AllOf, AnyOf, Instruction, Not, log_ratio, log_truth, say
 
 Floats = NDArray[np.float64]
 Sets = dict[str, frozenset[int]]

@@ -11,10 +11,10 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from agents import Agent
-from agents.expressions import AllOf, AnyOf, Instruction, Not
-from agents.familiarity import FALSE_ALARMS, KEPT, familiarity, spread_out
-from agents.hearing import LEAST_AGREEMENT, Hearing
+from goalbridge.agents import Agent
+from goalbridge.agents.expressions import AllOf, AnyOf, Instruction, Not
+from goalbridge.agents.familiarity import FALSE_ALARMS, KEPT, familiarity, spread_out
+from goalbridge.agents.hearing import LEAST_AGREEMENT, Hearing
 
 KNOWN = [f"{axis} {number}" for axis in ("row", "column") for number in range(10)]
 

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 import torch
 
-from agents import Agent, Learner
-from configs.data_schema import DataConfig
-from configs.schema import EnvConfig, TrainConfig
-from data.captions import CaptionPairs
-from data.collect import caption_goals, collect_maze, stream
-from data.trajectories import TrajectoryBuffer
-from envs.places import MazePlaces
-from evaluation.worlds import make_world, surface
+from goalbridge.agents import Agent, Learner
+from goalbridge.configs.data_schema import DataConfig
+from goalbridge.configs.schema import EnvConfig, TrainConfig
+from goalbridge.data.captions import CaptionPairs
+from goalbridge.data.collect import caption_goals, collect_maze, stream
+from goalbridge.data.trajectories import TrajectoryBuffer
+from goalbridge.envs.places import MazePlaces
+from goalbridge.evaluation.worlds import make_world, surface
 
 MAZE = surface(make_world(EnvConfig("goalbridge/ForkMaze-v0"), 1))
 LINES = MazePlaces(MAZE.layout, ("line",))

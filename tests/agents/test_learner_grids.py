@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from agents import Agent, Learner
-from agents.losses import info_nce
-from configs.data_schema import DataConfig
-from configs.schema import EnvConfig, TrainConfig
-from data.captions import CaptionPairs
-from data.collect import caption_goals, stream
-from data.trajectories import FutureBatch, TrajectoryBuffer
-from evaluation.grid_world import GridHome
+from goalbridge.agents import Agent, Learner
+from goalbridge.agents.losses import info_nce
+from goalbridge.configs.data_schema import DataConfig
+from goalbridge.configs.schema import EnvConfig, TrainConfig
+from goalbridge.data.captions import CaptionPairs
+from goalbridge.data.collect import caption_goals, stream
+from goalbridge.data.trajectories import FutureBatch, TrajectoryBuffer
+from goalbridge.evaluation.grid_world import GridHome
 
 HOME = GridHome(EnvConfig("goalbridge/BabyAI", levels=("GoToLocal", "GoToObjMazeS4R2")))
 Data = tuple[TrajectoryBuffer, CaptionPairs]

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from agents.log_matmul_exp import log_matmul_exp, log_matmul_exp_info
+from goalbridge.agents.log_matmul_exp import log_matmul_exp, log_matmul_exp_info
 
 INF = math.inf
 

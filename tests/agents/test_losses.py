@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from agents.losses import action_contrast, info_nce, info_nce_share
-from configs.schema import DUPLICATES
+from goalbridge.agents.losses import action_contrast, info_nce, info_nce_share
+from goalbridge.configs.schema import DUPLICATES
 
 B = 7
 

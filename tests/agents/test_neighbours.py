@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from agents.critics import Critic
-from agents.neighbours import Neighbours, Proposals, between, proposed_scores
-from configs.checks import ConfigError
-from configs.schema import CRITICS
+from goalbridge.agents.critics import Critic
+from goalbridge.agents.neighbours import Neighbours, Proposals, between, proposed_scores
+from goalbridge.configs.checks import ConfigError
+from goalbridge.configs.schema import CRITICS
 
 M, D, K, A = 3000, 5, 4, 6
 

@@ -14,16 +14,16 @@ import numpy as np
 import pytest
 import torch
 
-from agents import Agent, Learner
-from agents.parallel import ALONE, PeerError, Processes, joined
-from agents.storage import read_tensors, write_tensors
-from agents.world import CandidateActions
-from configs.checks import ConfigError
-from configs.data_schema import DataConfig
-from configs.schema import AgentConfig, EnvConfig, PolicyConfig, TrainConfig
-from data.collect import caption_goals, collect_maze, stream
-from envs.layouts import LAYOUTS
-from evaluation.maze_world import MazeHome
+from goalbridge.agents import Agent, Learner
+from goalbridge.agents.parallel import ALONE, PeerError, Processes, joined
+from goalbridge.agents.storage import read_tensors, write_tensors
+from goalbridge.agents.world import CandidateActions
+from goalbridge.configs.checks import ConfigError
+from goalbridge.configs.data_schema import DataConfig
+from goalbridge.configs.schema import AgentConfig, EnvConfig, PolicyConfig, TrainConfig
+from goalbridge.data.collect import caption_goals, collect_maze, stream
+from goalbridge.envs.layouts import LAYOUTS
+from goalbridge.evaluation.maze_world import MazeHome
 
 STEPS, FEWER_STEPS, BATCH, GROUP = 50, 12, 24, 4
 CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {  # settings of the training, of the networks
@@ -90,8 +90,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where two processes on this machine left what they learned."""
     folder = tmp_path_factory.mktemp("shared")
     launch = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
-    root = str(Path(__file__).parents[2])
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": root}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [*launch, __file__, str(folder)], env=environment, capture_output=True, text=True, check=False
     )

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
 
-from agents import planning
-from agents.planning import Hops, aims_of, find_hops, hop_scores, likely, propagate
+from goalbridge.agents import planning
+from goalbridge.agents.planning import Hops, aims_of, find_hops, hop_scores, likely, propagate
 
 Floats = NDArray[np.float64]
 

@@ -13,10 +13,10 @@ import torch
 from scipy import stats
 from torch import Tensor, nn
 
-from agents import Agent, CandidateActions, Policy
-from configs.checks import ConfigError
-from configs.schema import CRITICS
-from envs.motion import execution_kernel, unit_directions
+from goalbridge.agents import Agent, CandidateActions, Policy
+from goalbridge.configs.checks import ConfigError
+from goalbridge.configs.schema import CRITICS
+from goalbridge.envs.motion import execution_kernel, unit_directions
 
 TEXTS = ["row 3", "column 1", "row 3", "row 7", "column 9"]
 B = len(TEXTS)

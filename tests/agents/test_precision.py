@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import torch
 
-from agents import Agent, Learner
-from configs.data_schema import DataConfig
-from configs.schema import EnvConfig, TrainConfig
-from data.collect import caption_goals, collect_maze, stream
-from envs.layouts import LAYOUTS
-from evaluation.grid_world import GridHome
-from evaluation.maze_world import MazeHome
+from goalbridge.agents import Agent, Learner
+from goalbridge.configs.data_schema import DataConfig
+from goalbridge.configs.schema import EnvConfig, TrainConfig
+from goalbridge.data.collect import caption_goals, collect_maze, stream
+from goalbridge.envs.layouts import LAYOUTS
+from goalbridge.evaluation.grid_world import GridHome
+from goalbridge.evaluation.maze_world import MazeHome
 
 MAZE = MazeHome(EnvConfig("goalbridge/ForkMaze-v0"), ("line",))
 GRIDS = GridHome(EnvConfig("goalbridge/BabyAI", levels=("GoToLocal",)))

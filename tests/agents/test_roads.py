@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agents import shortest_paths
-from agents.shortest_paths import HOP, Roads, distances, find_roads, road_scores
+from goalbridge.agents import shortest_paths
+from goalbridge.agents.shortest_paths import HOP, Roads, distances, find_roads, road_scores
 
 GOALS = 30
 

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import torch
 
-from agents import Agent, CheckpointError
-from agents.storage import read_json, read_tensors, write_atomically, write_json, write_tensors
-from encoders import TextModelError
+from goalbridge.agents import Agent, CheckpointError
+from goalbridge.agents.storage import read_json, read_tensors, write_atomically, write_json, write_tensors
+from goalbridge.encoders import TextModelError
 
 STATES = np.random.default_rng(0).uniform(1, 9, size=(40, 2)).astype(np.float32)
 TEXTS = ["row 3", "column 4"] * 20

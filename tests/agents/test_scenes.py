@@ -10,15 +10,15 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from agents import Agent
-from agents.scene_policy import ScenePolicy
-from agents.scenes import read_scenes
-from configs.checks import ConfigError
-from configs.schema import POLICIES, PolicyConfig
-from encoders.grid import possible_situations
-from encoders.readers import states_of
-from envs.babyai.layouts import draw_layouts, free_poses
-from envs.babyai.simulator import GridBatch
+from goalbridge.agents import Agent
+from goalbridge.agents.scene_policy import ScenePolicy
+from goalbridge.agents.scenes import read_scenes
+from goalbridge.configs.checks import ConfigError
+from goalbridge.configs.schema import POLICIES, PolicyConfig
+from goalbridge.encoders.grid import possible_situations
+from goalbridge.encoders.readers import states_of
+from goalbridge.envs.babyai.layouts import draw_layouts, free_poses
+from goalbridge.envs.babyai.simulator import GridBatch
 
 MakeAgent = Callable[..., Agent]
 Observation = dict[str, NDArray[Any]]

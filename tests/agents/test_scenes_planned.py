@@ -11,13 +11,13 @@ import torch
 from minigrid.core.constants import IDX_TO_COLOR, IDX_TO_OBJECT
 from numpy.typing import NDArray
 
-import envs  # noqa: F401  (registers the ids)
-from agents import Agent
-from agents.scenes import Scene
-from encoders.grid import situations
-from envs.babyai.layouts import draw_layouts, free_poses
-from envs.babyai.optimum import PoseGraph, facing, fewest_steps
-from envs.babyai.simulator import FORWARD, TOGGLE, GridBatch
+import goalbridge.envs  # noqa: F401  (registers the ids)
+from goalbridge.agents import Agent
+from goalbridge.agents.scenes import Scene
+from goalbridge.encoders.grid import situations
+from goalbridge.envs.babyai.layouts import draw_layouts, free_poses
+from goalbridge.envs.babyai.optimum import PoseGraph, facing, fewest_steps
+from goalbridge.envs.babyai.simulator import FORWARD, TOGGLE, GridBatch
 
 Grid = NDArray[np.uint8]
 WALL, BALL, KEY, BOX, RED, BLUE, GREY = 2, 6, 5, 7, 0, 2, 5

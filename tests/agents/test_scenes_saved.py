@@ -13,16 +13,16 @@ import torch
 import yaml
 from numpy.typing import NDArray
 
-from agents import Agent
-from agents.scene_policy import ScenePolicy
-from configs.checks import ConfigError
-from configs.load import FOLDER
-from configs.schema import POLICIES
-from encoders import LabelEncoder
-from encoders.readers import ObservationError
-from envs.babyai.captions import GridCaptions
-from envs.babyai.layouts import draw_layouts, free_poses
-from envs.babyai.simulator import GridBatch
+from goalbridge.agents import Agent
+from goalbridge.agents.scene_policy import ScenePolicy
+from goalbridge.configs.checks import ConfigError
+from goalbridge.configs.load import FOLDER
+from goalbridge.configs.schema import POLICIES
+from goalbridge.encoders import LabelEncoder
+from goalbridge.encoders.readers import ObservationError
+from goalbridge.envs.babyai.captions import GridCaptions
+from goalbridge.envs.babyai.layouts import draw_layouts, free_poses
+from goalbridge.envs.babyai.simulator import GridBatch
 
 MakeAgent = Callable[..., Agent]
 Observation = dict[str, NDArray[Any]]

@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from agents import Agent
-from agents.shortest_paths import HOP, NEIGHBOURS, NODES, Ways, distances
+from goalbridge.agents import Agent
+from goalbridge.agents.shortest_paths import HOP, NEIGHBOURS, NODES, Ways, distances
 
 DIRECTIONS = torch.tensor([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]])  # [A, 2]
 

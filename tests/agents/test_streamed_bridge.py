@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import subprocess
 import sys
 import tempfile
@@ -17,12 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from agents import streamed_bridge
-from agents.bridge import bridge_scores
-from agents.critics import Critic
-from agents.goal_store import GoalStore, write_goal_store
-from agents.streamed_bridge import combine, shard, streamed_bridge_scores, streamed_log_sums
-from configs.schema import CRITICS
+from goalbridge.agents.bridge import bridge_scores
+from goalbridge.agents.critics import Critic
+from goalbridge.agents.goal_store import GoalStore, write_goal_store
+from goalbridge.agents.streamed_bridge import combine, shard, streamed_bridge_scores, streamed_log_sums
+from goalbridge.configs.schema import CRITICS
 
 M, D, E = 5000, 6, 9
 
@@ -142,9 +140,9 @@ def test_shards_are_even_and_leave_nothing_out(terms: int, processes: int) -> No
 
 PROCESS = """
 import sys, torch
-from agents.critics import Critic
-from agents.goal_store import GoalStore
-from agents.streamed_bridge import sharded_bridge_scores
+from goalbridge.agents.critics import Critic
+from goalbridge.agents.goal_store import GoalStore
+from goalbridge.agents.streamed_bridge import sharded_bridge_scores
 rank, folder = int(sys.argv[1]), sys.argv[2]
 torch.set_num_threads(1)
 torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
@@ -159,11 +157,7 @@ def test_two_processes_get_what_one_gets(tmp_path: Path) -> None:
     store = stored(tmp_path)
     a, c = queries(4, 2)
     torch.save((a, c), tmp_path / "queries.pt")
-    environment = os.environ | {"PYTHONPATH": str(Path(streamed_bridge.__file__).parents[1])}
-    started = [
-        subprocess.Popen([sys.executable, "-c", PROCESS, str(rank), str(tmp_path)], env=environment)
-        for rank in range(2)
-    ]
+    started = [subprocess.Popen([sys.executable, "-c", PROCESS, str(rank), str(tmp_path)]) for rank in range(2)]
     assert [process.wait(timeout=120) for process in started] == [0, 0]
     whole = streamed_bridge_scores(a, c, store, Critic(), Critic())
     for rank in range(2):

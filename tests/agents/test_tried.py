@@ -12,10 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from agents import Agent, Policy
-from agents.expressions import AnyOf
-from agents.tried import FAR, LEAST_LEFT, REACH, Tried
-from configs.schema import POLICIES
+from goalbridge.agents import Agent, Policy
+from goalbridge.agents.expressions import AnyOf
+from goalbridge.agents.tried import FAR, LEAST_LEFT, REACH, Tried
+from goalbridge.configs.schema import POLICIES
 
 GOALS = torch.stack(torch.meshgrid(torch.arange(10) + 0.5, torch.arange(10) + 0.5, indexing="ij"), -1).reshape(100, 2)
 FLAT = torch.zeros(1, 100)

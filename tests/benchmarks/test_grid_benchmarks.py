@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from agents import Agent
-from evaluation.grid_rollouts import play_level
-
-sys.path.insert(0, str(Path(__file__).parents[2]))  # the benchmarks are not installed with the package
-from benchmarks import grid, grid_evaluation
+from goalbridge.agents import Agent
+from goalbridge.benchmarks import grid, grid_evaluation
+from goalbridge.evaluation.grid_rollouts import play_level
 
 
 def check_rows(rows: list[dict[str, Any]], bounds: list[float | None]) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from agents.bridge import bridge_scores
-from benchmarks.scaling import proposals, report, runs, sharding, streaming
+from goalbridge.agents.bridge import bridge_scores
+from goalbridge.benchmarks.scaling import proposals, report, runs, sharding, streaming
 
 ANY_RUN = {"git_commit": "0123456789"}
 

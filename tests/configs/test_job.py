@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -15,7 +14,7 @@ import pytest
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
-from configs.job import LONGEST_LINE, Task
+from goalbridge.configs.job import LONGEST_LINE, Task
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = {
@@ -71,12 +70,11 @@ def test_a_job_ends_with_its_worker(tmp_path: Path) -> None:
     """The worker is killed: nothing of its job goes on in the job's folder."""
     (tmp_path / "waits.py").write_text(WAITING)
     worker = (
-        "import subprocess, sys; subprocess.Popen([sys.executable, '-m', 'configs.job', sys.argv[1]], "
+        "import subprocess, sys; subprocess.Popen([sys.executable, '-m', 'goalbridge.configs.job', sys.argv[1]], "
         "stdin=subprocess.PIPE).wait()"
     )
     command = [sys.executable, "-c", worker, str(tmp_path / "waits.py")]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         job = int(process.stdout.readline())
         assert is_running(job)
@@ -100,13 +98,12 @@ def test_ctrl_c_lets_the_job_end_by_itself(tmp_path: Path) -> None:
         "except KeyboardInterrupt:\n    time.sleep(0.5)\n    print('saved')\n    raise SystemExit(130)\n"
     )
     worker = (
-        "import pathlib, sys; from configs.job import Task; "
+        "import pathlib, sys; from goalbridge.configs.job import Task; "
         "Task('script.py', sys.argv[1])._run([], pathlib.Path(sys.argv[1], 'output.txt'))"
     )
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
     heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # who runs the tests may have it ignored
     with subprocess.Popen(
-        [sys.executable, "-c", worker, str(tmp_path)], stderr=subprocess.PIPE, env=environment, preexec_fn=heard
+        [sys.executable, "-c", worker, str(tmp_path)], stderr=subprocess.PIPE, preexec_fn=heard
     ) as process:
         output = tmp_path / "output.txt"
         end = time.monotonic() + 60

@@ -15,12 +15,12 @@ import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
-from configs.checks import ConfigError
-from configs.data_schema import DataConfig
-from configs.evaluation import EvaluateConfig
-from configs.load import FOLDER, build, check_overrides, quote_text
-from configs.run_folder import open_run, read_run_config
-from configs.schema import AgentConfig, EncoderConfig, EnvConfig, PolicyConfig, RunConfig, TrainConfig
+from goalbridge.configs.checks import ConfigError
+from goalbridge.configs.data_schema import DataConfig
+from goalbridge.configs.evaluation import EvaluateConfig
+from goalbridge.configs.load import FOLDER, build, check_overrides, quote_text
+from goalbridge.configs.run_folder import open_run, read_run_config
+from goalbridge.configs.schema import AgentConfig, EncoderConfig, EnvConfig, PolicyConfig, RunConfig, TrainConfig
 
 GROUPS: dict[str, type[Any]] = {
     "agent": AgentConfig,

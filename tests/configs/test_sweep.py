@@ -11,14 +11,14 @@ import hydra
 import pytest
 from omegaconf import OmegaConf
 
-import train
-from configs import launch
-from configs.checks import ConfigError
-from configs.launch import run_sweep
-from configs.load import FOLDER, check_overrides, command_line, settings
-from configs.run_folder import read_run_config
-from configs.schema import RunConfig
-from configs.sweep import Job, job_name, plan
+from goalbridge import train
+from goalbridge.configs import launch
+from goalbridge.configs.checks import ConfigError
+from goalbridge.configs.launch import run_sweep
+from goalbridge.configs.load import FOLDER, check_overrides, command_line, settings
+from goalbridge.configs.run_folder import read_run_config
+from goalbridge.configs.schema import RunConfig
+from goalbridge.configs.sweep import Job, job_name, plan
 
 NAMES = ("env=fork_maze,seed=0", "env=fork_maze,seed=1", "env=island_maze,seed=0", "env=island_maze,seed=1")
 

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from configs.schema import EnvConfig
-from data import CaptionPairs, DatasetError
-from data.collect import caption_goals
-from envs.phrasing import Split
-from envs.places import MazePlaces, Place
-from envs.point_maze import MazeSurface
-from evaluation.worlds import make_world, surface
+from goalbridge.configs.schema import EnvConfig
+from goalbridge.data import CaptionPairs, DatasetError
+from goalbridge.data.collect import caption_goals
+from goalbridge.envs.phrasing import Split
+from goalbridge.envs.places import MazePlaces, Place
+from goalbridge.envs.point_maze import MazeSurface
+from goalbridge.evaluation.worlds import make_world, surface
 
 
 @pytest.fixture(scope="module")

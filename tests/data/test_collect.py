@@ -9,18 +9,18 @@ import pytest
 from minigrid.core.constants import COLOR_TO_IDX, IDX_TO_COLOR, IDX_TO_OBJECT, OBJECT_TO_IDX
 from numpy.typing import NDArray
 
-from configs.checks import ConfigError
-from configs.data_schema import DataConfig
-from configs.schema import EnvConfig
-from data import DatasetError, TrajectoryBuffer
-from data.collect import caption_goals, collect_grids, collect_maze
-from encoders.grid import OWN, WINDOW
-from envs.babyai.captions import GridCaptions
-from envs.babyai.layouts import HELD_OUT_COMBINATIONS, draw_layouts
-from envs.babyai.simulator import FORWARD, LEFT, RIGHT, TOGGLE
-from envs.layouts import resolve_layout
-from envs.phrasing import Split
-from evaluation.grid_world import GridHome
+from goalbridge.configs.checks import ConfigError
+from goalbridge.configs.data_schema import DataConfig
+from goalbridge.configs.schema import EnvConfig
+from goalbridge.data import DatasetError, TrajectoryBuffer
+from goalbridge.data.collect import caption_goals, collect_grids, collect_maze
+from goalbridge.encoders.grid import OWN, WINDOW
+from goalbridge.envs.babyai.captions import GridCaptions
+from goalbridge.envs.babyai.layouts import HELD_OUT_COMBINATIONS, draw_layouts
+from goalbridge.envs.babyai.simulator import FORWARD, LEFT, RIGHT, TOGGLE
+from goalbridge.envs.layouts import resolve_layout
+from goalbridge.envs.phrasing import Split
+from goalbridge.evaluation.grid_world import GridHome
 
 LEVELS = ("GoToLocal", "GoToObjMazeS4")
 DATA = DataConfig(kind="random", trajectories=60, walk_length=12, layouts=20)

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data import DatasetError, TrajectoryBuffer
-from data.episodes import Episode, discard, partial_folder, read_captions, stage
+from goalbridge.data import DatasetError, TrajectoryBuffer
+from goalbridge.data.episodes import Episode, discard, partial_folder, read_captions, stage
 
 STEPS = (3, 1, 5)
 
@@ -116,7 +116,7 @@ def test_a_full_disk_is_named_and_leaves_nothing(tmp_path: Path, monkeypatch: py
     def full(_self: object, _rows: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("data.episodes._Column.append", full)
+    monkeypatch.setattr("goalbridge.data.episodes._Column.append", full)
     with pytest.raises(DatasetError, match=r"cannot be written \(No space left on device\)"):
         stage(Listed(episodes()), tmp_path / "run" / "t")
     assert os.listdir(tmp_path) == []
@@ -137,7 +137,7 @@ def test_numbers_are_looked_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     def looks(_array: object) -> None:
         raise AssertionError("looked again")
 
-    monkeypatch.setattr("data.trajectories.first_not_finite", looks)
+    monkeypatch.setattr("goalbridge.data.trajectories.first_not_finite", looks)
     TrajectoryBuffer.open(staged)
     (staged / "checked.json").unlink()
     with pytest.raises(AssertionError, match="looked again"):

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data import DatasetError
-from data.own_files import OwnEpisodes
+from goalbridge.data import DatasetError
+from goalbridge.data.own_files import OwnEpisodes
 
 ARRAYS: dict[str, Any] = {
     "observations": np.arange(14, dtype=np.float64).reshape(7, 2),

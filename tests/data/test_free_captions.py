@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from data import CaptionPairs, DatasetError
-from data.collect import caption_goals
-from data.free_captions import FreeCaptions
+from goalbridge.data import CaptionPairs, DatasetError
+from goalbridge.data.collect import caption_goals
+from goalbridge.data.free_captions import FreeCaptions
 
 GOALS = np.array([[0.0, 1.0], [2.0, 3.0], [0.0, 1.0], [4.0, 5.0]], dtype=np.float32)
 TEXTS = [["by the door", "in the kitchen"], ["in the hall"], ["somewhere warm", "by the door"], []]
@@ -47,7 +47,7 @@ def test_what_is_no_caption_is_named(goals: np.ndarray, texts: list[list[str]], 
 def test_many_texts_of_many_goals_have_the_same_duplicates_as_few(monkeypatch: pytest.MonkeyPatch) -> None:
     pairs = caption_goals(FreeCaptions(GOALS, TEXTS), np.repeat(GOALS, 20, axis=0), "train", 0)
     few = pairs.sample(np.random.default_rng(0), 64)
-    monkeypatch.setattr("data.captions._TABLE", 0)
+    monkeypatch.setattr("goalbridge.data.captions._TABLE", 0)
     parts = (pairs.goals, pairs.texts, pairs.text, pairs.label, pairs.true_labels)
     many = CaptionPairs(*parts).sample(np.random.default_rng(0), 64)
     np.testing.assert_array_equal(few.duplicates, many.duplicates)

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
 
-from data import DatasetError, TrajectoryBuffer
-from data.groups import NEIGHBOURS, Groups
+from goalbridge.data import DatasetError, TrajectoryBuffer
+from goalbridge.data.groups import NEIGHBOURS, Groups
 
 LAYOUTS = np.array([2, 0, 2, 5, 0, 2, 0, 0, 2, 5, 2, 0])  # of each trajectory; in any order, with gaps
 Integers = NDArray[np.int64]

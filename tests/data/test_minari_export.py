@@ -12,15 +12,15 @@ import minari
 import numpy as np
 import pytest
 
-from configs.data_schema import DataConfig
-from configs.schema import EnvConfig
-from data import DatasetError, TrajectoryBuffer
-from data.demands import Demands
-from data.minari_export import export
-from data.minari_import import MinariEpisodes, find_dataset
-from evaluation.grid_world import GridHome
-from evaluation.maze_world import MazeHome
-from evaluation.opening import demands_of
+from goalbridge.configs.data_schema import DataConfig
+from goalbridge.configs.schema import EnvConfig
+from goalbridge.data import DatasetError, TrajectoryBuffer
+from goalbridge.data.demands import Demands
+from goalbridge.data.minari_export import export
+from goalbridge.data.minari_import import MinariEpisodes, find_dataset
+from goalbridge.evaluation.grid_world import GridHome
+from goalbridge.evaluation.maze_world import MazeHome
+from goalbridge.evaluation.opening import demands_of
 
 DATASET = "test/walks-v0"
 SMALL = DataConfig(trajectories=12, walk_length=6, layouts=4)
@@ -85,7 +85,7 @@ def test_grids_come_back_as_they_were(tmp_path: Path) -> None:
     dataset = minari.load_dataset(DATASET)
     assert dataset.action_space == gymnasium.spaces.Discrete(4)
     assert "situations" in dataset.storage.metadata["description"]
-    from data.episodes import stage
+    from goalbridge.data.episodes import stage
 
     again = TrajectoryBuffer.open(stage(MinariEpisodes(DATASET, demands_of(home)), tmp_path / "t"))
     for name in ("observations", "actions", "lengths", "groups", "places"):
@@ -145,7 +145,7 @@ def test_a_full_disk_leaves_nothing(root: Path, monkeypatch: pytest.MonkeyPatch)
 def _export_and_die(root: str) -> None:
     """Exports, and is killed after ten episodes."""
     os.environ["MINARI_DATASETS_PATH"] = root
-    from data import minari_export
+    from goalbridge.data import minari_export
 
     real = minari_export._episodes
 

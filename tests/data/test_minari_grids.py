@@ -9,13 +9,13 @@ import pytest
 from gymnasium.spaces import Box, Dict, Discrete
 from minigrid.wrappers import FullyObsWrapper
 
-from configs.schema import EnvConfig
-from data import DatasetError
-from data.minari_grids import GridReader
-from encoders.grid import situations
-from envs.babyai.navigation import MINIGRID_ACTIONS, make_navigation
-from evaluation.grid_world import GridHome
-from evaluation.opening import demands_of
+from goalbridge.configs.schema import EnvConfig
+from goalbridge.data import DatasetError
+from goalbridge.data.minari_grids import GridReader
+from goalbridge.encoders.grid import situations
+from goalbridge.envs.babyai.navigation import MINIGRID_ACTIONS, make_navigation
+from goalbridge.evaluation.grid_world import GridHome
+from goalbridge.evaluation.opening import demands_of
 
 STEPS = 60
 WHOLE = Dict({"image": Box(0, 255, (8, 8, 3), np.uint8), "direction": Discrete(4)})

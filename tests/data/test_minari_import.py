@@ -12,13 +12,13 @@ from gymnasium.spaces import Box, Dict, Discrete, Space, Text
 from minari.data_collector import EpisodeBuffer
 from minari.dataset.minari_storage import MinariStorage
 
-from configs.schema import EnvConfig
-from data import DatasetError, TrajectoryBuffer
-from data.demands import Demands
-from data.episodes import Episode, stage
-from data.minari_import import MinariEpisodes
-from evaluation.maze_world import MazeHome
-from evaluation.opening import demands_of
+from goalbridge.configs.schema import EnvConfig
+from goalbridge.data import DatasetError, TrajectoryBuffer
+from goalbridge.data.demands import Demands
+from goalbridge.data.episodes import Episode, stage
+from goalbridge.data.minari_import import MinariEpisodes
+from goalbridge.evaluation.maze_world import MazeHome
+from goalbridge.evaluation.opening import demands_of
 
 DATASET = "D4RL/pointmaze/tiny-v2"
 # As gymnasium-robotics' point mazes: position and velocity, and the positions reached and asked for.

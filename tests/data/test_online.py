@@ -9,13 +9,13 @@ import pytest
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
-from configs.data_schema import DataConfig
-from configs.schema import EnvConfig
-from data.frontier import Frontier
-from data.online import OnlineData
-from data.playground import MazePlayground
-from envs.vector import PointMazeVectorEnv
-from evaluation.maze_world import MazeHome
+from goalbridge.configs.data_schema import DataConfig
+from goalbridge.configs.schema import EnvConfig
+from goalbridge.data.frontier import Frontier
+from goalbridge.data.online import OnlineData
+from goalbridge.data.playground import MazePlayground
+from goalbridge.envs.vector import PointMazeVectorEnv
+from goalbridge.evaluation.maze_world import MazeHome
 
 BOUNDS = ((0.0, 0.0), (15.0, 15.0))
 CORNER: dict[str, Any] = {"start": "corner", "episode_segments": 3}

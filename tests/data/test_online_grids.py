@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from configs.checks import ConfigError
-from configs.data_schema import DataConfig
-from configs.schema import EnvConfig
-from data.online import OnlineData
-from evaluation.grid_world import GridHome
+from goalbridge.configs.checks import ConfigError
+from goalbridge.configs.data_schema import DataConfig
+from goalbridge.configs.schema import EnvConfig
+from goalbridge.data.online import OnlineData
+from goalbridge.evaluation.grid_world import GridHome
 
 WORLD = GridHome(EnvConfig("goalbridge/BabyAI", levels=("GoToLocal",)))
 CONFIG: dict[str, Any] = {

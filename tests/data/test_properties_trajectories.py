@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
 
-from data import TrajectoryBuffer
+from goalbridge.data import TrajectoryBuffer
 
 DRAWS = 3000
 LENGTHS = st.lists(st.integers(1, 12), min_size=1, max_size=12)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from data import DatasetError
-from data.replay import ReplayBuffer
+from goalbridge.data import DatasetError
+from goalbridge.data.replay import ReplayBuffer
 
 STEPS = 6
 

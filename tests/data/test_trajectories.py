@@ -9,11 +9,11 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from configs.data_schema import DataConfig
-from configs.schema import EnvConfig
-from data import DatasetError, TrajectoryBuffer
-from data.collect import collect_maze
-from evaluation.worlds import make_world, surface
+from goalbridge.configs.data_schema import DataConfig
+from goalbridge.configs.schema import EnvConfig
+from goalbridge.data import DatasetError, TrajectoryBuffer
+from goalbridge.data.collect import collect_maze
+from goalbridge.evaluation.worlds import make_world, surface
 
 LENGTHS = np.array([1, 7, 3, 60])
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from agents.critics import Critic
-from configs.schema import CRITICS
-from encoders.grid import (
+from goalbridge.agents.critics import Critic
+from goalbridge.configs.schema import CRITICS
+from goalbridge.encoders.grid import (
     OWN,
     RADIUS,
     SITUATION,
@@ -22,8 +22,8 @@ from encoders.grid import (
     situations,
     standing_poses,
 )
-from envs.babyai.layouts import draw_layouts, free_poses
-from envs.babyai.simulator import TOGGLE, GridBatch
+from goalbridge.envs.babyai.layouts import draw_layouts, free_poses
+from goalbridge.envs.babyai.simulator import TOGGLE, GridBatch
 
 EMPTY, WALL, FLOOR, DOOR, KEY, BALL, BOX, GOAL = 1, 2, 3, 4, 5, 6, 7, 8
 OPEN, CLOSED, LOCKED = 0, 1, 2

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from encoders.features import features_of
-from encoders.images import ImageFeatures
-from encoders.towers import FourierFeatures
+from goalbridge.encoders.features import features_of
+from goalbridge.encoders.images import ImageFeatures
+from goalbridge.encoders.towers import FourierFeatures
 
 
 @pytest.mark.parametrize("shape", [(16, 16, 3), (84, 60, 4), (8, 9, 1), (4, 4, 3)])
@@ -26,7 +26,7 @@ def test_parts_give_what_the_whole_gives(monkeypatch: pytest.MonkeyPatch) -> Non
     features = ImageFeatures((8, 8, 1))
     images = torch.randint(256, (7, 64), dtype=torch.uint8)
     whole = features(images)
-    monkeypatch.setattr("encoders.images._AT_ONCE", 3)
+    monkeypatch.setattr("goalbridge.encoders.images._AT_ONCE", 3)
     assert torch.allclose(features(images), whole, atol=1e-6)
 
 

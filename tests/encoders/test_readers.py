@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-import envs  # noqa: F401  (registers the ids)
-from encoders.grid import SITUATION, possible_situations, situations
-from encoders.readers import GridView, ObservationError, imaginable, read_grids, states_of
-from envs.babyai.layouts import draw_layouts, free_poses
-from envs.babyai.simulator import GridBatch
+import goalbridge.envs  # noqa: F401  (registers the ids)
+from goalbridge.encoders.grid import SITUATION, possible_situations, situations
+from goalbridge.encoders.readers import GridView, ObservationError, imaginable, read_grids, states_of
+from goalbridge.envs.babyai.layouts import draw_layouts, free_poses
+from goalbridge.envs.babyai.simulator import GridBatch
 
 Grid = NDArray[np.uint8]
 EMPTY, WALL, DOOR, KEY, BALL, BOX = 1, 2, 4, 5, 6, 7

@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 import torch
 
-from encoders import InstructionError, LabelEncoder, SentenceEncoder, TextModelError
-from encoders import text as text_module
-from encoders.text import PACKAGED_MODEL, find_text_model, first_moments
-from encoders.text_cache import TextCache
+from goalbridge.encoders import InstructionError, LabelEncoder, SentenceEncoder, TextModelError
+from goalbridge.encoders import text as text_module
+from goalbridge.encoders.text import PACKAGED_MODEL, find_text_model, first_moments
+from goalbridge.encoders.text_cache import TextCache
 
 
 class FakeModel:

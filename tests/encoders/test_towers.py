@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from encoders import FourierFeatures, GoalEncoder, LabelHead, StateActionEncoder, TextHead
+from goalbridge.encoders import FourierFeatures, GoalEncoder, LabelHead, StateActionEncoder, TextHead
 
 
 @pytest.fixture(autouse=True)

@@ -15,8 +15,8 @@ import pytest
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-import envs  # noqa: F401  (registers the ids)
-from agents import Agent
+import goalbridge.envs  # noqa: F401  (registers the ids)
+from goalbridge.agents import Agent
 
 TINY = (
     "env=babyai",
@@ -178,7 +178,7 @@ def test_training_in_no_level_is_one_line(script: Any, tmp_path: Path, levels: s
 
 def test_resuming_gives_the_same_weights(script: Any, tiny_grids: tuple[str, ...], run: Path, tmp_path: Path) -> None:
     """A run that ends at its first checkpoint goes on as if it had never stopped."""
-    from agents import Learner
+    from goalbridge.agents import Learner
 
     halted, update = tmp_path / "halted", Learner.update
 

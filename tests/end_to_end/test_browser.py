@@ -22,7 +22,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from envs import rendering
+from goalbridge.envs import rendering
 
 ROOT = Path(__file__).parents[2]
 Pixels = NDArray[np.uint8]

@@ -13,13 +13,13 @@ import minari
 import numpy as np
 import pytest
 
-from agents import Agent
-from agents.storage import write_json
-from configs.data_schema import DataConfig
-from configs.schema import EnvConfig, RunConfig
-from data import minari_io
-from data.minari_import import MinariEpisodes
-from evaluation.maze_world import MazeHome
+from goalbridge.agents import Agent
+from goalbridge.agents.storage import write_json
+from goalbridge.configs.data_schema import DataConfig
+from goalbridge.configs.schema import EnvConfig, RunConfig
+from goalbridge.data import minari_io
+from goalbridge.data.minari_import import MinariEpisodes
+from goalbridge.evaluation.maze_world import MazeHome
 
 ROOMS = ("in the kitchen", "in the hall", "on the stairs", "in the attic")
 LENGTH = 12

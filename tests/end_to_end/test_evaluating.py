@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from agents.storage import read_tensors, write_tensors
-from envs.suite import SATISFIABLE, SUITE
-from evaluate import typed_lines
-from evaluation.suite import SUITE_ESTIMATORS
+from goalbridge.agents.storage import read_tensors, write_tensors
+from goalbridge.envs.suite import SATISFIABLE, SUITE
+from goalbridge.evaluate import typed_lines
+from goalbridge.evaluation.suite import SUITE_ESTIMATORS
 
 FEW = ("episodes=12", "rollouts=1", "estimators=[logsumexp,direct,random]")
 
@@ -274,7 +274,7 @@ def test_the_suite_compares_all_estimators_unless_told_otherwise(
         asked.append(config.estimators)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("evaluation.maze_evaluation.compare", compare)
+    monkeypatch.setattr("goalbridge.evaluation.maze_evaluation.compare", compare)
     run = shutil.copytree(speaking, tmp_path / "run")
     assert script("evaluate", f"run_dir={run}", "suite=ambiguous").code == 130
     assert asked == [SUITE_ESTIMATORS]

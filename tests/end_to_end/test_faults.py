@@ -18,9 +18,9 @@ from typing import Any
 import pytest
 import torch
 
-from agents import Learner
-from agents.storage import read_tensors
-from configs import run_folder
+from goalbridge.agents import Learner
+from goalbridge.agents.storage import read_tensors
+from goalbridge.configs import run_folder
 
 ROOT = Path(__file__).parents[2]
 RUNS = 30
@@ -191,7 +191,7 @@ def test_a_real_disk_that_is_full(
 def start(arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> Any:
     """train.py as a process of its own, forked off one that has done the imports."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["train"])
+    context.set_forkserver_preload(["goalbridge.train"])
     monkeypatch.setattr(sys, "argv", ["train.py", *arguments])  # what the process is given too
     process = context.Process(target=runpy.run_path, args=("train.py",), kwargs={"run_name": "__main__"})
     process.start()

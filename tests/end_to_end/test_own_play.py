@@ -12,8 +12,8 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from agents import Agent, Learner
-from agents.storage import read_tensors
+from goalbridge.agents import Agent, Learner
+from goalbridge.agents.storage import read_tensors
 
 ONLINE = (
     "data=online",

@@ -16,10 +16,10 @@ import pytest
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from agents import Agent
-from agents.storage import read_tensors
-from evaluation import own_watch
-from evaluation.own_protocol import WORLDS, arguments, users_files
+from goalbridge.agents import Agent
+from goalbridge.agents.storage import read_tensors
+from goalbridge.evaluation import own_watch
+from goalbridge.experiments.agent.own_protocol import WORLDS, arguments, users_files
 
 ROOT = Path(__file__).parents[2]
 GUIDE = (ROOT / "docs" / "OWN_WORLD.md").read_text()

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from agents import Agent
-from configs.load import build, check_overrides
-from configs.run_folder import read_run_config
-from configs.schema import RunConfig
-from evaluation.grid_compare import play_in_parts
-from evaluation.metrics import episode_metrics
-from evaluation.rollouts import play
-from evaluation.worlds import fingerprint, make_world, surface
+from goalbridge.agents import Agent
+from goalbridge.configs.load import build, check_overrides
+from goalbridge.configs.run_folder import read_run_config
+from goalbridge.configs.schema import RunConfig
+from goalbridge.evaluation.grid_compare import play_in_parts
+from goalbridge.evaluation.metrics import episode_metrics
+from goalbridge.evaluation.rollouts import play
+from goalbridge.evaluation.worlds import fingerprint, make_world, surface
 
 ROOT = Path(__file__).parents[2]
 MAZES = ("fork_maze", "island_maze")

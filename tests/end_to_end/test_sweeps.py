@@ -16,13 +16,13 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import metadata
 
-import train
-from agents.storage import read_tensors
-from configs.launch import run_sweep
-from configs.load import command_line
-from configs.run_folder import read_run_config
-from configs.schema import RunConfig
-from evaluation.errors import EXPECTED
+from goalbridge import train
+from goalbridge.agents.storage import read_tensors
+from goalbridge.configs.launch import run_sweep
+from goalbridge.configs.load import command_line
+from goalbridge.configs.run_folder import read_run_config
+from goalbridge.configs.schema import RunConfig
+from goalbridge.evaluation.errors import EXPECTED
 
 ROOT = Path(__file__).parents[2]
 FEW = ("episodes=12", "estimators=[logsumexp,random]")

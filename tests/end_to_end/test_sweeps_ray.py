@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from agents.storage import read_tensors
-from configs.sweep import plan
+from goalbridge.agents.storage import read_tensors
+from goalbridge.configs.sweep import plan
 
 ray = pytest.importorskip("ray", reason="ray is not installed (the extra 'cluster')")
 pytest.importorskip("hydra_plugins.hydra_ray_launcher", reason="hydra-ray-launcher is not installed")

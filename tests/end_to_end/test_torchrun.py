@@ -12,7 +12,7 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from agents.storage import read_tensors
+from goalbridge.agents.storage import read_tensors
 
 ROOT = Path(__file__).parents[2]
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
@@ -20,9 +20,9 @@ Environment = dict[str, str]
 
 KILLED = """
 import os, signal
-import train
-from agents import Learner
-from configs.load import command_line
+from goalbridge import train
+from goalbridge.agents import Learner
+from goalbridge.configs.load import command_line
 update = Learner.update
 def killing(self, *arguments, **options):
     info = update(self, *arguments, **options)

@@ -19,8 +19,8 @@ import torch
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from agents import Agent, Learner
-from agents.storage import read_tensors, write_tensors
+from goalbridge.agents import Agent, Learner
+from goalbridge.agents.storage import read_tensors, write_tensors
 
 EVERY_RUN = {"agent.json", "agent.safetensors", "checkpoint.safetensors", "config.json", "layout.txt", "run.json"}
 
@@ -148,9 +148,9 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(
 
 KILLED = """
 import os, signal, sys
-import train
-from agents import Learner
-from configs.load import command_line
+from goalbridge import train
+from goalbridge.agents import Learner
+from goalbridge.configs.load import command_line
 update = Learner.update
 def killing(self, *arguments, **options):
     info = update(self, *arguments, **options)

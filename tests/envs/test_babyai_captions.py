@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from minigrid.core.constants import COLOR_TO_IDX, OBJECT_TO_IDX
 
-from envs.babyai.captions import GridCaptions
-from envs.babyai.four_rooms import EVALUATION_TEMPLATES, ROOMS, room_at
-from envs.babyai.lexicon import HELD_OUT_WORDS
-from envs.babyai.phrasing import (
+from goalbridge.envs.babyai.captions import GridCaptions
+from goalbridge.envs.babyai.four_rooms import EVALUATION_TEMPLATES, ROOMS, room_at
+from goalbridge.envs.babyai.lexicon import HELD_OUT_WORDS
+from goalbridge.envs.babyai.phrasing import (
     COLOURS,
     FIRST_TYPE,
     HELD_OUT_TEMPLATES,
@@ -20,8 +20,8 @@ from envs.babyai.phrasing import (
     correct_articles,
     other_action,
 )
-from envs.phrasing import SPLITS
-from envs.spaces import INSTRUCTION_SPACE
+from goalbridge.envs.phrasing import SPLITS
+from goalbridge.envs.spaces import INSTRUCTION_SPACE
 
 SIZES = (0, 1, 5, 20, 1000)
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from envs.babyai.explore import RANDOM_PLAY, Exploration, explore, scripted_actions
-from envs.babyai.layouts import Layouts, draw_layouts, free_cells, free_poses
-from envs.babyai.optimum import shortest_actions
-from envs.babyai.simulator import FORWARD, LEFT, RIGHT, TOGGLE, GridBatch
+from goalbridge.envs.babyai.explore import RANDOM_PLAY, Exploration, explore, scripted_actions
+from goalbridge.envs.babyai.layouts import Layouts, draw_layouts, free_cells, free_poses
+from goalbridge.envs.babyai.optimum import shortest_actions
+from goalbridge.envs.babyai.simulator import FORWARD, LEFT, RIGHT, TOGGLE, GridBatch
 
 LAYOUTS = draw_layouts(["GoToObjMazeS4R2", "GoToLocalS5N2", "GoToObjMazeS4"], 6, np.random.default_rng(0))
 PER_LAYOUT, LENGTH = 20, 30

@@ -6,9 +6,9 @@ import gymnasium
 import numpy as np
 import pytest
 
-import envs  # noqa: F401  (registers the ids)
-from envs.babyai.four_rooms import EVALUATION_TEMPLATES, ROOMS, RoomCommands, room_at
-from envs.babyai.navigation import make_navigation
+import goalbridge.envs  # noqa: F401  (registers the ids)
+from goalbridge.envs.babyai.four_rooms import EVALUATION_TEMPLATES, ROOMS, RoomCommands, room_at
+from goalbridge.envs.babyai.navigation import make_navigation
 
 FREE = {"top left": (4, 4), "top right": (14, 4), "bottom left": (4, 14), "bottom right": (14, 14)}
 

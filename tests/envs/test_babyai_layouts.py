@@ -9,8 +9,8 @@ import pytest
 from minigrid.core.constants import COLOR_TO_IDX, OBJECT_TO_IDX
 from numpy.typing import NDArray
 
-from envs.babyai.layouts import HELD_OUT_COMBINATIONS, draw_layouts, free_cells, free_poses
-from envs.babyai.levels import LEVELS
+from goalbridge.envs.babyai.layouts import HELD_OUT_COMBINATIONS, draw_layouts, free_cells, free_poses
+from goalbridge.envs.babyai.levels import LEVELS
 
 NAMES = ("GoToLocal", "GoToObjDoor", "GoToObjS4", "FourRooms", "GoToOpen", "GoToObjS6", "GoToSeqS5R2")
 

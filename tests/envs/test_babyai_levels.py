@@ -6,8 +6,8 @@ import gymnasium
 import minigrid
 import pytest
 
-import envs  # noqa: F401  (registers the ids)
-from envs.babyai.levels import LEVELS, LevelError, check_minigrid_version, level
+import goalbridge.envs  # noqa: F401  (registers the ids)
+from goalbridge.envs.babyai.levels import LEVELS, LevelError, check_minigrid_version, level
 
 
 @pytest.mark.parametrize("name", LEVELS)

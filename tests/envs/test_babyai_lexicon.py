@@ -6,7 +6,7 @@ from itertools import chain
 import numpy as np
 import pytest
 
-from envs.babyai.lexicon import (
+from goalbridge.envs.babyai.lexicon import (
     DEVELOPMENT_WORDS,
     HELD_OUT_WORDS,
     TEST_WORDS,
@@ -16,7 +16,7 @@ from envs.babyai.lexicon import (
     nearest_colour,
     reword,
 )
-from envs.babyai.phrasing import COLOURS, TYPES
+from goalbridge.envs.babyai.phrasing import COLOURS, TYPES
 
 BOTH = [*chain(*DEVELOPMENT_WORDS.values()), *chain(*TEST_WORDS.values())]
 

@@ -11,9 +11,9 @@ import pytest
 from gymnasium.utils.env_checker import check_env, data_equivalence
 from minigrid.core.constants import OBJECT_TO_IDX
 
-import envs  # noqa: F401  (registers the ids)
-from envs.babyai.levels import LEVELS, LevelError
-from envs.babyai.navigation import MINIGRID_ACTIONS, Navigation, make_navigation
+import goalbridge.envs  # noqa: F401  (registers the ids)
+from goalbridge.envs.babyai.levels import LEVELS, LevelError
+from goalbridge.envs.babyai.navigation import MINIGRID_ACTIONS, Navigation, make_navigation
 
 MIXED = ("GoToLocal", "GoToObjDoor", "GoToObjMazeS4R2", "GoTo", "FourRooms", "GoToSeqS5R2")
 RANDOM_PLAY = (0.2, 0.2, 0.4, 0.2)

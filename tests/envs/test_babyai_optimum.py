@@ -10,8 +10,8 @@ import pytest
 from minigrid.core.constants import OBJECT_TO_IDX
 from numpy.typing import NDArray
 
-from envs.babyai.layouts import Layouts, draw_layouts, free_cells, free_poses
-from envs.babyai.optimum import (
+from goalbridge.envs.babyai.layouts import Layouts, draw_layouts, free_cells, free_poses
+from goalbridge.envs.babyai.optimum import (
     PoseGraph,
     facing,
     fewest_steps,
@@ -19,7 +19,7 @@ from envs.babyai.optimum import (
     mission_targets,
     shortest_actions,
 )
-from envs.babyai.simulator import DIRECTIONS, FORWARD, LEFT, RIGHT, TOGGLE, GridBatch
+from goalbridge.envs.babyai.simulator import DIRECTIONS, FORWARD, LEFT, RIGHT, TOGGLE, GridBatch
 
 MINIGRID = (0, 1, 2, 5)  # minigrid's numbers of left, right, forward, toggle
 BOX = OBJECT_TO_IDX["box"]

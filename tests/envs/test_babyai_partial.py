@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from envs.babyai.navigation import make_navigation
+from goalbridge.envs.babyai.navigation import make_navigation
 
 RANDOM_PLAY = (0.15, 0.15, 0.45, 0.25)
 

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from envs.babyai import rendering
-from envs.babyai.levels import LEVELS
-from envs.babyai.navigation import Navigation
-from envs.babyai.rendering import draw_grid
-from envs.rendering import WALL_COLOUR
+from goalbridge.envs.babyai import rendering
+from goalbridge.envs.babyai.levels import LEVELS
+from goalbridge.envs.babyai.navigation import Navigation
+from goalbridge.envs.babyai.rendering import draw_grid
+from goalbridge.envs.rendering import WALL_COLOUR
 
 TILE = 24
 EMPTY, WALL, DOOR, KEY, BALL, GOAL = 1, 2, 4, 5, 6, 8

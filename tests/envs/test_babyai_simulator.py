@@ -13,8 +13,8 @@ import pytest
 from minigrid.core.world_object import Box, Door, Goal
 from numpy.typing import NDArray
 
-from envs.babyai.levels import LEVELS
-from envs.babyai.simulator import FORWARD, LEFT, RIGHT, TOGGLE, GridBatch
+from goalbridge.envs.babyai.levels import LEVELS
+from goalbridge.envs.babyai.simulator import FORWARD, LEFT, RIGHT, TOGGLE, GridBatch
 
 MINIGRID = (0, 1, 2, 5)  # minigrid's numbers of left, right, forward, toggle
 ACTION_SHARES = (0.2, 0.2, 0.4, 0.2)

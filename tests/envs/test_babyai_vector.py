@@ -12,9 +12,9 @@ from gymnasium.utils.env_checker import data_equivalence
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 from gymnasium.wrappers.vector import RecordEpisodeStatistics
 
-import envs  # noqa: F401  (registers the ids)
-from envs.babyai.levels import LEVELS, LevelError
-from envs.babyai.vector import BabyAIVectorEnv
+import goalbridge.envs  # noqa: F401  (registers the ids)
+from goalbridge.envs.babyai.levels import LEVELS, LevelError
+from goalbridge.envs.babyai.vector import BabyAIVectorEnv
 
 
 def make(name: str, **kwargs: Any) -> Any:

@@ -5,9 +5,16 @@ import string
 import numpy as np
 import pytest
 
-from envs.commands import Command, CommandError, MazeCommands, distinct_regions
-from envs.layouts import LAYOUTS, Layout
-from envs.phrasing import HELD_OUT_TEMPLATES, SPLITS, TEMPLATES, TRAIN_TEMPLATES, VALIDATION_TEMPLATES, number_words
+from goalbridge.envs.commands import Command, CommandError, MazeCommands, distinct_regions
+from goalbridge.envs.layouts import LAYOUTS, Layout
+from goalbridge.envs.phrasing import (
+    HELD_OUT_TEMPLATES,
+    SPLITS,
+    TEMPLATES,
+    TRAIN_TEMPLATES,
+    VALIDATION_TEMPLATES,
+    number_words,
+)
 
 
 @pytest.fixture(scope="module")

@@ -11,9 +11,9 @@ import pytest
 from gymnasium.utils.env_checker import check_env, data_equivalence
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
-import envs  # noqa: F401  (registers the ids)
-from envs.commands import Command
-from envs.layouts import LayoutError
+import goalbridge.envs  # noqa: F401  (registers the ids)
+from goalbridge.envs.commands import Command
+from goalbridge.envs.layouts import LayoutError
 
 IDS = sorted(name for name in gymnasium.registry if name.startswith("goalbridge/") and "BabyAI" not in name)
 TINY = ["..#", "...", "#.."]

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from envs.expert import ShortestPaths, Trajectories, collect_expert, collect_random, expert_directions
-from envs.layouts import LAYOUTS, Layout, LayoutError
-from envs.motion import STEP_SIZE, WALL_MARGIN, move
+from goalbridge.envs.expert import ShortestPaths, Trajectories, collect_expert, collect_random, expert_directions
+from goalbridge.envs.layouts import LAYOUTS, Layout, LayoutError
+from goalbridge.envs.motion import STEP_SIZE, WALL_MARGIN, move
 
 
 def plain_search(walls: NDArray[np.bool_], goal: NDArray[np.bool_]) -> NDArray[np.float64]:

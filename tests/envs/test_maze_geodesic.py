@@ -5,9 +5,9 @@ import pytest
 from numpy.typing import NDArray
 from scipy.sparse import coo_array, csgraph
 
-from envs.commands import MazeCommands
-from envs.geodesic import geodesic_shortest, grid_shortest
-from envs.layouts import LAYOUTS, Layout, LayoutError
+from goalbridge.envs.commands import MazeCommands
+from goalbridge.envs.geodesic import geodesic_shortest, grid_shortest
+from goalbridge.envs.layouts import LAYOUTS, Layout, LayoutError
 
 
 def one(layout: Layout, start: tuple[float, float], *cells: tuple[int, int]) -> float:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from envs.layouts import LAYOUTS, Layout, LayoutError, resolve_layout
+from goalbridge.envs.layouts import LAYOUTS, Layout, LayoutError, resolve_layout
 
 
 def test_known_layouts_are_those_of_the_protocol() -> None:

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-import envs  # noqa: F401  (registers the ids)
-from envs.commands import distinct_regions
-from envs.expert import ShortestPaths, expert_directions
-from envs.geodesic import grid_shortest
-from envs.layouts import LAYOUTS, Layout, LayoutError
-from envs.limit import LimitPolicy
-from envs.motion import STEP_SIZE
+import goalbridge.envs  # noqa: F401  (registers the ids)
+from goalbridge.envs.commands import distinct_regions
+from goalbridge.envs.expert import ShortestPaths, expert_directions
+from goalbridge.envs.geodesic import grid_shortest
+from goalbridge.envs.layouts import LAYOUTS, Layout, LayoutError
+from goalbridge.envs.limit import LimitPolicy
+from goalbridge.envs.motion import STEP_SIZE
 
 
 def test_without_noise_it_takes_the_fewest_steps() -> None:

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from envs.layouts import Layout
-from envs.motion import STEP_SIZE, WALL_MARGIN, execution_kernel, into_cell, move, rotate, unit_directions
+from goalbridge.envs.layouts import Layout
+from goalbridge.envs.motion import STEP_SIZE, WALL_MARGIN, execution_kernel, into_cell, move, rotate, unit_directions
 
 
 def random_layout(rng: np.random.Generator, height: int = 8, width: int = 9, walls: float = 0.35) -> Layout:

@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from data.collect import caption_goals
-from envs.layouts import LAYOUTS, Layout
-from envs.phrasing import SPLITS, TEMPLATES
-from envs.places import CATEGORIES, MazePlaces, Place
-from envs.spaces import INSTRUCTION_SPACE
+from goalbridge.data.collect import caption_goals
+from goalbridge.envs.layouts import LAYOUTS, Layout
+from goalbridge.envs.phrasing import SPLITS, TEMPLATES
+from goalbridge.envs.places import CATEGORIES, MazePlaces, Place
+from goalbridge.envs.spaces import INSTRUCTION_SPACE
 
 LAYOUT_TEXTS = {
     "walled": "#..\n###\n#..",

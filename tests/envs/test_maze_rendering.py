@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-import envs  # noqa: F401  (registers the ids)
-from envs import rendering
-from envs.layouts import LAYOUTS, Layout
-from envs.rendering import draw
+import goalbridge.envs  # noqa: F401  (registers the ids)
+from goalbridge.envs import rendering
+from goalbridge.envs.layouts import LAYOUTS, Layout
+from goalbridge.envs.rendering import draw
 
 
 def is_near(frame: NDArray[np.uint8], colour: tuple[int, int, int], tolerance: int = 12) -> NDArray[np.bool_]:

@@ -7,11 +7,11 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from envs.commands import Command
-from envs.layouts import LAYOUTS, Layout
-from envs.phrasing import TEMPLATES
-from envs.places import CATEGORIES, MazePlaces, Place
-from envs.suite import (
+from goalbridge.envs.commands import Command
+from goalbridge.envs.layouts import LAYOUTS, Layout
+from goalbridge.envs.phrasing import TEMPLATES
+from goalbridge.envs.places import CATEGORIES, MazePlaces, Place
+from goalbridge.envs.suite import (
     KNOWN_COMPOUNDS,
     SATISFIABLE,
     SUITE,

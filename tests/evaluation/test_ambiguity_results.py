@@ -8,13 +8,18 @@ from typing import Any
 
 import pytest
 
-from agents.storage import write_json
-from envs.suite import SATISFIABLE
-from evaluation import ambiguity_results, markdown
-from evaluation.ambiguity_results import FLOORS, GOALS_PNG, SCARCITY_PNG
+from goalbridge.agents.storage import write_json
+from goalbridge.envs.suite import SATISFIABLE
+from goalbridge.experiments.agent import ambiguity_results, markdown
+from goalbridge.experiments.agent.ambiguity_results import FLOORS, GOALS_PNG, SCARCITY_PNG
 
 Write = Callable[..., None]
-SOURCE = {"command": "python -m evaluation.x", "seeds": [0, 1], "evaluation_seed": 5, "git_commit": "abcdef0123456789"}
+SOURCE = {
+    "command": "python -m evaluation.x",
+    "seeds": [0, 1],
+    "evaluation_seed": 5,
+    "git_commit": "abcdef0123456789",
+}
 
 
 def estimate(mean: float, spread: float = 0.01) -> dict[str, float]:

@@ -15,13 +15,13 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
-from agents import Agent
-from configs.schema import EnvConfig, RunConfig, TrainConfig
-from envs.babyai.captions import GridCaptions
-from envs.layouts import LAYOUTS
-from envs.places import CATEGORIES, MazePlaces
-from evaluation.dashboard import SETTINGS, Dashboard, charts, settings_of
-from evaluation.projector import GOALS, project_grids, project_maze
+from goalbridge.agents import Agent
+from goalbridge.configs.schema import EnvConfig, RunConfig, TrainConfig
+from goalbridge.envs.babyai.captions import GridCaptions
+from goalbridge.envs.layouts import LAYOUTS
+from goalbridge.envs.places import CATEGORIES, MazePlaces
+from goalbridge.evaluation.dashboard import SETTINGS, Dashboard, charts, settings_of
+from goalbridge.evaluation.projector import GOALS, project_grids, project_maze
 
 MakeAgent = Callable[..., Agent]
 CONFIG = RunConfig(

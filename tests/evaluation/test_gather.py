@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from agents import Agent
-from configs.evaluation import EvaluateConfig
-from configs.schema import EnvConfig
-from evaluation.gather import is_pattern, root_of
-from evaluation.grid_evaluation import GridEvaluation
-from evaluation.grid_world import GridHome
-from evaluation.maze_evaluation import MazeEvaluation
+from goalbridge.agents import Agent
+from goalbridge.configs.evaluation import EvaluateConfig
+from goalbridge.configs.schema import EnvConfig
+from goalbridge.evaluation.gather import is_pattern, root_of
+from goalbridge.evaluation.grid_evaluation import GridEvaluation
+from goalbridge.evaluation.grid_world import GridHome
+from goalbridge.evaluation.maze_evaluation import MazeEvaluation
 
 
 def test_patterns_and_the_folder_that_they_name(tmp_path: Path) -> None:

@@ -9,15 +9,15 @@ import gymnasium
 import numpy as np
 import pytest
 
-import envs  # noqa: F401  (registers the ids)
-from agents import Agent
-from configs.checks import ConfigError
-from configs.evaluation import EvaluateConfig
-from encoders import LabelEncoder
-from envs.babyai.bot import bot_steps
-from envs.babyai.captions import GridCaptions
-from evaluation.grid_actors import OWN_ESTIMATORS, Chance, grid_actor, grid_estimators
-from evaluation.grid_compare import compare_level, play_bot, play_in_parts, reworder
+import goalbridge.envs  # noqa: F401  (registers the ids)
+from goalbridge.agents import Agent
+from goalbridge.configs.checks import ConfigError
+from goalbridge.configs.evaluation import EvaluateConfig
+from goalbridge.encoders import LabelEncoder
+from goalbridge.envs.babyai.bot import bot_steps
+from goalbridge.envs.babyai.captions import GridCaptions
+from goalbridge.evaluation.grid_actors import OWN_ESTIMATORS, Chance, grid_actor, grid_estimators
+from goalbridge.evaluation.grid_compare import compare_level, play_bot, play_in_parts, reworder
 
 CONFIG = EvaluateConfig("unused", seed=11)
 MakeAgent = Callable[..., Agent]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from envs.babyai.levels import LEVELS
-from evaluation.grid_compare import Outcome
-from evaluation.grid_protocol import FOUR, LARGE, MOST, SIX, _beside, episodes_of, figures, ratio
+from goalbridge.envs.babyai.levels import LEVELS
+from goalbridge.evaluation.grid_compare import Outcome
+from goalbridge.experiments.agent.grid_protocol import FOUR, LARGE, MOST, SIX, _beside, episodes_of, figures, ratio
 
 MISSIONS = ("go to a red ball", "go to the red key", "go to the blue ball", "go to a box")
 

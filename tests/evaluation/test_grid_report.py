@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from evaluation.grid_compare import Outcome
-from evaluation.grid_metrics import ambiguous, columns, differences, estimates, names_held_out, slices
-from evaluation.grid_report import level_table, overall_table, slices_line, summary
-from evaluation.metrics import interval
+from goalbridge.evaluation.grid_compare import Outcome
+from goalbridge.evaluation.grid_metrics import ambiguous, columns, differences, estimates, names_held_out, slices
+from goalbridge.evaluation.grid_report import level_table, overall_table, slices_line, summary
+from goalbridge.evaluation.metrics import interval
 
 ABOUT = {"env": "goalbridge/BabyAI", "episodes": 40, "seed": 1, "view": "full"}
 MISSIONS = ("go to a red ball", "go to the green ball", "go to the red ball", "go to a yellow key")

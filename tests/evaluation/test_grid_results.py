@@ -13,16 +13,16 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from agents.storage import write_json
-from envs.babyai.levels import LEVELS
-from evaluation import results
-from evaluation.grid_compare import Outcome
-from evaluation.grid_figures import CAPTIONS_PNG, WORDS_PNG, draw
-from evaluation.grid_protocol import FOUR, _beside, figures, ratio
-from evaluation.grid_results import FULL, HELD_OUT_MARGIN, PARTIAL, Floor, sections
+from goalbridge.agents.storage import write_json
+from goalbridge.envs.babyai.levels import LEVELS
+from goalbridge.evaluation.grid_compare import Outcome
+from goalbridge.experiments.agent import results
+from goalbridge.experiments.agent.grid_figures import CAPTIONS_PNG, WORDS_PNG, draw
+from goalbridge.experiments.agent.grid_protocol import FOUR, _beside, figures, ratio
+from goalbridge.experiments.agent.grid_results import FULL, HELD_OUT_MARGIN, PARTIAL, Floor, sections
 
 HEAD = {
-    "command": "python -m evaluation.grid_protocol X",
+    "command": "python -m experiments.agent.grid_protocol X",
     "seeds": [0, 1],
     "evaluation_seed": 123,
     "git_commit": "0123456789abcdef",
@@ -57,7 +57,7 @@ def family_row(family: str, wins: int, steps: float) -> dict[str, Any]:
 @pytest.fixture
 def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
     """Writes results/babyai_PART.json, in an empty folder that is also the working directory."""
-    monkeypatch.setattr("evaluation.markdown.RESULTS", tmp_path / "results")
+    monkeypatch.setattr("goalbridge.experiments.agent.markdown.RESULTS", tmp_path / "results")
     monkeypatch.chdir(tmp_path)
 
     def put(part: str, **body: Any) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from envs.babyai.levels import LEVELS
-from evaluation.grid_actors import Chance
-from evaluation.grid_rollouts import _world, play_level
+from goalbridge.envs.babyai.levels import LEVELS
+from goalbridge.evaluation.grid_actors import Chance
+from goalbridge.evaluation.grid_rollouts import _world, play_level
 
 
 @pytest.mark.parametrize("view", ["full", "partial"])

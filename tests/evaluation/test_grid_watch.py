@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agents import Agent
-from configs.schema import EnvConfig, RunConfig, TrainConfig
-from envs.babyai.captions import GridCaptions
-from envs.babyai.levels import LevelError
-from envs.babyai.simulator import FORWARD, LEFT, TOGGLE
-from evaluation.grid_actors import Chance, Numbered
-from evaluation.grid_follow import Fulfilment, is_true_of, likeliest_places, place_of
-from evaluation.grid_rollouts import play_level
-from evaluation.grid_watch import MOST_FRAMES, Recording, posterior_cells, record, recording_frames
-from evaluation.grid_watcher import GridWatcher, watched_levels
+from goalbridge.agents import Agent
+from goalbridge.configs.schema import EnvConfig, RunConfig, TrainConfig
+from goalbridge.envs.babyai.captions import GridCaptions
+from goalbridge.envs.babyai.levels import LevelError
+from goalbridge.envs.babyai.simulator import FORWARD, LEFT, TOGGLE
+from goalbridge.evaluation.grid_actors import Chance, Numbered
+from goalbridge.evaluation.grid_follow import Fulfilment, is_true_of, likeliest_places, place_of
+from goalbridge.evaluation.grid_rollouts import play_level
+from goalbridge.evaluation.grid_watch import MOST_FRAMES, Recording, posterior_cells, record, recording_frames
+from goalbridge.evaluation.grid_watcher import GridWatcher, watched_levels
 
 MakeAgent = Callable[..., Agent]
 EMPTY, WALL, KEY, BALL = 1, 2, 5, 6

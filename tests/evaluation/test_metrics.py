@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from envs.commands import MazeCommands
-from envs.layouts import Layout
-from evaluation.metrics import METRICS, episode_metrics, interval, spl
-from evaluation.rollouts import Episodes
+from goalbridge.envs.commands import MazeCommands
+from goalbridge.envs.layouts import Layout
+from goalbridge.evaluation.metrics import METRICS, episode_metrics, interval, spl
+from goalbridge.evaluation.rollouts import Episodes
 
 
 @pytest.mark.parametrize("kind", ["success", "steps"])

@@ -10,15 +10,20 @@ import numpy as np
 import pytest
 import torch
 
-from agents import Agent
-from agents.bridge import bridge_scores_per_row
-from agents.storage import write_json
-from evaluation import markdown, online_results
-from evaluation.online_results import PNG
-from evaluation.online_search import Searching
+from goalbridge.agents import Agent
+from goalbridge.agents.bridge import bridge_scores_per_row
+from goalbridge.agents.storage import write_json
+from goalbridge.experiments.agent import markdown, online_results
+from goalbridge.experiments.agent.online_results import PNG
+from goalbridge.experiments.agent.online_search import Searching
 
 Write = Callable[..., None]
-SOURCE = {"command": "python -m evaluation.x", "seeds": [0, 1], "evaluation_seed": 5, "git_commit": "abcdef0123456789"}
+SOURCE = {
+    "command": "python -m evaluation.x",
+    "seeds": [0, 1],
+    "evaluation_seed": 5,
+    "git_commit": "abcdef0123456789",
+}
 BUDGETS = ("50000", "100000", "250000")
 
 

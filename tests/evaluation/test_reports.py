@@ -14,17 +14,17 @@ import torch
 from PIL import Image
 from rich.console import Console
 
-from agents import Agent, CheckpointError
-from configs.checks import ConfigError
-from configs.evaluation import EvaluateConfig
-from configs.schema import EnvConfig
-from envs.commands import Command
-from envs.layouts import LayoutError
-from evaluation.compare import compare, summary, table
-from evaluation.metrics import METRICS
-from evaluation.rollouts import play
-from evaluation.watch import FRAMES_PER_SECOND, LAST_FRAME_HOLDS, gif, rollout_frames
-from evaluation.worlds import make_world, require_same_world, resolve_device, surface, world_spec
+from goalbridge.agents import Agent, CheckpointError
+from goalbridge.configs.checks import ConfigError
+from goalbridge.configs.evaluation import EvaluateConfig
+from goalbridge.configs.schema import EnvConfig
+from goalbridge.envs.commands import Command
+from goalbridge.envs.layouts import LayoutError
+from goalbridge.evaluation.compare import compare, summary, table
+from goalbridge.evaluation.metrics import METRICS
+from goalbridge.evaluation.rollouts import play
+from goalbridge.evaluation.watch import FRAMES_PER_SECOND, LAST_FRAME_HOLDS, gif, rollout_frames
+from goalbridge.evaluation.worlds import make_world, require_same_world, resolve_device, surface, world_spec
 
 FORK = EnvConfig("goalbridge/ForkMaze-v0", max_episode_steps=20)
 NAMES = ("direct", "logsumexp", "limit", "random")
@@ -115,7 +115,7 @@ def test_what_one_estimator_cannot_do_shows_before_the_first_is_played(
     make_agent: Callable[..., Agent], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     played: list[Any] = []
-    monkeypatch.setattr("evaluation.compare.play", lambda *arguments: played.append(arguments))
+    monkeypatch.setattr("goalbridge.evaluation.compare.play", lambda *arguments: played.append(arguments))
     (tmp_path / "wide.txt").write_text("\n".join(["." * 80] * 80))
     wide = EnvConfig("goalbridge/PointMaze-v0", layout=str(tmp_path / "wide.txt"))
     with pytest.raises(LayoutError, match="too many for value iteration"):

@@ -13,17 +13,17 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from agents import Agent
-from configs.checks import ConfigError
-from configs.evaluation import EvaluateConfig
-from configs.schema import EnvConfig
-from envs.layouts import resolve_layout
-from envs.motion import STEP_SIZE
-from envs.point_maze import MazeWorld
-from envs.suite import SATISFIABLE, SUITE, UNSATISFIABLE
-from evaluation.compare import compare
-from evaluation.metrics import METRICS, interval
-from evaluation.suite import episodes_file, playable, suite_commands, suite_summary, understood
+from goalbridge.agents import Agent
+from goalbridge.configs.checks import ConfigError
+from goalbridge.configs.evaluation import EvaluateConfig
+from goalbridge.configs.schema import EnvConfig
+from goalbridge.envs.layouts import resolve_layout
+from goalbridge.envs.motion import STEP_SIZE
+from goalbridge.envs.point_maze import MazeWorld
+from goalbridge.envs.suite import SATISFIABLE, SUITE, UNSATISFIABLE
+from goalbridge.evaluation.compare import compare
+from goalbridge.evaluation.metrics import METRICS, interval
+from goalbridge.evaluation.suite import episodes_file, playable, suite_commands, suite_summary, understood
 
 FORK = EnvConfig("goalbridge/ForkMaze-v0", max_episode_steps=20)
 NAMES = ("direct", "logsumexp", "limit", "random")
@@ -84,7 +84,9 @@ def test_what_cannot_be_asked_is_left_out() -> None:
 
 
 def test_a_maze_in_which_nothing_can_be_asked(world: MazeWorld, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("evaluation.suite._can_be_asked", lambda world, command: command.category in UNSATISFIABLE)
+    monkeypatch.setattr(
+        "goalbridge.evaluation.suite._can_be_asked", lambda world, command: command.category in UNSATISFIABLE
+    )
     with pytest.raises(ConfigError, match="suite=ambiguous: nothing of it can be asked in this maze; a larger"):
         suite_commands(world, 7, 0)
 

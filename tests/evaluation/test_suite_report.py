@@ -13,9 +13,9 @@ from rich.console import Console
 from rich.table import Table
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from envs.suite import SATISFIABLE, SUITE
-from evaluation.suite_plots import category_plot, write_pictures
-from evaluation.suite_report import category_table, understood_table
+from goalbridge.envs.suite import SATISFIABLE, SUITE
+from goalbridge.evaluation.suite_plots import category_plot, write_pictures
+from goalbridge.evaluation.suite_report import category_table, understood_table
 
 NAMES = ("logsumexp", "direct", "random")
 

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from agents import Agent
-from agents.hearing import Understanding
-from envs.layouts import LAYOUTS, Layout
-from envs.phrasing import SPLITS
-from envs.places import MazePlaces
-from envs.suite import MazeCompounds
-from evaluation.suite_words import NamedRegions, plain_words
+from goalbridge.agents import Agent
+from goalbridge.agents.hearing import Understanding
+from goalbridge.envs.layouts import LAYOUTS, Layout
+from goalbridge.envs.phrasing import SPLITS
+from goalbridge.envs.places import MazePlaces
+from goalbridge.envs.suite import MazeCompounds
+from goalbridge.evaluation.suite_words import NamedRegions, plain_words
 
 FORK = LAYOUTS["fork"]
 Cells = set[tuple[int, int]]

@@ -10,12 +10,12 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from agents import Agent
-from envs import rendering
-from envs.layouts import LAYOUTS, Layout
-from envs.places import MazePlaces
-from envs.rendering import draw, draw_field
-from evaluation.field import MOST_ARROWS, arrow_places, directions, field_commands, field_picture
+from goalbridge.agents import Agent
+from goalbridge.envs import rendering
+from goalbridge.envs.layouts import LAYOUTS, Layout
+from goalbridge.envs.places import MazePlaces
+from goalbridge.envs.rendering import draw, draw_field
+from goalbridge.evaluation.field import MOST_ARROWS, arrow_places, directions, field_commands, field_picture
 
 MakeAgent = Callable[..., Agent]
 FORK = LAYOUTS["fork"]

@@ -12,16 +12,24 @@ import pytest
 import torch
 from PIL import Image
 
-from agents import Agent
-from configs.data_schema import DataConfig
-from configs.schema import EncoderConfig, EnvConfig, RunConfig, TrainConfig
-from encoders import LabelEncoder
-from envs.places import CATEGORIES, MazePlaces
-from envs.suite import SATISFIABLE
-from evaluation.maze_watcher import MOST_FRAMES, MazeWatcher
-from evaluation.rollouts import play
-from evaluation.watch import FRAMES_PER_SECOND, LAST_FRAME_HOLDS, gif, png, posterior_map, rollout_frames, spread
-from evaluation.worlds import make_world, surface
+from goalbridge.agents import Agent
+from goalbridge.configs.data_schema import DataConfig
+from goalbridge.configs.schema import EncoderConfig, EnvConfig, RunConfig, TrainConfig
+from goalbridge.encoders import LabelEncoder
+from goalbridge.envs.places import CATEGORIES, MazePlaces
+from goalbridge.envs.suite import SATISFIABLE
+from goalbridge.evaluation.maze_watcher import MOST_FRAMES, MazeWatcher
+from goalbridge.evaluation.rollouts import play
+from goalbridge.evaluation.watch import (
+    FRAMES_PER_SECOND,
+    LAST_FRAME_HOLDS,
+    gif,
+    png,
+    posterior_map,
+    rollout_frames,
+    spread,
+)
+from goalbridge.evaluation.worlds import make_world, surface
 
 MakeAgent = Callable[..., Agent]
 ENV = EnvConfig("goalbridge/ForkMaze-v0", max_episode_steps=8)
@@ -90,7 +98,7 @@ def test_rollouts_show_the_command_its_region_and_what_was_understood(
         drawn.append(arguments)
         return rollout_frames(*arguments)
 
-    monkeypatch.setattr("evaluation.maze_watcher.rollout_frames", frames)
+    monkeypatch.setattr("goalbridge.evaluation.maze_watcher.rollout_frames", frames)
     watcher = MazeWatcher(CONFIG)
     watcher.watch(agent, 20)
     ((layout, episodes, _, heat, caption, most),) = drawn
@@ -110,7 +118,7 @@ def test_rivals_of_the_bridge_have_no_posterior(agent: Agent, monkeypatch: pytes
         heats.append(arguments[3])
         return [np.zeros((16, 16, 3), np.uint8)]
 
-    monkeypatch.setattr("evaluation.maze_watcher.rollout_frames", frames)
+    monkeypatch.setattr("goalbridge.evaluation.maze_watcher.rollout_frames", frames)
     watcher = MazeWatcher(config)
     assert set(watcher.watch(agent, 10).pictures) == set(MazeWatcher(CONFIG).watch(agent, 10).pictures)
     assert heats[0] is None

@@ -13,15 +13,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from agents import Agent
-from agents.storage import write_json
-from configs.checks import ConfigError
-from configs.schema import EnvConfig, RunConfig
-from envs import rendering
-from envs.commands import Command
-from envs.layouts import LAYOUTS
-from evaluation.readme_picture import chosen_episode, main, side_by_side
-from evaluation.rollouts import Episodes
+from goalbridge.agents import Agent
+from goalbridge.agents.storage import write_json
+from goalbridge.configs.checks import ConfigError
+from goalbridge.configs.schema import EnvConfig, RunConfig
+from goalbridge.envs import rendering
+from goalbridge.envs.commands import Command
+from goalbridge.envs.layouts import LAYOUTS
+from goalbridge.evaluation.rollouts import Episodes
+from goalbridge.experiments.agent.readme_picture import chosen_episode, main, side_by_side
 
 FORK = LAYOUTS["fork"]
 REGION = np.zeros_like(FORK.walls)

@@ -9,11 +9,11 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from configs.checks import ConfigError
-from experiments.law.__main__ import main
-from experiments.law.diagnose import diagnose
-from experiments.law.exact import exact_embeddings
-from experiments.law.world import LinearWorld
+from goalbridge.configs.checks import ConfigError
+from goalbridge.experiments.law.__main__ import main
+from goalbridge.experiments.law.diagnose import diagnose
+from goalbridge.experiments.law.exact import exact_embeddings
+from goalbridge.experiments.law.world import LinearWorld
 
 Arrays = dict[str, NDArray[np.float64] | str | float]
 DIRECT, SPACE, GOALS = "Direct is safe", "one space for both models", "goals that carry the sum"

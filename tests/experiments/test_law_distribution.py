@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from experiments.law.distribution import Cloud, Finding, gaussian_tests, sphere_tests
-from experiments.law.retrieval import recall
+from goalbridge.experiments.law.distribution import Cloud, Finding, gaussian_tests, sphere_tests
+from goalbridge.experiments.law.retrieval import recall
 
 
 def cloud(seed: int, count: int = 3000, dimension: int = 8) -> Cloud:

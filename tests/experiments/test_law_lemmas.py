@@ -9,14 +9,14 @@ import pytest
 import torch
 from scipy.stats import multivariate_normal
 
-from agents.bridge import bridge_scores
-from agents.critics import Critic
-from experiments.law.exact import bayes_scores, exact_embeddings, lemma_scores
-from experiments.law.importance import ImportanceBridge
-from experiments.law.lemmas import gaussian_gain, gaussian_scores, log_sphere_integral, sphere_scores
-from experiments.law.quadratic import QuadraticBridge
-from experiments.law.smoothing import SmoothedBridge
-from experiments.law.world import LinearWorld
+from goalbridge.agents.bridge import bridge_scores
+from goalbridge.agents.critics import Critic
+from goalbridge.experiments.law.exact import bayes_scores, exact_embeddings, lemma_scores
+from goalbridge.experiments.law.importance import ImportanceBridge
+from goalbridge.experiments.law.lemmas import gaussian_gain, gaussian_scores, log_sphere_integral, sphere_scores
+from goalbridge.experiments.law.quadratic import QuadraticBridge
+from goalbridge.experiments.law.smoothing import SmoothedBridge
+from goalbridge.experiments.law.world import LinearWorld
 
 
 def drawn(*shape: int, seed: int = 0, scale: float = 1.0) -> torch.Tensor:

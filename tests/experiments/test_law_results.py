@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from configs.checks import ConfigError
-from experiments.law.measure import ESTIMATORS, chosen_estimator
-from experiments.law.published import PUBLISHED
-from experiments.law.results import sections
+from goalbridge.configs.checks import ConfigError
+from goalbridge.experiments.law.measure import ESTIMATORS, chosen_estimator
+from goalbridge.experiments.law.published import PUBLISHED
+from goalbridge.experiments.law.results import sections
 
 ROOT = Path(__file__).parents[2]
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from experiments.law import store
-from experiments.law.curves import extrapolated
-from experiments.law.laboratory import INDEPENDENT, Laboratory, train_bridged
-from experiments.law.measure import figure
-from experiments.law.retrieval import recall
-from experiments.law.training import Recipe, train
+from goalbridge.experiments.law import store
+from goalbridge.experiments.law.curves import extrapolated
+from goalbridge.experiments.law.laboratory import INDEPENDENT, Laboratory, train_bridged
+from goalbridge.experiments.law.measure import figure
+from goalbridge.experiments.law.retrieval import recall
+from goalbridge.experiments.law.training import Recipe, train
 
 SHORT = Recipe(embedding_dim=16, width=8, steps=60, learning_rate=2e-2, warm_up=5)
 

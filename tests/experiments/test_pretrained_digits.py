@@ -14,19 +14,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from configs.checks import ConfigError
-from evaluation import markdown
-from experiments.pretrained import __main__ as command
-from experiments.pretrained import digits_data, figures, results, showing, speech
-from experiments.pretrained.digits import OURS, Trials
-from experiments.pretrained.digits_data import Digits, trials
-from experiments.pretrained.digits_models import Crossing, Models, Recipe
-from experiments.pretrained.handwriting import FORMS, SPLITS, write
-from experiments.pretrained.retrieval import both_ways, ranks, recalls
-from experiments.pretrained.speech import RATE, VOICES, Clip, log_mel, script, speak
-from experiments.pretrained.towers import NgramTexts, SpeechTower
-from experiments.pretrained.training import Pair, Schedule, embed, train
-from experiments.pretrained.wording import KINDS, LANGUAGES, NUMBERS, VAGUE, Wording
+from goalbridge.configs.checks import ConfigError
+from goalbridge.experiments.agent import markdown
+from goalbridge.experiments.pretrained import __main__ as command
+from goalbridge.experiments.pretrained import digits_data, figures, results, showing, speech
+from goalbridge.experiments.pretrained.digits import OURS, Trials
+from goalbridge.experiments.pretrained.digits_data import Digits, trials
+from goalbridge.experiments.pretrained.digits_models import Crossing, Models, Recipe
+from goalbridge.experiments.pretrained.handwriting import FORMS, SPLITS, write
+from goalbridge.experiments.pretrained.retrieval import both_ways, ranks, recalls
+from goalbridge.experiments.pretrained.speech import RATE, VOICES, Clip, log_mel, script, speak
+from goalbridge.experiments.pretrained.towers import NgramTexts, SpeechTower
+from goalbridge.experiments.pretrained.training import Pair, Schedule, embed, train
+from goalbridge.experiments.pretrained.wording import KINDS, LANGUAGES, NUMBERS, VAGUE, Wording
 
 pytest.importorskip("num2words")
 
@@ -252,7 +252,7 @@ def measured(digits: Digits, tmp_path_factory: pytest.TempPathFactory) -> dict[s
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(speech, "speak", hum)
         patch.setattr(speech, "espeak_version", lambda: "none")
-        patch.setattr("experiments.pretrained.digits.espeak_version", lambda: "none")
+        patch.setattr("goalbridge.experiments.pretrained.digits.espeak_version", lambda: "none")
         patch.setattr(digits_data, "SentenceEncoder", Letters)
         small = ["seeds=[0,1]", f"steps={STEPS}", "trials=5", "clips=1", f"folder={digits.folder}", f"out={out}"]
         command.main(["digits", *small])

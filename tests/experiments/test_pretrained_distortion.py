@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from experiments.pretrained.distortion import Distortion
+from goalbridge.experiments.pretrained.distortion import Distortion
 
 
 def seeded(seed: int = 0) -> torch.Generator:

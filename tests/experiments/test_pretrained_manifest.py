@@ -12,14 +12,14 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from agents.bridge import bridge_scores
-from configs.checks import ConfigError
-from experiments.pretrained import __main__ as command
-from experiments.pretrained.embeddings import EmbeddingCache
-from experiments.pretrained.manifest import read_manifest
-from experiments.pretrained.models import PairModel, load_model
-from experiments.pretrained.own_media import Retrieval, draw_trials, free_captions
-from experiments.pretrained.settings import ManifestSettings
+from goalbridge.agents.bridge import bridge_scores
+from goalbridge.configs.checks import ConfigError
+from goalbridge.experiments.pretrained import __main__ as command
+from goalbridge.experiments.pretrained.embeddings import EmbeddingCache
+from goalbridge.experiments.pretrained.manifest import read_manifest
+from goalbridge.experiments.pretrained.models import PairModel, load_model
+from goalbridge.experiments.pretrained.own_media import Retrieval, draw_trials, free_captions
+from goalbridge.experiments.pretrained.settings import ManifestSettings
 
 soundfile = pytest.importorskip("soundfile")
 

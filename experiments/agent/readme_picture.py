@@ -1,6 +1,6 @@
 """The README's picture: Direct and LogSumExp side by side, from the same start, with the same words and noise.
 
-    python -m evaluation.readme_picture [run_dir] [picture]
+    python -m experiments.agent.readme_picture [run_dir] [picture]
 
 run_dir holds the agent of a maze (pretrained/fork_maze if left out); the picture goes to docs/rollout.gif. Nobody picks
 the episode: commands of the ambiguous suite, without those that mean a single cell, are drawn from a fixed seed, both
@@ -18,20 +18,20 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from agents import Agent
-from agents.storage import write_atomically
-from configs.checks import ConfigError
-from configs.run_folder import read_run_config
-from envs.commands import Command
-from envs.layouts import Layout
-from envs.rendering import WALL_COLOUR, draw
-from envs.suite import SATISFIABLE
-from evaluation.errors import EXPECTED
-from evaluation.maze_world import MazeHome
-from evaluation.rollouts import Episodes, play
-from evaluation.suite import playable, suite_commands
-from evaluation.watch import gif, posterior_map
-from evaluation.worlds import make_world, surface
+from goalbridge.agents import Agent
+from goalbridge.agents.storage import write_atomically
+from goalbridge.configs.checks import ConfigError
+from goalbridge.configs.run_folder import read_run_config
+from goalbridge.envs.commands import Command
+from goalbridge.envs.layouts import Layout
+from goalbridge.envs.rendering import WALL_COLOUR, draw
+from goalbridge.envs.suite import SATISFIABLE
+from goalbridge.evaluation.errors import EXPECTED
+from goalbridge.evaluation.maze_world import MazeHome
+from goalbridge.evaluation.rollouts import Episodes, play
+from goalbridge.evaluation.suite import playable, suite_commands
+from goalbridge.evaluation.watch import gif, posterior_map
+from goalbridge.evaluation.worlds import make_world, surface
 
 ESTIMATORS: Final = {"direct": "Direct", "logsumexp": "LogSumExp"}
 SEED: Final = 2_000_000  # in no use elsewhere

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from envs.suite import SATISFIABLE
-from evaluation.ambiguity_protocol import MAZES
-from evaluation.markdown import cell, load, source, table
+from goalbridge.envs.suite import SATISFIABLE
+from goalbridge.experiments.agent.ambiguity_protocol import MAZES
+from goalbridge.experiments.agent.markdown import cell, load, source, table
 
 Result = Mapping[str, Any]
 

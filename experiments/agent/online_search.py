@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from agents import Policy
-from agents.bridge import bridge_scores_per_row
+from goalbridge.agents import Policy
+from goalbridge.agents.bridge import bridge_scores_per_row
 
 ROUNDS: Final = 3
 TRIED: Final = 8  # directions of a round

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from configs.schema import POLICIES
-from evaluation.markdown import cell, load, source, table
+from goalbridge.configs.schema import POLICIES
+from goalbridge.experiments.agent.markdown import cell, load, source, table
 
 Result = Mapping[str, Any]
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from evaluation.markdown import load
+from goalbridge.experiments.agent.markdown import load
 
 CAPTIONS_PNG: Final = "docs/babyai_captions.png"
 WORDS_PNG: Final = "docs/babyai_words.png"

@@ -1,7 +1,7 @@
 """Measures the maze protocol for RESULTS.md: five mazes, three training seeds, one recipe.
 
-    python -m evaluation.protocol                     # all; about 40 minutes on one core
-    python -m evaluation.protocol fork_maze           # one maze
+    python -m experiments.agent.protocol                     # all; about 40 minutes on one core
+    python -m experiments.agent.protocol fork_maze           # one maze
 
 Trains with the command line that a user types, one core each, into runs/protocol, and evaluates every agent on the same
 1000 episodes that no training or tuning has met. A finished agent is not trained again. Writes results/MAZE.json.
@@ -21,13 +21,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from agents import Agent
-from agents.storage import write_json
-from configs.checks import one_of
-from configs.evaluation import EvaluateConfig
-from configs.run_folder import read_run_config, record
-from evaluation.compare import EPISODES, Metrics, compare
-from evaluation.metrics import METRICS, interval
+from goalbridge.agents import Agent
+from goalbridge.agents.storage import write_json
+from goalbridge.configs.checks import one_of
+from goalbridge.configs.evaluation import EvaluateConfig
+from goalbridge.configs.run_folder import read_run_config, record
+from goalbridge.evaluation.compare import EPISODES, Metrics, compare
+from goalbridge.evaluation.metrics import METRICS, interval
 
 MAZES = ("fork_maze", "island_maze", "blank_maze", "slit_maze", "blocker_maze")
 SEEDS = (0, 1, 2)
@@ -97,7 +97,7 @@ def measure(maze: str) -> dict[str, Any]:
     run = record()
     return {
         "maze": maze,
-        "command": f"python -m evaluation.protocol {maze}",
+        "command": f"python -m experiments.agent.protocol {maze}",
         "train_command": " ".join(["python", *train_command(maze, 0, run_folder(maze, 0))]),
         "seeds": list(SEEDS),
         "episodes": EPISODES,

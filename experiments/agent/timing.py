@@ -1,4 +1,4 @@
-"""Times the training command of every maze and of BabyAI on one core, idle otherwise: `python -m evaluation.timing`.
+"""Times the training command of every maze and of BabyAI on one core: `python -m experiments.agent.timing`.
 
 Each is the whole command as a user types it: imports, collecting, encoding captions, learning, evaluating, saving.
 Writes results/training_time.json.
@@ -10,9 +10,9 @@ import platform
 import tempfile
 from pathlib import Path
 
-from agents.storage import write_json
-from configs.run_folder import record
-from evaluation.protocol import MAZES, RESULTS, train
+from goalbridge.agents.storage import write_json
+from goalbridge.configs.run_folder import record
+from goalbridge.experiments.agent.protocol import MAZES, RESULTS, train
 
 
 def main() -> None:
@@ -22,7 +22,11 @@ def main() -> None:
         for maze in (*MAZES, "babyai"):
             seconds[maze] = train(maze, 0, Path(folder) / maze)
             print(f"{maze}: {seconds[maze]:.0f} s", flush=True)
-    result = {"command": "python -m evaluation.timing", "platform": platform.platform(), "seconds": seconds}
+    result = {
+        "command": "python -m experiments.agent.timing",
+        "platform": platform.platform(),
+        "seconds": seconds,
+    }
     write_json(RESULTS / "training_time.json", result | {"git_commit": record()["git_commit"]})
 
 

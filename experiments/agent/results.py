@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from evaluation import ambiguity_results, grid_figures, grid_results, online_results, own_results
-from evaluation.markdown import cell, load, table
-from evaluation.protocol import MAZES
+from goalbridge.experiments.agent import ambiguity_results, grid_figures, grid_results, online_results, own_results
+from goalbridge.experiments.agent.markdown import cell, load, table
+from goalbridge.experiments.agent.protocol import MAZES
 
 SHOWN = ("success", "spl_grid", "spl", "steps")
 # Asked of LogSumExp by the project's own protocol: success, spl_grid.
@@ -112,7 +112,7 @@ def _benchmarks(result: Mapping[str, Any]) -> str:
 def render() -> str:
     """RESULTS.md as text."""
     results = {maze: result for maze in MAZES if (result := load(maze))}
-    timing = load("training_time") or {"command": "python -m evaluation.timing", "seconds": {}}
+    timing = load("training_time") or {"command": "python -m experiments.agent.timing", "seconds": {}}
     seconds = timing["seconds"]
     parts = ["# Results", PREFACE]
     if results:

@@ -1,8 +1,8 @@
 """Measures the ambiguous commands for RESULTS.md: fork and island, three training seeds.
 
-    python -m evaluation.ambiguity_protocol fork_maze   # every category, every estimator and rival; or island_maze
-    python -m evaluation.ambiguity_protocol scarcity    # success over the number of captioned states, against rivals
-    python -m evaluation.ambiguity_protocol goals       # success and error bars over the number of bridge goals
+    python -m experiments.agent.ambiguity_protocol fork_maze  # all categories, every estimator; or island_maze
+    python -m experiments.agent.ambiguity_protocol scarcity  # success over the number of captioned states
+    python -m experiments.agent.ambiguity_protocol goals  # success and error bars over the number of bridge goals
 
 Trains with the command line that a user types, into runs/protocol, what is not there yet. The evaluation's seeds were
 used for nothing else. Writes results/ambiguity_PART.json.
@@ -19,18 +19,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agents import Agent
-from configs.evaluation import EvaluateConfig
-from configs.run_folder import read_run_config
-from data import TrajectoryBuffer
-from data.collect import BRIDGE_GOALS, stream
-from envs.commands import Command
-from envs.suite import SATISFIABLE, UNSATISFIABLE, draw_suite
-from evaluation.compare import Metrics, actor_for, compare
-from evaluation.metrics import METRICS, episode_metrics, interval
-from evaluation.protocol import RUNS, SEEDS, measure_parts, run_folder, train
-from evaluation.rollouts import Actor, play
-from evaluation.worlds import make_world, surface
+from goalbridge.agents import Agent
+from goalbridge.configs.evaluation import EvaluateConfig
+from goalbridge.configs.run_folder import read_run_config
+from goalbridge.data import TrajectoryBuffer
+from goalbridge.data.collect import BRIDGE_GOALS, stream
+from goalbridge.envs.commands import Command
+from goalbridge.envs.suite import SATISFIABLE, UNSATISFIABLE, draw_suite
+from goalbridge.evaluation.compare import Metrics, actor_for, compare
+from goalbridge.evaluation.metrics import METRICS, episode_metrics, interval
+from goalbridge.evaluation.rollouts import Actor, play
+from goalbridge.evaluation.worlds import make_world, surface
+from goalbridge.experiments.agent.protocol import RUNS, SEEDS, measure_parts, run_folder, train
 
 MAZES = ("fork_maze", "island_maze")
 EVALUATION_SEED = 60_000_000  # 50 000 000 was looked at before the recipe was what it is
@@ -228,7 +228,7 @@ PARTS: dict[str, Callable[[], dict[str, Any]]] = {
 
 if __name__ == "__main__":
     measure_parts(
-        "evaluation.ambiguity_protocol",
+        "goalbridge.experiments.agent.ambiguity_protocol",
         "ambiguity",
         PARTS,
         sys.argv[1:],

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from envs.babyai.levels import LEVELS, Family
-from evaluation import grid_results_parts as parts_of
-from evaluation.grid_protocol import FOUR
-from evaluation.markdown import cell, load, source, table
+from goalbridge.envs.babyai.levels import LEVELS, Family
+from goalbridge.experiments.agent import grid_results_parts as parts_of
+from goalbridge.experiments.agent.grid_protocol import FOUR
+from goalbridge.experiments.agent.markdown import cell, load, source, table
 
-Found = Mapping[str, Any]  # one estimator in one level, as `evaluation.grid_protocol.figures` gives it
+Found = Mapping[str, Any]  # one estimator in one level, as `experiments.agent.grid_protocol.figures` gives it
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,10 @@
 """Measures own play beside experts and random walks for RESULTS.md: three training seeds.
 
-    python -m evaluation.online_protocol fork_maze     # own play, random walks, expert over environment steps
-    python -m evaluation.online_protocol island_maze   # own play over environment steps; or blank_maze
-    python -m evaluation.online_protocol corner        # every episode from one corner, against random goals
-    python -m evaluation.online_protocol search        # directions to choose from, against a search over the circle
-    python -m evaluation.online_protocol time          # the whole command, with and without a cache of embeddings
+    python -m experiments.agent.online_protocol fork_maze  # own play, random walks, expert over environment steps
+    python -m experiments.agent.online_protocol island_maze  # own play over environment steps; or blank_maze
+    python -m experiments.agent.online_protocol corner  # every episode from one corner, against random goals
+    python -m experiments.agent.online_protocol search  # directions to choose from, against a search over the circle
+    python -m experiments.agent.online_protocol time  # the whole command, with and without a cache of embeddings
 
 Trains with the command line that a user types, one core each, into runs/online, what is not there yet; about an hour on
 an idle core. The evaluation's seeds were used for nothing else. Writes results/online_PART.json.
@@ -24,19 +24,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from agents import Agent
-from agents.storage import write_json
-from configs.data_schema import DataConfig
-from configs.evaluation import EvaluateConfig
-from configs.run_folder import read_run_config
-from configs.schema import EnvConfig
-from evaluation.compare import EPISODES, Metrics, compare
-from evaluation.maze_world import MazeHome
-from evaluation.metrics import METRICS, episode_metrics, interval
-from evaluation.online_search import Searching
-from evaluation.protocol import SEEDS, measure_parts, train_command
-from evaluation.rollouts import play
-from evaluation.worlds import make_world, surface
+from goalbridge.agents import Agent
+from goalbridge.agents.storage import write_json
+from goalbridge.configs.data_schema import DataConfig
+from goalbridge.configs.evaluation import EvaluateConfig
+from goalbridge.configs.run_folder import read_run_config
+from goalbridge.configs.schema import EnvConfig
+from goalbridge.evaluation.compare import EPISODES, Metrics, compare
+from goalbridge.evaluation.maze_world import MazeHome
+from goalbridge.evaluation.metrics import METRICS, episode_metrics, interval
+from goalbridge.evaluation.rollouts import play
+from goalbridge.evaluation.worlds import make_world, surface
+from goalbridge.experiments.agent.online_search import Searching
+from goalbridge.experiments.agent.protocol import SEEDS, measure_parts, train_command
 
 EVALUATION_SEED = 60_000_000
 RUNS = Path("runs/online")
@@ -199,7 +199,7 @@ PARTS: dict[str, Callable[[], dict[str, Any]]] = {
 if __name__ == "__main__":
     RUNS.mkdir(parents=True, exist_ok=True)
     measure_parts(
-        "evaluation.online_protocol",
+        "goalbridge.experiments.agent.online_protocol",
         "online",
         PARTS,
         sys.argv[1:],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from evaluation.markdown import cell, load, table
+from goalbridge.experiments.agent.markdown import cell, load, table
 
 ABOUT: Final = (
     "The worlds of docs/OWN_WORLD.md, trained on random play by the commands that stand there, and asked for captions "

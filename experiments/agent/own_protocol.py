@@ -1,7 +1,7 @@
 """Measures worlds that users bring for RESULTS.md: those of docs/OWN_WORLD.md, three training seeds each.
 
-    python -m evaluation.own_protocol             # all; about 40 minutes on one core
-    python -m evaluation.own_protocol lake
+    python -m experiments.agent.own_protocol             # all; about 40 minutes on one core
+    python -m experiments.agent.own_protocol lake
 
 Writes the user's files into runs/protocol/own, trains there with the command line that a user types, and evaluates on
 fresh seeds. "maze" needs gymnasium-robotics. A finished agent is not trained again. Adds to results/own_worlds.json.
@@ -24,16 +24,16 @@ from typing import Any, Final
 import numpy as np
 import torch
 
-from agents import Agent
-from agents.storage import write_atomically, write_json
-from configs.checks import one_of
-from configs.evaluation import EvaluateConfig
-from configs.run_folder import read_run_config, record
-from evaluation.compare import Metrics
-from evaluation.metrics import interval
-from evaluation.own_evaluation import OwnEvaluation
-from evaluation.own_world import OwnHome
-from evaluation.protocol import RESULTS, RUNS, SEEDS
+from goalbridge.agents import Agent
+from goalbridge.agents.storage import write_atomically, write_json
+from goalbridge.configs.checks import one_of
+from goalbridge.configs.evaluation import EvaluateConfig
+from goalbridge.configs.run_folder import read_run_config, record
+from goalbridge.evaluation.compare import Metrics
+from goalbridge.evaluation.metrics import interval
+from goalbridge.evaluation.own_evaluation import OwnEvaluation
+from goalbridge.evaluation.own_world import OwnHome
+from goalbridge.experiments.agent.protocol import RESULTS, RUNS, SEEDS
 
 ROOT: Final = Path(__file__).parents[1]
 FILES: Final = {"my_worlds.py": "lake(goal)", "robot_worlds.py": "maze(goal)"}  # told by a function in each
@@ -64,7 +64,7 @@ def train(world: str, seed: int, folder: Path) -> float:
     if not marker.is_file():
         begin = time.perf_counter()
         command = [sys.executable, str(ROOT / "train.py"), *arguments(world, seed), f"run_dir={run.name}"]
-        surroundings = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+        surroundings = os.environ | {"OMP_NUM_THREADS": "1"}
         subprocess.run([*command, "resume=true"], check=True, env=surroundings, cwd=folder)
         marker.write_text(f"{time.perf_counter() - begin:.1f}\n")
     return float(marker.read_text())
@@ -96,7 +96,7 @@ def measure(world: str, folder: Path, seeds: Sequence[int] = SEEDS, episodes: in
         estimators[name]["success"]["per_seed"] = [float(metrics["success"].mean()) for metrics in by_seed]
     about = record()
     return {
-        "command": f"python -m evaluation.own_protocol {world}",
+        "command": f"python -m experiments.agent.own_protocol {world}",
         "train_command": " ".join(["python", "train.py", *arguments(world, seeds[0])]),
         "seeds": list(seeds),
         "episodes": episodes,

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from evaluation.protocol import RESULTS
+from goalbridge.experiments.agent.protocol import RESULTS
 
 
 def load(name: str) -> Any:

@@ -1,12 +1,12 @@
 """Measures the BabyAI protocol for RESULTS.md: one agent for all levels, three training seeds.
 
-    python -m evaluation.grid_protocol full            # every level, the whole grid seen
-    python -m evaluation.grid_protocol partial         # every level, the 7 x 7 view
-    python -m evaluation.grid_protocol rivals          # other estimators, and agents trained end to end or for Direct
-    python -m evaluation.grid_protocol ablations       # horizon, position code, negatives, data: equal steps
-    python -m evaluation.grid_protocol words           # colours and types in words never trained on
-    python -m evaluation.grid_protocol captions        # success over the number of captioned goals
-    python -m evaluation.grid_protocol online          # own play beside play collected beforehand
+    python -m experiments.agent.grid_protocol full  # every level, the whole grid seen
+    python -m experiments.agent.grid_protocol partial  # every level, the 7 x 7 view
+    python -m experiments.agent.grid_protocol rivals  # other estimators, and agents trained end to end or for Direct
+    python -m experiments.agent.grid_protocol ablations  # horizon, position code, negatives, data: equal steps
+    python -m experiments.agent.grid_protocol words  # colours and types in words never trained on
+    python -m experiments.agent.grid_protocol captions  # success over the number of captioned goals
+    python -m experiments.agent.grid_protocol online  # own play beside play collected beforehand
 
 Trains with the command line that a user types, into runs/protocol, what is not there yet. Levels, missions and verifier
 are minigrid's own; the evaluation's seeds were used for nothing else. Writes results/babyai_PART.json.
@@ -22,17 +22,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agents import Agent
-from configs.evaluation import EvaluateConfig
-from envs.babyai.layouts import HELD_OUT_COMBINATIONS
-from envs.babyai.levels import LEVELS
-from envs.babyai.lexicon import DEVELOPMENT_WORDS, TEST_WORDS, reword
-from evaluation.grid_actors import BOT, grid_actor
-from evaluation.grid_compare import Outcome, play_bot, play_in_parts
-from evaluation.grid_metrics import slices
-from evaluation.metrics import interval
-from evaluation.protocol import RUNS, SEEDS, measure_parts, train
-from evaluation.rollouts import Actor
+from goalbridge.agents import Agent
+from goalbridge.configs.evaluation import EvaluateConfig
+from goalbridge.envs.babyai.layouts import HELD_OUT_COMBINATIONS
+from goalbridge.envs.babyai.levels import LEVELS
+from goalbridge.envs.babyai.lexicon import DEVELOPMENT_WORDS, TEST_WORDS, reword
+from goalbridge.evaluation.grid_actors import BOT, grid_actor
+from goalbridge.evaluation.grid_compare import Outcome, play_bot, play_in_parts
+from goalbridge.evaluation.grid_metrics import slices
+from goalbridge.evaluation.metrics import interval
+from goalbridge.evaluation.rollouts import Actor
+from goalbridge.experiments.agent.protocol import RUNS, SEEDS, measure_parts, train
 
 EVALUATION_SEED = 40_000_000  # blocks 20 000 000 and 30 000 000 were looked at before the recipe was what it is
 # Episodes of each training seed: in the four levels that the literature compares, in the others, and in ablations.
@@ -205,7 +205,7 @@ def measure_words() -> dict[str, Any]:
 
 def _in_words(words: Any, kind: str) -> Callable[[str], str]:
     """Replaces colours, types or both by held-out words, drawn from the mission's own text and place."""
-    from envs.babyai.phrasing import COLOURS, TYPES
+    from goalbridge.envs.babyai.phrasing import COLOURS, TYPES
 
     rng = np.random.default_rng(0)
     names = {"colours": COLOURS, "types": TYPES, "both": (*COLOURS, *TYPES)}[kind]
@@ -265,7 +265,7 @@ PARTS: dict[str, Callable[[], dict[str, Any]]] = {
 
 if __name__ == "__main__":
     measure_parts(
-        "evaluation.grid_protocol",
+        "goalbridge.experiments.agent.grid_protocol",
         "babyai",
         PARTS,
         sys.argv[1:],

@@ -1,4 +1,4 @@
-"""Measures what each part of the recipe is worth, on fork, for RESULTS.md: `python -m evaluation.ablations`.
+"""Measures what each part of the recipe is worth, on fork, for RESULTS.md: `python -m experiments.agent.ablations`.
 
 Each row is the default recipe with one setting changed, three training seeds, the same 1000 episodes as the protocol.
 Writes results/ablations.json.
@@ -12,13 +12,13 @@ from typing import Any
 
 import torch
 
-from agents import Agent
-from agents.storage import write_json
-from configs.evaluation import EvaluateConfig
-from configs.run_folder import read_run_config, record
-from evaluation.compare import compare
-from evaluation.metrics import METRICS, interval
-from evaluation.protocol import RESULTS, RUNS, SEEDS, train
+from goalbridge.agents import Agent
+from goalbridge.agents.storage import write_json
+from goalbridge.configs.evaluation import EvaluateConfig
+from goalbridge.configs.run_folder import read_run_config, record
+from goalbridge.evaluation.compare import compare
+from goalbridge.evaluation.metrics import METRICS, interval
+from goalbridge.experiments.agent.protocol import RESULTS, RUNS, SEEDS, train
 
 MAZE = "fork_maze"
 ESTIMATORS = ("logsumexp", "direct")
@@ -55,7 +55,12 @@ def main() -> None:
     for change in ABLATIONS:
         rows[change or "default"] = measure(change)
         print(change or "default", rows[change or "default"]["logsumexp"]["success"], file=sys.stderr, flush=True)
-    result = {"maze": MAZE, "command": "python -m evaluation.ablations", "seeds": list(SEEDS), "rows": rows}
+    result = {
+        "maze": MAZE,
+        "command": "python -m experiments.agent.ablations",
+        "seeds": list(SEEDS),
+        "rows": rows,
+    }
     write_json(RESULTS / "ablations.json", result | {"git_commit": record()["git_commit"]})
 
 

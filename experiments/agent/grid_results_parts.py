@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from evaluation.grid_figures import CAPTIONS_PNG, WORDS_PNG
-from evaluation.markdown import cell, table
+from goalbridge.experiments.agent.grid_figures import CAPTIONS_PNG, WORDS_PNG
+from goalbridge.experiments.agent.markdown import cell, table
 
 Result = Mapping[str, Any]
 

@@ -1,0 +1,1 @@
+"""Protocols on the agent: what measures the figures in results/ and writes RESULTS.md from them."""
