@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO := runs/demo
-CHECKED := agents benchmarks configs data encoders envs evaluation experiments tests
+CHECKED := agents benchmarks configs data encoders envs evaluation experiments tests training worlds
 
 .PHONY: install demo test test-all lint bench measure results clean
 

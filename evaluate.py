@@ -20,12 +20,11 @@ from pathlib import Path
 import torch
 
 from goalbridge.agents import Agent
-from goalbridge.configs.checks import ConfigError
+from goalbridge.configs.checks import ConfigError, UserError
 from goalbridge.configs.evaluation import LINES, EvaluateConfig
 from goalbridge.configs.load import command_line
 from goalbridge.configs.run_folder import read_run_config
 from goalbridge.encoders import check_instruction
-from goalbridge.evaluation.errors import EXPECTED
 from goalbridge.evaluation.gather import gather, is_pattern
 from goalbridge.evaluation.grid_evaluation import GridEvaluation
 from goalbridge.evaluation.grid_world import GridHome
@@ -80,7 +79,7 @@ def follow_each(evaluation: Evaluation, lines: Iterable[str]) -> None:
         try:
             check_instruction(line)
             evaluation.follow(line, f"instruction_{number}")
-        except EXPECTED as error:
+        except UserError as error:
             print(f"cannot be followed: {' '.join(str(error).split())}")
 
 
@@ -102,7 +101,7 @@ def main(config: EvaluateConfig) -> None:
 
 def command() -> None:
     """What `goalbridge-evaluate` runs."""
-    command_line("evaluate", EvaluateConfig, main, EXPECTED)
+    command_line("evaluate", EvaluateConfig, main)
 
 
 if __name__ == "__main__":

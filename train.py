@@ -30,6 +30,7 @@ from torch import Tensor
 
 from goalbridge.agents import Learner
 from goalbridge.agents.checkpoint import CHECKPOINT, save_checkpoint, trained_steps
+from goalbridge.agents.learner import DivergedError
 from goalbridge.agents.parallel import ALONE, PeerError, Processes, joined
 from goalbridge.agents.storage import CheckpointError
 from goalbridge.configs.checks import ConfigError
@@ -38,13 +39,12 @@ from goalbridge.configs.load import command_line
 from goalbridge.configs.run_folder import claimed, open_run
 from goalbridge.configs.schema import NO_ENV, RunConfig
 from goalbridge.data.collect import BATCHES, stream
-from goalbridge.evaluation.dashboard import Dashboard
-from goalbridge.evaluation.errors import EXPECTED, DivergedError
 from goalbridge.evaluation.opening import TRAJECTORIES
-from goalbridge.evaluation.preparation import Preparation
-from goalbridge.evaluation.progress import TrainingProgress
-from goalbridge.evaluation.sources import Source
 from goalbridge.evaluation.worlds import require_compiler, resolve_device
+from goalbridge.training.build import Preparation
+from goalbridge.training.dashboard import Dashboard
+from goalbridge.training.progress import TrainingProgress
+from goalbridge.training.sources import Source
 
 RUN_FILES = (CHECKPOINT, "agent.safetensors", "config.json", TRAJECTORIES)
 
@@ -204,7 +204,7 @@ def finished(config: RunConfig) -> bool:
 
 def command() -> None:
     """What `goalbridge-train` runs."""
-    command_line("train", RunConfig, main, EXPECTED, partial(run_sweep, finished))
+    command_line("train", RunConfig, main, partial(run_sweep, finished))
 
 
 if __name__ == "__main__":

@@ -18,7 +18,12 @@ from goalbridge.agents.agent import Agent
 from goalbridge.agents.losses import Info
 from goalbridge.agents.objectives import Objective, TensorBatch
 from goalbridge.agents.parallel import ALONE, Processes
+from goalbridge.configs.checks import UserError
 from goalbridge.configs.schema import TrainConfig
+
+
+class DivergedError(UserError):
+    """Training left the finite numbers."""
 
 
 class Learner:

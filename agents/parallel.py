@@ -17,13 +17,13 @@ from torch import Tensor
 from torch import distributed as dist
 from torch.distributed.rendezvous import rendezvous
 
-from goalbridge.configs.checks import ConfigError
+from goalbridge.configs.checks import ConfigError, UserError
 
 PATIENCE = timedelta(hours=2)  # the first process may collect data for long while the others wait
 _REPORTED = "goalbridge/reported"
 
 
-class PeerError(RuntimeError):
+class PeerError(UserError):
     """Another process of the run has ended, or cannot be reached."""
 
 

@@ -25,7 +25,7 @@ from goalbridge.configs.data_schema import DataConfig
 from goalbridge.configs.run_folder import record
 from goalbridge.configs.schema import EncoderConfig, EnvConfig, RunConfig, TrainConfig
 from goalbridge.data.collect import BATCHES, stream
-from goalbridge.evaluation.preparation import Preparation
+from goalbridge.training.build import Preparation
 
 TARGET = Path("results/parallel.json")
 BATCH_SIZES = (256, 2048)

@@ -10,7 +10,7 @@ import torch
 
 from goalbridge.configs.schema import EncoderConfig, EnvConfig, RunConfig
 from goalbridge.data.collect import BATCHES, stream
-from goalbridge.evaluation.preparation import Preparation
+from goalbridge.training.build import Preparation
 
 STEPS, WARM_UP = 100, 20
 

@@ -8,8 +8,12 @@ import math
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
-class ConfigError(ValueError):
-    """A setting that cannot be used; its message is one line for the person at the terminal."""
+class UserError(ValueError):
+    """What the person at the terminal can mend; in one line: what was expected, what was got, what to try."""
+
+
+class ConfigError(UserError):
+    """A setting that cannot be used."""
 
 
 def require(holds: bool, name: str, value: object, needed: str) -> None:

@@ -19,7 +19,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from goalbridge.configs.checks import ConfigError, require
+from goalbridge.configs.checks import ConfigError, UserError, require
 from goalbridge.configs.failing import fail
 
 FOLDER = Path(__file__).parent
@@ -168,12 +168,11 @@ def command_line(
     config_name: str,
     kind: type[T],
     run: Callable[[T], None],
-    expected: tuple[type[Exception], ...],
     sweep: Callable[[list[str]], int] | None = None,
 ) -> None:
     """Runs `run` with the settings of the command line; with -m, `sweep` with the other arguments.
 
-    Bad settings, and the `expected` exceptions of `run`, end the process with one line on stderr and exit code 2. A
+    Bad settings, and a `UserError` of `run`, end the process with one line on stderr and exit code 2. A
     sweep ends it with the exit code that it returns.
     """
     given = sys.argv
@@ -188,7 +187,7 @@ def command_line(
             fail(error, everywhere=True)
         try:
             run(values)
-        except expected as error:
+        except UserError as error:
             fail(error)
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)

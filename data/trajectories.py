@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from goalbridge.configs.checks import UserError
 from goalbridge.data.futures import geometric_offsets
 from goalbridge.data.groups import Groups
 
@@ -24,7 +25,7 @@ _BLOCK = 16  # transitions
 _ROWS = 1 << 16  # looked at together, so that a memory map larger than memory passes
 
 
-class DatasetError(ValueError):
+class DatasetError(UserError):
     """Trajectories that cannot be used; its message is one line that names the field."""
 
 

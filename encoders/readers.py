@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from goalbridge.configs.checks import UserError
 from goalbridge.encoders.grid import COLOURS, SITUATION, TYPES, possible_situations, situations
 
 _UNSEEN, _WALL, _DOOR, _BOX = 0, 2, 4, 7
@@ -16,7 +17,7 @@ _STANDABLE: Final = (1, 3, 4, 8)  # empty, floor, door, goal
 _AHEAD: Final = np.array([(1, 0), (0, 1), (-1, 0), (0, -1)])  # [4, 2]
 
 
-class ObservationError(ValueError):
+class ObservationError(UserError):
     """An observation that the agent cannot read; its message is one line."""
 
 

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from goalbridge.configs.checks import UserError
 from goalbridge.encoders.text_cache import TextCache
 
 PACKAGED_MODEL = "all-MiniLM-L6-v2"
@@ -27,11 +28,11 @@ PACKAGED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d
 _TEXTS_AT_ONCE = 128
 
 
-class TextModelError(ValueError):
+class TextModelError(UserError):
     """A text model that cannot be had or is not what it should be."""
 
 
-class InstructionError(ValueError):
+class InstructionError(UserError):
     """An instruction that the language encoder cannot read."""
 
 

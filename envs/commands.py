@@ -10,12 +10,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from goalbridge.configs.checks import UserError
 from goalbridge.envs.layouts import Layout
 from goalbridge.envs.phrasing import SPLITS, Split, phrase
 from goalbridge.envs.spaces import INSTRUCTION_SPACE
 
 
-class CommandError(ValueError):
+class CommandError(UserError):
     """A command that no agent could be given; the message is one line that says what would do."""
 
 

@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
+from goalbridge.configs.checks import UserError
+
 MAX_SIDE: Final = 1024
 WALL: Final = "#"
 FREE: Final = "."
@@ -20,7 +22,7 @@ FREE: Final = "."
 _LAYOUT_FOLDER: Final = Path(__file__).parent / "layouts"
 
 
-class LayoutError(ValueError):
+class LayoutError(UserError):
     """A layout that cannot be a maze; the message is one line that says what would do."""
 
 

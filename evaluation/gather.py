@@ -21,16 +21,15 @@ from torch.utils.tensorboard import SummaryWriter
 
 from goalbridge.agents.checkpoint import trained_steps
 from goalbridge.agents.storage import write_json
-from goalbridge.configs.checks import ConfigError, require
+from goalbridge.configs.checks import ConfigError, UserError, require
 from goalbridge.configs.evaluation import EvaluateConfig
 from goalbridge.configs.run_folder import flat, read_run_config
 from goalbridge.configs.schema import RunConfig
-from goalbridge.evaluation.dashboard import GATHERED
-from goalbridge.evaluation.errors import EXPECTED
 from goalbridge.evaluation.gather_report import LEGEND, table
 from goalbridge.evaluation.metrics import interval
 
 # Of a run's settings, those that do not make another recipe; a layout is told apart by its world.
+GATHERED: Final = "gathered"  # under which the runs' TensorBoard logs show what was found
 NO_RECIPE: Final = ("run_dir", "resume", "device", "seed", "encoder.cache_dir", "env.layout")
 
 ByEstimator = Mapping[str, Mapping[str, NDArray[np.float64]]]  # estimator, metric: [E]
@@ -81,7 +80,7 @@ def gather(config: EvaluateConfig, evaluation_of: Callable[[EvaluateConfig], Eva
             status.update(f"{folder} ({len(runs) + len(left_out) + 1} of {len(folders)})")
             try:
                 runs.append(_evaluated(replace(config, run_dir=str(folder)), evaluation_of, runs))
-            except EXPECTED as error:
+            except UserError as error:
                 left_out[str(folder)] = " ".join(str(error).split())
     if not runs:
         why = Counter(left_out.values()).most_common(1)[0][0]

@@ -27,7 +27,6 @@ from goalbridge.configs.schema import AgentConfig, EnvConfig, PolicyConfig, RunC
 from goalbridge.encoders import LabelEncoder, TextEncoder
 from goalbridge.encoders.grid import OWN, RADIUS, SIDE
 from goalbridge.envs.babyai.phrasing import COLOURS, FIRST_TYPE, TYPES
-from goalbridge.evaluation.errors import EXPECTED
 from goalbridge.evaluation.grid_world import GridHome
 from goalbridge.evaluation.worlds import candidates, make_world, surface, world_spec
 
@@ -80,7 +79,7 @@ def script(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -
         capfd.readouterr()
         code = 0
         try:
-            command_line(name, kinds[name], main, EXPECTED)
+            command_line(name, kinds[name], main)
         except SystemExit as leaving:
             code = leaving.code if isinstance(leaving.code, int) else 1
         finally:

@@ -8,12 +8,14 @@ import warnings
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from goalbridge.configs.checks import UserError
+
 Family = Literal["room", "doors", "maze", "four_rooms", "sequence"]
 
 TESTED_MINIGRID: Final = "3.2"
 
 
-class LevelError(ValueError):
+class LevelError(UserError):
     """A level that is no navigation level; the message is one line that says which are."""
 
 

@@ -20,13 +20,12 @@ from numpy.typing import NDArray
 
 from goalbridge.agents import Agent
 from goalbridge.agents.storage import write_atomically
-from goalbridge.configs.checks import ConfigError
+from goalbridge.configs.checks import ConfigError, UserError
 from goalbridge.configs.run_folder import read_run_config
 from goalbridge.envs.commands import Command
 from goalbridge.envs.layouts import Layout
 from goalbridge.envs.rendering import WALL_COLOUR, draw
 from goalbridge.envs.suite import SATISFIABLE
-from goalbridge.evaluation.errors import EXPECTED
 from goalbridge.evaluation.maze_world import MazeHome
 from goalbridge.evaluation.rollouts import Episodes, play
 from goalbridge.evaluation.suite import playable, suite_commands
@@ -119,6 +118,6 @@ def main(arguments: Sequence[str]) -> None:
 if __name__ == "__main__":
     try:
         main(sys.argv[1:])
-    except EXPECTED as error:
+    except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None

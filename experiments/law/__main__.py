@@ -21,9 +21,8 @@ import torch
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from goalbridge.agents.storage import write_json
-from goalbridge.configs.checks import ConfigError
+from goalbridge.configs.checks import ConfigError, UserError
 from goalbridge.configs.run_folder import record
-from goalbridge.evaluation.errors import EXPECTED
 from goalbridge.experiments.agent.markdown import load
 from goalbridge.experiments.agent.protocol import RESULTS
 from goalbridge.experiments.law.curves import measure_estimators
@@ -74,5 +73,5 @@ def main(arguments: Sequence[str]) -> None:
 if __name__ == "__main__":
     try:
         main(sys.argv[1:])
-    except EXPECTED as error:
+    except UserError as error:
         sys.exit(str(error))

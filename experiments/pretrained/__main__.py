@@ -18,8 +18,7 @@ from pathlib import Path
 import torch
 
 from goalbridge.agents.storage import write_json
-from goalbridge.configs.checks import ConfigError
-from goalbridge.evaluation.errors import EXPECTED
+from goalbridge.configs.checks import ConfigError, UserError
 from goalbridge.experiments.pretrained.settings import DigitsSettings, ManifestSettings, check_output, read_settings
 
 
@@ -85,7 +84,7 @@ def main(arguments: Sequence[str]) -> None:
         if arguments[0] not in COMMANDS:
             raise ConfigError(f"{arguments[0]}: is no command; {', '.join(COMMANDS)} would do")
         COMMANDS[arguments[0]](arguments[1:])
-    except EXPECTED as error:
+    except UserError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         raise SystemExit(2) from None
     except KeyboardInterrupt:

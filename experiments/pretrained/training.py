@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from goalbridge.agents.critics import Critic
+from goalbridge.agents.learner import DivergedError
 from goalbridge.agents.losses import info_nce
-from goalbridge.evaluation.errors import DivergedError
 
 # Left and right inputs [B, ...], and which pairs [B, B] off the diagonal say the very same (None: unknown).
 Batch = tuple[Tensor, Tensor, Tensor | None]

@@ -200,6 +200,6 @@ def test_a_sweep_of_the_command_line_ends_with_its_exit_code(monkeypatch: pytest
     for given in (["-m", "seed=0,1"], ["seed=0,1", "--multirun"]):
         monkeypatch.setattr("sys.argv", ["train.py", *given])
         with pytest.raises(SystemExit) as leaving:
-            command_line("train", RunConfig, train.main, (), swept)
+            command_line("train", RunConfig, train.main, swept)
         assert leaving.value.code == 7
     assert told == [["seed=0,1"], ["seed=0,1"]]

@@ -17,9 +17,9 @@ from goalbridge.agents import Agent
 from goalbridge.agents.storage import write_json
 from goalbridge.configs.data_schema import DataConfig
 from goalbridge.configs.schema import EnvConfig, RunConfig
-from goalbridge.data import minari_io
 from goalbridge.data.minari_import import MinariEpisodes
 from goalbridge.evaluation.maze_world import MazeHome
+from goalbridge.training import export as minari_io
 
 ROOMS = ("in the kitchen", "in the hall", "on the stairs", "in the attic")
 LENGTH = 12

@@ -22,7 +22,6 @@ from goalbridge.configs.launch import run_sweep
 from goalbridge.configs.load import command_line
 from goalbridge.configs.run_folder import read_run_config
 from goalbridge.configs.schema import RunConfig
-from goalbridge.evaluation.errors import EXPECTED
 
 ROOT = Path(__file__).parents[2]
 FEW = ("episodes=12", "estimators=[logsumexp,random]")
@@ -37,7 +36,7 @@ def sweep(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) ->
         monkeypatch.setenv("COLUMNS", "200")
         capfd.readouterr()
         with pytest.raises(SystemExit) as leaving:
-            command_line("train", RunConfig, train.main, EXPECTED, partial(run_sweep, train.finished))
+            command_line("train", RunConfig, train.main, partial(run_sweep, train.finished))
         assert isinstance(leaving.value.code, int)
         return leaving.value.code, capfd.readouterr().out
 

@@ -20,8 +20,8 @@ from goalbridge.configs.schema import EnvConfig, RunConfig, TrainConfig
 from goalbridge.envs.babyai.captions import GridCaptions
 from goalbridge.envs.layouts import LAYOUTS
 from goalbridge.envs.places import CATEGORIES, MazePlaces
-from goalbridge.evaluation.dashboard import SETTINGS, Dashboard, charts, settings_of
 from goalbridge.evaluation.projector import GOALS, project_grids, project_maze
+from goalbridge.training.dashboard import SETTINGS, Dashboard, charts, settings_of
 
 MakeAgent = Callable[..., Agent]
 CONFIG = RunConfig(

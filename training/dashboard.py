@@ -17,6 +17,7 @@ from torch.utils.tensorboard.summary import hparams
 from goalbridge.agents import Learner
 from goalbridge.configs.schema import NO_ENV, RunConfig
 from goalbridge.evaluation.files_watcher import FilesWatcher
+from goalbridge.evaluation.gather import GATHERED
 from goalbridge.evaluation.grid_watcher import GridWatcher
 from goalbridge.evaluation.grid_world import FAMILY
 from goalbridge.evaluation.maze_watcher import MazeWatcher
@@ -36,7 +37,6 @@ RESULTS: Final = (
     "goal_of_text",
     "text_of_goal",
 )  # of an evaluation, those of them that a world has
-GATHERED: Final = "gathered"  # under which `evaluate.py` logs what it found of a sweep's runs (`evaluation.gather`)
 
 
 def watcher_of(config: RunConfig) -> Watcher:

@@ -26,8 +26,8 @@ from goalbridge.encoders import TextEncoder
 from goalbridge.encoders.text import find_text_model
 from goalbridge.envs.phrasing import Split
 from goalbridge.evaluation.opening import TRAJECTORIES, open_training, settle, stage_dataset
-from goalbridge.evaluation.sources import OwnPlay, Source, Stored
 from goalbridge.evaluation.world import World
+from goalbridge.training.sources import OwnPlay, Source, Stored
 
 ACTION_POOL = 8192
 VALIDATION_TEXTS = 400

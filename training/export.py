@@ -1,6 +1,6 @@
 """Trajectories out as a Minari dataset.
 
-    python -m goalbridge.data.minari_io export run_dir=runs/fork dataset=mine/fork-v0
+    python -m goalbridge.training.export export run_dir=runs/fork dataset=mine/fork-v0
 
 The dataset lies where `minari.load_dataset` looks for it: in MINARI_DATASETS_PATH, or in Minari's own folder. Without
 dataset= it is called goalbridge/NAME-v0 after the run's folder. In: `python train.py data=minari dataset=mine/fork-v0`.
@@ -16,15 +16,14 @@ from pathlib import Path
 
 import numpy as np
 
-from goalbridge.configs.checks import ConfigError, require
+from goalbridge.configs.checks import ConfigError, UserError, require
 from goalbridge.configs.load import build
 from goalbridge.configs.run_folder import read_run_config
 from goalbridge.data.minari_export import export
 from goalbridge.data.trajectories import TrajectoryBuffer
-from goalbridge.evaluation.errors import EXPECTED
 from goalbridge.evaluation.opening import TRAJECTORIES, demands_of, open_trained
 
-USAGE = "python -m goalbridge.data.minari_io export run_dir=runs/fork dataset=mine/fork-v0"
+USAGE = "python -m goalbridge.training.export export run_dir=runs/fork dataset=mine/fork-v0"
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ def read_arguments(arguments: Sequence[str]) -> ExportConfig:
 
 
 def run_export(config: ExportConfig) -> Path:
-    """Writes the dataset and returns its folder; raises what `EXPECTED` lists."""
+    """Writes the dataset and returns its folder; raises UserError."""
     folder = Path(config.run_dir)
     run = read_run_config(folder)
     if not (folder / TRAJECTORIES).is_dir():
@@ -82,7 +81,7 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     try:
         print(f"exported: {run_export(read_arguments(arguments))}")
-    except EXPECTED as error:
+    except UserError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     return 0

@@ -1,0 +1,34 @@
+"""Worlds: all that learning and measuring need of an environment beyond Gymnasium's interface.
+
+Each world is one file (or folder) here, or in a package of its own that names it among the entry points
+"goalbridge.worlds"; nothing outside `worlds` and `envs` knows one by name.
+"""
+
+from goalbridge.configs.registries import worlds
+from goalbridge.worlds._base import (
+    Actor,
+    Begun,
+    Belief,
+    Episodes,
+    Metrics,
+    Moment,
+    Projection,
+    Task,
+    World,
+)
+
+register = worlds.register
+
+__all__ = [
+    "Actor",
+    "Begun",
+    "Belief",
+    "Episodes",
+    "Metrics",
+    "Moment",
+    "Projection",
+    "Task",
+    "World",
+    "register",
+    "worlds",
+]

@@ -1,0 +1,263 @@
+"""The contract between a world and all that learns, acts and is measured in it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from goalbridge.configs.checks import ConfigError
+
+if TYPE_CHECKING:
+    import gymnasium
+
+    from goalbridge.agents import Agent
+    from goalbridge.agents.world import CandidateActions, WorldSpec
+    from goalbridge.configs.data_schema import DataConfig
+    from goalbridge.data import CaptionPairs, TrajectoryBuffer
+    from goalbridge.data.collect import Captions
+    from goalbridge.data.playground import Playground as SelfPlayEnv
+
+    VectorEnv = gymnasium.vector.VectorEnv[Any, Any, Any]
+
+Metrics = dict[str, NDArray[np.float64]]
+
+
+class Actor(Protocol):
+    """Anything that acts: a policy, or a reference that it is held against."""
+
+    def reset(self) -> None:
+        """Forgets the episodes so far."""
+
+    def act(self, observation: Any, instructions: Sequence[str], episodes: Sequence[int] | None = None) -> NDArray[Any]:
+        """Actions [B, D], or [B] where they are numbers, for the observations of B episodes with these keys."""
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """One episode that is to be played.
+
+    text: what the agent is told; "" for the environment's own instruction. category: for tables. seed: of the reset.
+    group: which environments it is played in (BabyAI's level), "" where a world has one kind. options: of the reset.
+    meant: what satisfies the instruction, in the world's own terms; None where nobody knows.
+    """
+
+    text: str
+    category: str
+    seed: int
+    group: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    meant: Any = None
+
+
+@dataclass(frozen=True, eq=False)
+class Begun:
+    """Episodes that have just begun, B of them, one an environment.
+
+    env: whose `step` gives info["is_success"] [B]; what environments do whose episode is over is ignored.
+    observation: batched, with "observation" and "achieved_goal". tasks: B of them, texts and meanings filled in.
+    facts: what is known of each episode from its start, [B] each, such as the fewest steps.
+    """
+
+    env: VectorEnv
+    observation: Mapping[str, Any]
+    tasks: tuple[Task, ...]
+    facts: Metrics = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Episodes:
+    """E finished episodes of one group.
+
+    tasks: E of them, with the texts that were told. success: [E] bool. steps: [E] taken. goals: E arrays
+    [steps + 1, G], what was achieved at each moment. info: [E] each, numbers that the environment's last info held, and
+    what was known from the start.
+    """
+
+    tasks: tuple[Task, ...]
+    success: NDArray[np.bool_]
+    steps: NDArray[np.int64]
+    goals: tuple[NDArray[Any], ...]
+    info: Metrics
+
+
+@dataclass(frozen=True, eq=False)
+class Belief:
+    """What is taken to be meant: goals [M, G] and p(g | instruction) [M]."""
+
+    goals: NDArray[Any]
+    chances: NDArray[np.floating]
+
+
+@dataclass(frozen=True, eq=False)
+class Moment:
+    """One moment of an episode that is drawn.
+
+    task: of the episode. observation: a batch of one. goals: [t + 1, G], what was achieved until now. picture: what the
+    environment renders, where it does.
+    """
+
+    task: Task
+    observation: Any
+    goals: NDArray[Any]
+    picture: NDArray[np.uint8] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Projection:
+    """Points for TensorBoard's projector.
+
+    goals: [M, G]. texts: K instructions. columns: names of what is said of each point. rows: M + K of them.
+    """
+
+    goals: NDArray[Any]
+    texts: tuple[str, ...]
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+class World(ABC):
+    """What training and evaluation ask of a world. A world of one's own overrides what it does otherwise.
+
+    Settings: dataclass of the settings of `env`. EvaluationSettings: of those that evaluate.py takes here beside the
+    common ones. settings: of this world. captions: what is true of its goals; with `late_captions` known only from
+    `meet` on, as may be the bounds in `spec`. layout_text: the layout to be kept with the run, "" where there are many,
+    or none. playable: whether there is an environment. at_once: most episodes that are played side by side.
+    """
+
+    Settings: ClassVar[type]
+    EvaluationSettings: ClassVar[type]
+    estimators: ClassVar[tuple[str, ...]] = ("logsumexp", "direct", "max", "sample", "random")
+    """Those compared unless the person chooses: the agent's estimators and this world's references."""
+
+    settings: Any
+    captions: Captions
+    late_captions: bool = False
+    layout_text: str = ""
+    playable: bool = True
+    at_once: int = 10_000
+
+    # What the learner is told, and learns from
+
+    @property
+    @abstractmethod
+    def spec(self) -> WorldSpec:
+        """What the learner is told."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Tells two worlds of one id apart."""
+        return self.spec.fingerprint
+
+    @abstractmethod
+    def candidates(self, count: int) -> CandidateActions:
+        """Actions worth weighing: `count` of them, or all where they are few."""
+
+    @abstractmethod
+    def action_pool(self, count: int, rng: np.random.Generator) -> NDArray[np.float32]:
+        """Draws [count, D] from the action space."""
+
+    @abstractmethod
+    def collect(self, data: DataConfig, seed: int) -> TrajectoryBuffer:
+        """Trajectories without instructions, the same for the same seed; ConfigError for a kind that it has not."""
+
+    def self_play(self, data: DataConfig, seed: int) -> SelfPlayEnv:
+        """Where an agent collects its own data; the same for the same seed. ConfigError in a world that has none."""
+        raise ConfigError(f"data.kind={data.kind}: expected data that this world can collect; try data=random")
+
+    def meet(self, trajectories: TrajectoryBuffer, goals: NDArray[Any]) -> None:  # noqa: B027 (most know all of it)
+        """Takes in what only data tell: which trajectories there are, and which of their goals [N, G] get captions."""
+
+    def own_pairs(self) -> CaptionPairs | None:
+        """Captions that came with the trajectories; None where they are made from `captions`."""
+        return None
+
+    # Episodes
+
+    def tasks(self, settings: Any, episodes: int | None, seed: int, canonical: bool) -> tuple[Task, ...]:
+        """What is asked in an evaluation, in the order of its groups; the same for the same seed.
+
+        settings: of `EvaluationSettings`. episodes: how many; None: as many as is usual here. canonical: the agent
+        reads nothing but labels. ConfigError for what this world cannot ask.
+        """
+        raise NotImplementedError
+
+    def watched_tasks(self, episodes: int, seed: int, canonical: bool) -> tuple[Task, ...]:
+        """What is asked at each evaluation in training, about `episodes` tasks; their categories are shown apart."""
+        raise NotImplementedError
+
+    def begin(self, tasks: Sequence[Task], render: bool = False) -> Begun:
+        """Begins the episodes of tasks of one group. render: environments are to give pictures."""
+        raise NotImplementedError
+
+    def references(self, settings: Any, seed: int) -> Mapping[str, Callable[[Sequence[Task]], Actor]]:
+        """Who the agent is held against, by name, each made for the tasks of one group: chance, the optimum, ..."""
+        return {}
+
+    def policy_options(self, agent: Agent, settings: Any) -> dict[str, Any]:
+        """What `Agent.policy` is given beside name, escape and seed: goals, candidates, average_noise."""
+        return {}
+
+    def metrics(self, episodes: Episodes) -> Metrics:
+        """What is measured beside success and steps, [E] each; a metric named "steps" stands for the steps taken."""
+        return {}
+
+    def categories_of(self, tasks: Sequence[Task]) -> dict[str, NDArray[np.bool_]]:
+        """Further slices of tasks that a report shows, [E] each."""
+        return {}
+
+    # What was meant, in words and pictures
+
+    def satisfied_by(self, task: Task, goals: NDArray[Any]) -> NDArray[np.bool_] | None:
+        """Which goals [M, G] satisfy the task's instruction, [M]; None where nobody knows."""
+        return None
+
+    def places(self, goals: NDArray[Any]) -> NDArray[np.int64]:
+        """A number for each goal [M, G], equal where an agent that visits one has as good as visited the other, [M]."""
+        _, which = np.unique(goals, axis=0, return_inverse=True)
+        return np.asarray(which.reshape(-1))
+
+    def describe(self, goal: NDArray[Any]) -> str:
+        """A goal [G] in words."""
+        return f"({', '.join(f'{value:.1f}' for value in goal)})"
+
+    def follow_task(self, instruction: str, seed: int, settings: Any) -> tuple[Task, str]:
+        """The task of somebody's own words, with `meant` where they can be judged; and what is said of that."""
+        raise NotImplementedError
+
+    def stop(self, agent: Agent, instruction: str) -> Callable[[Mapping[str, Any]], bool] | None:
+        """Says of each observation, a batch of one, whether following is over; None where the environment says it."""
+        return None
+
+    def frame(self, moment: Moment, belief: Belief | None, title: str) -> NDArray[np.uint8] | None:
+        """A picture [h, w, 3] of one moment; None where nothing can be drawn."""
+        return moment.picture
+
+    def pictures(self, agent: Agent) -> dict[str, NDArray[np.uint8]]:
+        """Pictures [h, w, 3] of what an agent has learnt, by tag, drawn at each evaluation in training."""
+        return {}
+
+    def project(self, agent: Agent, canonical: bool) -> Projection | None:
+        """Goals and instructions for the projector."""
+        return None
+
+    def retrieval(self, agent: Agent) -> dict[str, float]:
+        """Figures of an agent that need no episodes, such as how often it finds the goal of a text."""
+        return {}
+
+    # Saved runs
+
+    @classmethod
+    def reads(cls, saved: Mapping[str, Any]) -> bool:
+        """Whether settings of a run that was saved before worlds had names (FORMAT 1) are of this world."""
+        return False
+
+    @classmethod
+    def open_trained(cls, settings: Any, folder: Path) -> World:
+        """The world of the run in `folder`, from what was kept there."""
+        return cls(settings)  # type: ignore[call-arg]
