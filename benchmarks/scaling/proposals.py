@@ -14,10 +14,10 @@ from torch import Tensor
 from goalbridge.agents import Agent
 from goalbridge.agents.bridge import bridge_scores_per_row
 from goalbridge.agents.critics import Critic
-from goalbridge.agents.neighbours import Neighbours, Proposals, between, proposed_scores
 from goalbridge.benchmarks.scaling import seconds
 from goalbridge.configs.schema import EnvConfig
 from goalbridge.evaluation.worlds import make_world, surface
+from goalbridge.experiments.scaling.neighbours import Neighbours, Proposals, between, proposed_scores
 
 COUNTS: Final = (64, 256, 1024, 4096)  # goals instead of all
 # What neighbours are of, and which share of the goals they are.
