@@ -143,7 +143,7 @@ def measure_rivals() -> dict[str, Any]:
             by_seed = [play_in_parts(name, _actor(estimator, s, config), MANY, EVALUATION_SEED) for s in SEEDS]
             rows[name][estimator] = figures(by_seed)
             for other, reference in references[name].items():
-                rows[name][estimator] |= _beside(other, reference, by_seed)
+                rows[name][estimator] |= beside(other, reference, by_seed)
             if estimator in REFERENCES:
                 references[name][estimator] = by_seed
             _say(f"{estimator} {name}", rows[name][estimator])
@@ -161,7 +161,7 @@ def _actor(estimator: str, seed: int, config: EvaluateConfig) -> Actor:
     return grid_actor(estimator, agent, config)
 
 
-def _beside(name: str, first: Sequence[Outcome], second: Sequence[Outcome]) -> dict[str, Any]:
+def beside(name: str, first: Sequence[Outcome], second: Sequence[Outcome]) -> dict[str, Any]:
     """How much more often the first, so named, succeeds in the same episodes, on all missions and ambiguous ones."""
     gain = np.stack([a.success.astype(float) - b.success for a, b in zip(first, second, strict=True)])  # [S, E]
     steps = np.stack([b.steps - a.steps for a, b in zip(first, second, strict=True)])  # [S, E]
@@ -241,7 +241,7 @@ def measure_online() -> dict[str, Any]:
             [play_in_parts(name, agent.policy(), count, EVALUATION_SEED) for agent in agents]
             for agents in (collected, own)
         )
-        rows[name] = {"collected": figures(before), "own play": figures(now) | _beside("collected", before, now)}
+        rows[name] = {"collected": figures(before), "own play": figures(now) | beside("collected", before, now)}
         _say(f"{name}, own play", rows[name]["own play"])
     return {"levels": rows, "recipe": list(OWN_PLAY)}
 

@@ -7,7 +7,7 @@ import pytest
 
 from goalbridge.envs.babyai.levels import LEVELS
 from goalbridge.evaluation.grid_compare import Outcome
-from goalbridge.experiments.agent.grid_protocol import FOUR, LARGE, MOST, SIX, _beside, episodes_of, figures, ratio
+from goalbridge.experiments.agent.grid_protocol import FOUR, LARGE, MOST, SIX, beside, episodes_of, figures, ratio
 
 MISSIONS = ("go to a red ball", "go to the red key", "go to the blue ball", "go to a box")
 
@@ -44,7 +44,7 @@ def test_sequences_have_no_optimum() -> None:
 
 def test_rivals_are_compared_in_pairs() -> None:
     ours, theirs = outcome([True] * 4, [2] * 4, [2] * 4), outcome([True, True, False, False], [4] * 4, [2] * 4)
-    found = _beside("planned", [ours], [theirs])
+    found = beside("planned", [ours], [theirs])
     assert found["planned_minus_this"]["mean"] == pytest.approx(0.5)
     assert found["planned_minus_this_ambiguous"]["mean"] == pytest.approx(0.5)
     assert found["steps_more_than_planned"]["mean"] == pytest.approx(2.0)
