@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -20,17 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goalbridge.agents import Agent
-from goalbridge.configs.evaluation import EvaluateConfig
 from goalbridge.configs.run_folder import read_run_config
 from goalbridge.data import TrajectoryBuffer
 from goalbridge.data.collect import BRIDGE_GOALS, stream
 from goalbridge.envs.commands import Command
-from goalbridge.envs.suite import SATISFIABLE, UNSATISFIABLE, draw_suite
-from goalbridge.evaluation.compare import Metrics, actor_for, compare
-from goalbridge.evaluation.metrics import METRICS, episode_metrics, interval
-from goalbridge.evaluation.rollouts import Actor, play
-from goalbridge.evaluation.worlds import make_world, surface
-from goalbridge.experiments.agent.protocol import RUNS, SEEDS, measure_parts, run_folder, train
+from goalbridge.envs.suite import SATISFIABLE, UNSATISFIABLE
+from goalbridge.experiments.agent._evaluate import Actor, Metrics, Suite, compared, estimates, spread
+from goalbridge.experiments.agent._measure import SEEDS, agent_of, measure_parts, run_folder
 
 MAZES = ("fork_maze", "island_maze")
 EVALUATION_SEED = 60_000_000  # 50 000 000 was looked at before the recipe was what it is
@@ -54,54 +50,30 @@ GOALS = (16, 64, 256, 1024, 4096, 16_384)
 DRAWN = (16, 64, 256, 1024)
 
 
-def agent_of(maze: str, seed: int, name: str = "", changes: Sequence[str] = ()) -> Agent:
-    """The agent of a maze and training seed, trained now unless it is there; with a name, by a changed recipe."""
-    folder = run_folder(maze, seed) if not name else RUNS / f"{maze}_{name.replace(' ', '_')}_{seed}"
-    train(maze, seed, folder, (*changes, "encoder.cache_dir=runs/protocol/texts"))
-    return Agent.from_pretrained(folder)
+def suite_of(maze: str) -> Suite:
+    """The commands of one maze: the first agent's folder says in which world."""
+    agent_of(maze, SEEDS[0])
+    return Suite(run_folder(maze, SEEDS[0]), PER_CATEGORY, EVALUATION_SEED, SATISFIABLE)
 
 
-class Suite:
-    """The same commands, starts and noise of one maze for every actor."""
-
-    def __init__(self, maze: str) -> None:
-        self.env = read_run_config(run_folder(maze, SEEDS[0])).env
-        self.layout = surface(make_world(self.env, 1)).layout
-        every = draw_suite(self.layout, PER_CATEGORY, EVALUATION_SEED)
-        self.commands = [command for command in every if command.category in SATISFIABLE]
-        self.others = [command for command in every if command.category in UNSATISFIABLE]
-        self.world = make_world(self.env, len(self.commands))
-        self.categories = np.array([command.category for command in self.commands])  # [E]
-        observation, _ = self.world.reset(seed=EVALUATION_SEED, options={"instructions": self.commands})
-        self.starts = observation["observation"].copy()  # [E, 2]
-
-    def play(self, actor: Actor) -> Metrics:
-        """Each metric [E]."""
-        options = {"instructions": self.commands}
-        return episode_metrics(self.layout, play(self.world, actor, EVALUATION_SEED, options))
-
-    def actor(self, name: str, agent: Agent) -> Actor:
-        """The estimator or rival of that name."""
-        return actor_for(name, agent, EvaluateConfig(run_dir="-"), self.env, self.world, self.commands)
-
-    def by_category(self, by_seed: Sequence[Metrics], first: Sequence[Metrics]) -> dict[str, Any]:
-        """Means over seeds and episodes, of all and of each category, and differences from the first, paired."""
-        rows: dict[str, NDArray[np.bool_]] = {"all": np.ones(len(self.categories), dtype=np.bool_)}
-        rows |= {category: self.categories == category for category in SATISFIABLE}
-        found: dict[str, Any] = {}
-        for name, row in rows.items():
-            values = {metric: np.stack([metrics[metric][row] for metrics in by_seed]) for metric in SHOWN}  # [S, E]
-            found[name] = {metric: asdict(interval(of)) for metric, of in values.items()}
-            for metric in ("success", "spl_grid"):
-                gap = np.stack([theirs[metric][row] for theirs in first]) - values[metric]
-                found[name][f"first_minus_this_{metric}"] = asdict(interval(gap))
-        return found
+def by_category(suite: Suite, by_seed: Sequence[Metrics], first: Sequence[Metrics]) -> dict[str, Any]:
+    """Means over seeds and episodes, of all and of each category, and differences from the first, paired."""
+    rows: dict[str, NDArray[np.bool_]] = {"all": np.ones(len(suite.categories), dtype=np.bool_)}
+    rows |= {category: suite.categories == category for category in SATISFIABLE}
+    found: dict[str, Any] = {}
+    for name, row in rows.items():
+        values = {metric: np.stack([metrics[metric][row] for metrics in by_seed]) for metric in SHOWN}  # [S, E]
+        found[name] = {metric: spread(of) for metric, of in values.items()}
+        for metric in ("success", "spl_grid"):
+            gap = np.stack([theirs[metric][row] for theirs in first]) - values[metric]
+            found[name][f"first_minus_this_{metric}"] = spread(gap)
+    return found
 
 
 def measure_maze(maze: str) -> dict[str, Any]:
     """Every estimator of the default agents, what additions are worth, and rivals with the same network and data."""
     agents = [agent_of(maze, seed) for seed in SEEDS]
-    suite = Suite(maze)
+    suite = suite_of(maze)
     found: dict[str, Any] = {}
     first: list[Metrics] = []
     for name in (*OWN, *ADDITIONS, *RIVALS):
@@ -109,7 +81,7 @@ def measure_maze(maze: str) -> dict[str, Any]:
         by_seed = [suite.play(_actor(suite, maze, name, seed)) for seed in seeds]
         by_seed *= len(SEEDS) // len(seeds)
         first = first or by_seed
-        found[name] = suite.by_category(by_seed, first)
+        found[name] = by_category(suite, by_seed, first)
         print(maze, name, {k: round(v["success"]["mean"], 3) for k, v in found[name].items()}, flush=True)
     sizes = {
         category: float(np.mean([command.region.sum() for command in suite.commands if command.category == category]))
@@ -145,8 +117,8 @@ def _flags(suite: Suite, agents: Sequence[Agent]) -> dict[str, Any]:
         seen = [[agent.policy().understand(text) for text in texts] for agent in agents]
         found[category] = {
             "texts": len(texts),
-            "unknown": asdict(interval([[not one.known for one in row] for row in seen])),
-            "contradictory": asdict(interval([[not one.consistent for one in row] for row in seen])),
+            "unknown": spread([[not one.known for one in row] for row in seen]),
+            "contradictory": spread([[not one.consistent for one in row] for row in seen]),
         }
     return found
 
@@ -166,13 +138,12 @@ def measure_scarcity() -> dict[str, Any]:
             ("behaviour cloning", RIVALS["behaviour cloning"][0]),
         ):
             overrides = (*SCARCE, f"data.labelled_goals={count}", *changes)
-            agents = [agent_of("fork_maze", seed, f"{title} {count}", overrides) for seed in SEEDS]
-            config = EvaluateConfig(run_dir="-", seed=EVALUATION_SEED, estimators=(agents[0].policy_config.name,))
-            env = read_run_config(run_folder("fork_maze", SEEDS[0])).env
-            by_seed = [next(iter(compare(agent, config, env, "held_out")[1].values())) for agent in agents]
-            rows[str(count)][title] = {
-                metric: asdict(interval([metrics[metric] for metrics in by_seed])) for metric in METRICS
-            }
+            name = f"{title} {count}"
+            agents = [agent_of("fork_maze", seed, name, overrides) for seed in SEEDS]
+            acts = agents[0].policy_config.name
+            folders = [run_folder("fork_maze", seed, name) for seed in SEEDS]
+            by_seed = [compared(folder, (acts,), "held_out", seed=EVALUATION_SEED)[acts] for folder in folders]
+            rows[str(count)][title] = estimates(by_seed)
             print(count, title, rows[str(count)][title]["success"], flush=True)
     return {"maze": "fork_maze", "captions": rows}
 
@@ -180,7 +151,7 @@ def measure_scarcity() -> dict[str, Any]:
 def measure_goals() -> dict[str, Any]:
     """Success, path length and the estimator's own error over the number of goals that the bridge sums over."""
     agents = [agent_of("fork_maze", seed) for seed in SEEDS]
-    suite = Suite("fork_maze")
+    suite = suite_of("fork_maze")
     pools = [_draw_goals(seed) for seed in SEEDS]
     rows: dict[str, Any] = {}
     for count in GOALS:
@@ -195,7 +166,7 @@ def measure_goals() -> dict[str, Any]:
 
 def _played(suite: Suite, policies: Sequence[Any]) -> dict[str, Any]:
     by_seed = [suite.play(policy) for policy in policies]
-    found = suite.by_category(by_seed, by_seed)
+    found = by_category(suite, by_seed, by_seed)
     print({k: round(v["success"]["mean"], 3) for k, v in found.items()}, flush=True)
     return found
 
@@ -228,8 +199,8 @@ PARTS: dict[str, Callable[[], dict[str, Any]]] = {
 
 if __name__ == "__main__":
     measure_parts(
-        "goalbridge.experiments.agent.ambiguity_protocol",
-        "ambiguity",
+        "ambiguity_protocol",
+        "ambiguity_",
         PARTS,
         sys.argv[1:],
         episodes=EPISODES,

@@ -16,24 +16,28 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from goalbridge.agents import Agent
-from goalbridge.configs.evaluation import EvaluateConfig
 from goalbridge.envs.babyai.layouts import HELD_OUT_COMBINATIONS
 from goalbridge.envs.babyai.levels import LEVELS
 from goalbridge.envs.babyai.lexicon import DEVELOPMENT_WORDS, TEST_WORDS, reword
-from goalbridge.evaluation.grid_actors import BOT, grid_actor
-from goalbridge.evaluation.grid_compare import Outcome, play_bot, play_in_parts
-from goalbridge.evaluation.grid_metrics import slices
-from goalbridge.evaluation.metrics import interval
-from goalbridge.evaluation.rollouts import Actor
-from goalbridge.experiments.agent.protocol import RUNS, SEEDS, measure_parts, train
+from goalbridge.experiments.agent._evaluate import (
+    BOT,
+    Actor,
+    Outcome,
+    level_actor,
+    play_bot,
+    play_level,
+    slices,
+    spread,
+)
+from goalbridge.experiments.agent._measure import SEEDS, agent_of, measure_parts
 
+ENV = "babyai"
 EVALUATION_SEED = 40_000_000  # blocks 20 000 000 and 30 000 000 were looked at before the recipe was what it is
 # Episodes of each training seed: in the four levels that the literature compares, in the others, and in ablations.
 MOST, MANY, FEW = 1000, 300, 100
@@ -68,13 +72,6 @@ CAPTIONS = (30, 100, 300, 1000, 10_000, 100_000)
 OWN_PLAY = ("data=online_grids",)  # as many steps in as many layouts
 
 
-def agent_of(seed: int, name: str = "", changes: Sequence[str] = ()) -> Agent:
-    """The agent of a training seed, trained now unless it is there."""
-    folder = RUNS / f"babyai{'_' + name.replace(' ', '_') if name else ''}_{seed}"
-    train("babyai", seed, folder, (*changes, "encoder.cache_dir=runs/protocol/texts"))
-    return Agent.from_pretrained(folder)
-
-
 def ratio(steps: NDArray[np.float64], optimum: NDArray[np.float64], resamples: int = 2000) -> dict[str, float]:
     """Mean steps over mean optimum, [S, E] each, with a bootstrap over seeds, then episodes."""
     rng = np.random.default_rng(0)
@@ -94,16 +91,16 @@ def figures(by_seed: Sequence[Outcome]) -> dict[str, Any]:
     optimum = np.stack([outcome.optimum for outcome in by_seed])
     found: dict[str, Any] = {
         "episodes": success.shape[1],
-        "success": asdict(interval(success)),
+        "success": spread(success),
         "success_per_seed": [round(float(row.mean()), 4) for row in success],
-        "steps": asdict(interval(steps)),
+        "steps": spread(steps),
     }
     if np.isfinite(optimum).all():
         found |= {"optimum": float(optimum.mean()), "against_optimum": ratio(steps, optimum)}
     for name, rows in slices(by_seed[0].missions).items():
         if rows.any():
-            found[name] = {"episodes": int(rows.sum()), "success": asdict(interval(success[:, rows]))}
-            found[name]["steps"] = asdict(interval(steps[:, rows]))
+            found[name] = {"episodes": int(rows.sum()), "success": spread(success[:, rows])}
+            found[name]["steps"] = spread(steps[:, rows])
     return found
 
 
@@ -114,15 +111,16 @@ def episodes_of(name: str) -> int:
 
 def measure_levels(view: str) -> dict[str, Any]:
     """The default agent in every level; the bot and chance beside it, once, for they are not trained."""
-    agents = [agent_of(seed) for seed in SEEDS]
+    agents = [agent_of(ENV, seed) for seed in SEEDS]
     rows: dict[str, Any] = {}
-    config = EvaluateConfig(run_dir="-", seed=EVALUATION_SEED)
     for name in LEVELS:
         count = episodes_of(name)
-        ours = [play_in_parts(name, agent.policy(), count, EVALUATION_SEED, view) for agent in agents]
+        ours = [play_level(name, agent.policy(), count, EVALUATION_SEED, view) for agent in agents]
         rows[name] = {"planned": figures(ours)}
         if view == "full" or name not in LARGE:
-            chance = play_in_parts(name, grid_actor("random", agents[0], config), min(count, MANY), EVALUATION_SEED)
+            chance = play_level(
+                name, level_actor("random", agents[0], EVALUATION_SEED), min(count, MANY), EVALUATION_SEED
+            )
             rows[name]["random"] = figures([chance])
         if LEVELS[name].family != "four_rooms":
             bot = play_bot(name, count, EVALUATION_SEED)
@@ -136,11 +134,10 @@ def measure_levels(view: str) -> dict[str, Any]:
 def measure_rivals() -> dict[str, Any]:
     """Estimators of the default agent, and rivals trained on the same data and captions, on six levels."""
     rows: dict[str, Any] = {name: {} for name in SIX}
-    config = EvaluateConfig(run_dir="-", seed=EVALUATION_SEED)
     references: dict[str, dict[str, list[Outcome]]] = {name: {} for name in SIX}  # [level][estimator]
     for estimator in ("planned", ANYWHERE, "planned_sample", "logsumexp", "max", "sample", *RIVALS):
         for name in SIX:
-            by_seed = [play_in_parts(name, _actor(estimator, s, config), MANY, EVALUATION_SEED) for s in SEEDS]
+            by_seed = [play_level(name, _actor(estimator, s), MANY, EVALUATION_SEED) for s in SEEDS]
             rows[name][estimator] = figures(by_seed)
             for other, reference in references[name].items():
                 rows[name][estimator] |= beside(other, reference, by_seed)
@@ -150,26 +147,26 @@ def measure_rivals() -> dict[str, Any]:
     return {"levels": rows, "recipes": {name: list(changes) for name, changes in RIVALS.items()}}
 
 
-def _actor(estimator: str, seed: int, config: EvaluateConfig) -> Actor:
+def _actor(estimator: str, seed: int) -> Actor:
     if estimator in RIVALS:
-        rival: Actor = agent_of(seed, estimator, RIVALS[estimator]).policy()
+        rival: Actor = agent_of(ENV, seed, estimator, RIVALS[estimator]).policy()
         return rival
-    agent = agent_of(seed)
+    agent = agent_of(ENV, seed)
     if estimator == ANYWHERE:
         agent.policy_config = replace(agent.policy_config, candidate_goals="all")
-        return grid_actor("planned", agent, config)
-    return grid_actor(estimator, agent, config)
+        return level_actor("planned", agent, EVALUATION_SEED)
+    return level_actor(estimator, agent, EVALUATION_SEED)
 
 
 def beside(name: str, first: Sequence[Outcome], second: Sequence[Outcome]) -> dict[str, Any]:
     """How much more often the first, so named, succeeds in the same episodes, on all missions and ambiguous ones."""
     gain = np.stack([a.success.astype(float) - b.success for a, b in zip(first, second, strict=True)])  # [S, E]
     steps = np.stack([b.steps - a.steps for a, b in zip(first, second, strict=True)])  # [S, E]
-    found = {f"{name}_minus_this": asdict(interval(gain)), f"steps_more_than_{name}": asdict(interval(steps))}
+    found = {f"{name}_minus_this": spread(gain), f"steps_more_than_{name}": spread(steps)}
     unclear = slices(first[0].missions)["ambiguous"]
     if unclear.any():
-        found[f"{name}_minus_this_ambiguous"] = asdict(interval(gain[:, unclear]))
-        found[f"steps_more_than_{name}_ambiguous"] = asdict(interval(steps[:, unclear]))
+        found[f"{name}_minus_this_ambiguous"] = spread(gain[:, unclear])
+        found[f"steps_more_than_{name}_ambiguous"] = spread(steps[:, unclear])
     return found
 
 
@@ -177,10 +174,10 @@ def measure_ablations() -> dict[str, Any]:
     """One change of the recipe at a time, equal steps, three seeds."""
     rows: dict[str, Any] = {}
     for change, overrides in ABLATIONS.items():
-        agents = [agent_of(seed, f"short {change}", (*SHORT, *overrides)) for seed in SEEDS]
+        agents = [agent_of(ENV, seed, f"short {change}", (*SHORT, *overrides)) for seed in SEEDS]
         rows[change] = {"changes": list(overrides)}
         for name in ("GoToLocal", "GoToObjMazeS4", "GoTo"):
-            rows[change][name] = figures([play_in_parts(name, a.policy(), FEW, EVALUATION_SEED) for a in agents])
+            rows[change][name] = figures([play_level(name, a.policy(), FEW, EVALUATION_SEED) for a in agents])
             _say(f"{change} {name}", rows[change][name])
     return {"rows": rows, "steps": SHORT[0]}
 
@@ -189,15 +186,15 @@ def measure_words() -> dict[str, Any]:
     """Missions of GoToLocal said in other words, over the size of the lexicon that captions draw on."""
     rows: dict[str, Any] = {}
     for size in (0, 5, 20, 60):
-        agents = [agent_of(seed, f"short lexicon {size}", (*SHORT, f"data.lexicon={size}")) for seed in SEEDS]
+        agents = [agent_of(ENV, seed, f"short lexicon {size}", (*SHORT, f"data.lexicon={size}")) for seed in SEEDS]
         rows[str(size)] = {}
         for title, words in (("development", DEVELOPMENT_WORDS), ("test", TEST_WORDS)):
             for kind in ("colours", "types", "both"):
-                told = [play_in_parts("GoToLocal", a.policy(), MANY, EVALUATION_SEED, reword=_in_words(words, kind))
+                told = [play_level("GoToLocal", a.policy(), MANY, EVALUATION_SEED, reword=_in_words(words, kind))
                         for a in agents]  # fmt: skip
                 found = figures(told)
                 at_once = np.stack([outcome.steps <= outcome.optimum + 2 for outcome in told]).astype(np.float64)
-                found["first_guess"] = asdict(interval(at_once))
+                found["first_guess"] = spread(at_once)
                 rows[str(size)][f"{title} {kind}"] = found
                 _say(f"lexicon {size} {title} {kind}", found)
     return {"level": "GoToLocal", "lexicon": rows, "words": {"development": DEVELOPMENT_WORDS, "test": TEST_WORDS}}
@@ -223,8 +220,8 @@ def measure_captions() -> dict[str, Any]:
         rows[str(count)] = {}
         for title, overrides in (("bridge", ()), ("end to end", RIVALS["end to end"])):
             changes = (*SHORT, f"data.labelled_goals={count}", *overrides)
-            agents = [agent_of(seed, f"short {title} {count}", changes) for seed in SEEDS]
-            found = figures([play_in_parts("GoToLocal", a.policy(), MANY, EVALUATION_SEED) for a in agents])
+            agents = [agent_of(ENV, seed, f"short {title} {count}", changes) for seed in SEEDS]
+            found = figures([play_level("GoToLocal", a.policy(), MANY, EVALUATION_SEED) for a in agents])
             rows[str(count)][title] = found
             _say(f"{count} captions, {title}", found)
     return {"level": "GoToLocal", "captions": rows}
@@ -232,13 +229,13 @@ def measure_captions() -> dict[str, Any]:
 
 def measure_online() -> dict[str, Any]:
     """Own play beside data collected beforehand: success and steps on six levels, and paired differences."""
-    collected = [agent_of(seed) for seed in SEEDS]
-    own = [agent_of(seed, "online", OWN_PLAY) for seed in SEEDS]
+    collected = [agent_of(ENV, seed) for seed in SEEDS]
+    own = [agent_of(ENV, seed, "online", OWN_PLAY) for seed in SEEDS]
     rows: dict[str, Any] = {}
     for name in SIX:
         count = episodes_of(name)
         before, now = (
-            [play_in_parts(name, agent.policy(), count, EVALUATION_SEED) for agent in agents]
+            [play_level(name, agent.policy(), count, EVALUATION_SEED) for agent in agents]
             for agents in (collected, own)
         )
         rows[name] = {"collected": figures(before), "own play": figures(now) | beside("collected", before, now)}
@@ -265,8 +262,8 @@ PARTS: dict[str, Callable[[], dict[str, Any]]] = {
 
 if __name__ == "__main__":
     measure_parts(
-        "goalbridge.experiments.agent.grid_protocol",
-        "babyai",
+        "grid_protocol",
+        "babyai_",
         PARTS,
         sys.argv[1:],
         evaluation_seed=EVALUATION_SEED,

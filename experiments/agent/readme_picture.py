@@ -21,16 +21,11 @@ from numpy.typing import NDArray
 from goalbridge.agents import Agent
 from goalbridge.agents.storage import write_atomically
 from goalbridge.configs.checks import ConfigError, UserError
-from goalbridge.configs.run_folder import read_run_config
 from goalbridge.envs.commands import Command
 from goalbridge.envs.layouts import Layout
 from goalbridge.envs.rendering import WALL_COLOUR, draw
 from goalbridge.envs.suite import SATISFIABLE
-from goalbridge.evaluation.maze_world import MazeHome
-from goalbridge.evaluation.rollouts import Episodes, play
-from goalbridge.evaluation.suite import playable, suite_commands
-from goalbridge.evaluation.watch import gif, posterior_map
-from goalbridge.evaluation.worlds import make_world, surface
+from goalbridge.experiments.agent._evaluate import Episodes, gif, played_side_by_side, posterior_map
 
 ESTIMATORS: Final = {"direct": "Direct", "logsumexp": "LogSumExp"}
 SEED: Final = 2_000_000  # in no use elsewhere
@@ -74,20 +69,12 @@ def side_by_side(
 
 def picture(agent: Agent, folder: Path) -> tuple[bytes, list[str]]:
     """The animation of the agent in `folder`, and what there is to say of it, in lines."""
-    run = read_run_config(folder)
-    MazeHome(run.env, run.data.captions).require_same(agent.world, str(folder))
-    drawn = playable(suite_commands(surface(make_world(run.env, 1)).world, EPISODES * len(SATISFIABLE), SEED))
-    commands = [command for command in drawn if command.region.sum() > 1]
-    world = make_world(run.env, len(commands))
-    played = {
-        title: play(world, agent.policy(name), SEED, {"instructions": commands}) for name, title in ESTIMATORS.items()
-    }
+    count = EPISODES * len(SATISFIABLE)
+    layout, commands, played = played_side_by_side(agent, folder, ESTIMATORS, count, SEED)
     episode = chosen_episode(*played.values())
     policy, command = agent.policy(), commands[episode]
-    heat = posterior_map(
-        surface(world).layout, agent.bridge_goals.cpu().numpy(), policy.goal_posterior([command.text])[0]
-    )
-    frames = side_by_side(surface(world).layout, played, episode, command, heat)
+    heat = posterior_map(layout, agent.bridge_goals.cpu().numpy(), policy.goal_posterior([command.text])[0])
+    frames = side_by_side(layout, played, episode, command, heat)
     return gif(frames), _told(played, episode, command)
 
 

@@ -49,7 +49,7 @@ def test_measures_what_was_trained_and_reports_it(
     small = ("data.trajectories=30", "data.walk_length=20", "train.evaluate_every=0", "train.evaluation_episodes=2")
     done = script("train", *arguments("lake", 0), *tiny, *small, "run_dir=lake_0")
     assert done.code == 0, done.err
-    (folder / "lake_0" / "seconds.txt").write_text("12.3\n")  # a finished one is not trained again
+    write_json(folder / "lake_0" / "cost.json", {"seconds": 12.3})  # a finished one is not trained again
     result = measure("lake", folder, seeds=(0,), episodes=6)
     assert result["train_command"] == f"python train.py {' '.join(arguments('lake', 0))}"
     assert (result["seconds"], result["evaluation_seed"], result["episodes"]) == ([12], SEED, 6)
