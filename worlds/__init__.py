@@ -12,9 +12,12 @@ from goalbridge.worlds._base import (
     Episodes,
     Metrics,
     Moment,
+    Player,
     Projection,
+    Reference,
     Task,
     World,
+    spl,
 )
 
 register = worlds.register
@@ -26,9 +29,12 @@ __all__ = [
     "Episodes",
     "Metrics",
     "Moment",
+    "Player",
     "Projection",
+    "Reference",
     "Task",
     "World",
     "register",
+    "spl",
     "worlds",
 ]

@@ -1,38 +1,38 @@
-"""The ambiguous suite's pictures, as files and in TensorBoard."""
+"""Pictures of an evaluation."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from torch.utils.tensorboard import SummaryWriter
 
-from goalbridge.agents.storage import write_atomically
-from goalbridge.evaluation.suite_report import SHOWN, headings
-from goalbridge.evaluation.watch import add_picture, png
+from goalbridge.evaluation.report import HEADINGS
 
 # Mostly Okabe and Ito's colours, for all kinds of colour vision; who knows everything or nothing is grey.
 _COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C2878", "#7A6A00")
 _GREYS: Final = {"limit": "#222222", "expert": "#666666", "random": "#AAAAAA"}
 _MARKERS: Final = "osD^vP*X"
+_UNKNOWN: Final = {"mean": np.nan, "low": np.nan, "high": np.nan}
 _SPREAD: Final = 0.76  # of the room between two categories, how much the estimators take
 
 
 def category_plot(report: Mapping[str, Any], metric: str) -> NDArray[np.uint8]:
     """A metric of evaluation.json by category and estimator, means with 95 % intervals; uint8 [h, w, 3]."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     categories, names = report["categories"], list(report["estimators"])
     figure = Figure(figsize=(1.6 * len(categories) + 2.4, 4.6), dpi=120, layout="constrained")
     canvas: Any = FigureCanvasAgg(figure)
     axes = figure.subplots()
     offsets = (np.arange(len(names)) - (len(names) - 1) / 2) * _SPREAD / len(names)  # [N]
     for turn, name in enumerate(names):
-        found = [categories[category][name][metric] for category in categories]
+        found = [categories[category].get(name, {}).get(metric, _UNKNOWN) for category in categories]
         mean, low, high = (np.array([one[key] for one in found]) for key in ("mean", "low", "high"))  # [C] each
+        if np.isnan(mean).all():
+            continue
         axes.errorbar(
             np.arange(len(categories)) + offsets[turn],
             mean,
@@ -45,10 +45,7 @@ def category_plot(report: Mapping[str, Any], metric: str) -> NDArray[np.uint8]:
             capsize=2,
             label=name,
         )
-    sizes = [
-        f"{headings(name).replace(' ', chr(10))}\n({found['region_cells']:.0f})" for name, found in categories.items()
-    ]
-    axes.set_xticks(np.arange(len(categories)), sizes)
+    axes.set_xticks(np.arange(len(categories)), [name.replace("_", "\n") for name in categories])
     axes.set_xlim(-0.5, len(categories) - 0.5)
     axes.set_ylim(-0.02, 1.02)
     for between in np.arange(len(categories) - 1) + 0.5:
@@ -56,21 +53,8 @@ def category_plot(report: Mapping[str, Any], metric: str) -> NDArray[np.uint8]:
     axes.grid(axis="y", color="#DDDDDD", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.set_ylabel(SHOWN[metric])
-    axes.set_xlabel("kind of command (mean number of cells that satisfy it)")
+    axes.set_ylabel(HEADINGS.get(metric, metric).replace("\n", " "))
     axes.set_title(f"{report['env']}, {report['episodes']} paired episodes, 95 % intervals", fontsize=10)
     figure.legend(loc="outside right upper", frameon=False)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
-
-
-def write_pictures(pictures: Mapping[str, NDArray[np.uint8]], folder: Path) -> None:
-    """Writes pictures [h, w, 3] by name ("plots/success") into `folder` as PNG, and shows them in TensorBoard."""
-    writer = SummaryWriter(str(folder))
-    for name, picture in pictures.items():
-        path = folder / f"{name}.png"
-        encoded = png(picture)
-        write_atomically(path, encoded)
-        add_picture(writer, name, encoded, 0)
-        print(f"picture: {path}")
-    writer.close()

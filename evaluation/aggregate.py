@@ -1,7 +1,7 @@
 """`evaluate.py run_dir='runs/sweep/*'`: many runs at once, grouped by all settings but the seed.
 
 Every agent of one world meets the same episodes: starts, commands and noise. So estimators are paired within a run, and
-groups are paired by seed and episode. Intervals are over training seeds, then episodes (`evaluation.metrics.interval`).
+groups are paired by seed and episode. Intervals are over training seeds, then episodes (`evaluation.statistics.interval`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,8 +25,9 @@ from goalbridge.configs.checks import ConfigError, UserError, require
 from goalbridge.configs.evaluation import EvaluateConfig
 from goalbridge.configs.run_folder import flat, read_run_config
 from goalbridge.configs.schema import RunConfig
-from goalbridge.evaluation.gather_report import LEGEND, table
-from goalbridge.evaluation.metrics import interval
+from goalbridge.evaluation.aggregate_report import LEGEND, table
+from goalbridge.evaluation.evaluation import Evaluation
+from goalbridge.evaluation.statistics import interval
 
 # Of a run's settings, those that do not make another recipe; a layout is told apart by its world.
 GATHERED: Final = "gathered"  # under which the runs' TensorBoard logs show what was found
@@ -36,19 +37,8 @@ ByEstimator = Mapping[str, Mapping[str, NDArray[np.float64]]]  # estimator, metr
 Report = dict[str, Any]
 
 
-class Evaluation(Protocol):
-    """What is asked of `MazeEvaluation` and `GridEvaluation`."""
-
-    @property
-    def episodes_of(self) -> dict[str, Any]:
-        """What decides on the episodes."""
-
-    def measure(self) -> ByEstimator:
-        """Each estimator's metrics."""
-
-
 @dataclass(frozen=True)
-class Gathered:
+class Evaluated:
     """One run. recipe: its settings by dotted names, without seed and place. episodes_of: of its evaluation."""
 
     folder: Path
@@ -63,7 +53,7 @@ def is_pattern(run_dir: str) -> bool:
     return glob.has_magic(run_dir) and not Path(run_dir).is_dir()
 
 
-def gather(config: EvaluateConfig, evaluation_of: Callable[[EvaluateConfig], Evaluation]) -> None:
+def aggregate(config: EvaluateConfig, evaluation_of: Callable[[EvaluateConfig], Evaluation]) -> None:
     """Evaluates every finished run that config.run_dir matches; prints one table, writes one evaluation.json.
 
     The file lies in the deepest folder that the pattern names. Each run's figures go into its own TensorBoard log, for
@@ -71,7 +61,7 @@ def gather(config: EvaluateConfig, evaluation_of: Callable[[EvaluateConfig], Eva
     """
     require(config.instruction is None, "instruction", config.instruction, "is for one agent; give one run's run_dir")
     console = Console()
-    runs: list[Gathered] = []
+    runs: list[Evaluated] = []
     left_out: dict[str, str] = {}
     folders = sorted(Path(path) for path in glob.glob(config.run_dir) if Path(path).is_dir())
     require(bool(folders), "run_dir", config.run_dir, "matches no folder; runs/sweep/* would be all runs of a sweep")
@@ -105,8 +95,8 @@ def root_of(pattern: str) -> Path:
 
 
 def _evaluated(
-    config: EvaluateConfig, evaluation_of: Callable[[EvaluateConfig], Evaluation], others: list[Gathered]
-) -> Gathered:
+    config: EvaluateConfig, evaluation_of: Callable[[EvaluateConfig], Evaluation], others: list[Evaluated]
+) -> Evaluated:
     """One run's figures; ConfigError for a run that is not trained to its end, or the same as one of the `others`."""
     folder = Path(config.run_dir)
     run = read_run_config(folder)
@@ -119,10 +109,10 @@ def _evaluated(
     twin = next((one.folder for one in others if (one.run.seed, one.recipe, one.episodes_of) == of), None)
     if twin is not None:
         raise ConfigError(f"has the settings and the seed of {twin}")
-    return Gathered(folder, run, recipe, evaluation.episodes_of, evaluation.measure())
+    return Evaluated(folder, run, recipe, evaluation.episodes_of, evaluation.measure())
 
 
-def _log(one: Gathered) -> None:
+def _log(one: Evaluated) -> None:
     """Adds each mean to the run's own TensorBoard log, at its last step."""
     with SummaryWriter(str(one.folder)) as writer:
         for estimator, metrics in one.found.items():
@@ -130,7 +120,7 @@ def _log(one: Gathered) -> None:
                 writer.add_scalar(f"{GATHERED}/{estimator}/{metric}", float(values.mean()), one.run.train.steps)
 
 
-def summary(runs: list[Gathered], config: EvaluateConfig) -> Report:
+def summary(runs: list[Evaluated], config: EvaluateConfig) -> Report:
     """What evaluation.json holds.
 
     worlds: of each its env, what else decides on its episodes, `groups`, and the paired differences of the others from
@@ -152,21 +142,21 @@ def summary(runs: list[Gathered], config: EvaluateConfig) -> Report:
     return {"run_dir": config.run_dir, "seed": config.seed, "suite": config.suite, "worlds": worlds}
 
 
-def _split(runs: list[Gathered], by: Callable[[Gathered], Any]) -> list[list[Gathered]]:
+def _split(runs: list[Evaluated], by: Callable[[Evaluated], Any]) -> list[list[Evaluated]]:
     """Runs that are alike, in the order in which they first come."""
-    alike: dict[str, list[Gathered]] = {}
+    alike: dict[str, list[Evaluated]] = {}
     for one in runs:
         alike.setdefault(json.dumps(by(one), sort_keys=True), []).append(one)
     return list(alike.values())
 
 
-def differing(runs: list[Gathered]) -> list[str]:
+def differing(runs: list[Evaluated]) -> list[str]:
     """The settings in which recipes differ."""
     names = dict.fromkeys(name for one in runs for name in one.recipe)
     return [name for name in names if len({repr(one.recipe.get(name)) for one in runs}) > 1]
 
 
-def _named_groups(runs: list[Gathered]) -> dict[str, dict[int, Gathered]]:
+def _named_groups(runs: list[Evaluated]) -> dict[str, dict[int, Evaluated]]:
     """Runs of one world by recipe, each by its seed."""
     names = differing(runs)
     groups = {}
@@ -176,7 +166,7 @@ def _named_groups(runs: list[Gathered]) -> dict[str, dict[int, Gathered]]:
     return groups
 
 
-def _group(members: dict[int, Gathered], names: list[str]) -> Report:
+def _group(members: dict[int, Evaluated], names: list[str]) -> Report:
     found = {seed: one.found for seed, one in members.items()}
     estimators = list(next(iter(found.values())))
     first = estimators[0]
@@ -196,7 +186,7 @@ def _group(members: dict[int, Gathered], names: list[str]) -> Report:
     }
 
 
-def _between(members: dict[int, Gathered], first: dict[int, Gathered]) -> Report:
+def _between(members: dict[int, Evaluated], first: dict[int, Evaluated]) -> Report:
     """Paired differences from the first group, over the seeds that both have."""
     seeds = [seed for seed in members if seed in first]
     if not seeds:
@@ -212,13 +202,16 @@ def _between(members: dict[int, Gathered], first: dict[int, Gathered]) -> Report
 
 
 def _minus(ours: Mapping[str, NDArray[np.float64]], theirs: Mapping[str, NDArray[np.float64]]) -> dict[str, Any]:
-    return {metric: values - theirs[metric] for metric, values in ours.items()}
+    return {metric: values - theirs[metric] for metric, values in ours.items() if metric in theirs}
 
 
 def _over_seeds(by_seed: list[Mapping[str, NDArray[np.float64]]]) -> dict[str, Any]:
     """Each metric's mean and interval over S seeds, and each seed's mean."""
+    known = [
+        metric for metric in by_seed[0] if all(np.isfinite(of_seed.get(metric, np.nan)).all() for of_seed in by_seed)
+    ]
     return {
         metric: asdict(interval([of_seed[metric] for of_seed in by_seed]))
         | {"per_seed": [round(float(of_seed[metric].mean()), 4) for of_seed in by_seed]}
-        for metric in by_seed[0]
+        for metric in known
     }

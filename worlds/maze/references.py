@@ -1,4 +1,4 @@
-"""Who the agent is held against that is not an estimator of its own: the limit, the expert, chance."""
+"""Who the agent is held against in mazes: the optimal policy, the expert, chance."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class _Told:
         return self.which[np.arange(len(observation)) if episodes is None else np.asarray(episodes)]
 
 
-class Limit(_Told):
+class OptimalPolicy(_Told):
     """Value iteration that knows maze, command and noise: what no policy with these actions can pass on average."""
 
     def __init__(self, layout: Layout, commands: Sequence[Command], noise_degrees: float, directions: int) -> None:
@@ -57,7 +57,7 @@ class Expert(_Told):
         )
 
 
-class Chance:
+class RandomPolicy:
     """Picks one of the candidate actions [A, D] at random."""
 
     def __init__(self, actions: NDArray[np.float32], seed: int) -> None:

@@ -1,4 +1,4 @@
-"""Episodes in a world that a user brings, as pictures: what its environment renders, the instruction above."""
+"""Pictures of a user's world: what its environment renders, the instruction above."""
 
 from __future__ import annotations
 
@@ -13,15 +13,7 @@ from typing import Any, Final
 import gymnasium
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
 
-from goalbridge.evaluation.own_functions import make_env
-from goalbridge.evaluation.own_rollouts import Asked
-from goalbridge.evaluation.own_world import OwnHome
-from goalbridge.evaluation.rollouts import Actor
-from goalbridge.evaluation.watch import gif, spread
-
-MOST_FRAMES: Final = 60
 SIDE: Final = 320  # pixels of a frame's longer side
 _STRIP: Final = 44  # pixels above it, for two lines
 _FONT: Final = 15
@@ -53,15 +45,15 @@ def _survives_drawing(env_id: str) -> bool:
     return done.returncode == 0
 
 
-def can_draw(home: OwnHome) -> gymnasium.Env[Any, Any] | None:
+def drawable(world: Any) -> gymnasium.Env[Any, Any] | None:
     """An environment that renders, or None where it does not offer pictures or this machine cannot make them."""
     os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # pygame looks for a display even where none is drawn on
-    if not _survives_drawing(home.env.id):
+    if not _survives_drawing(world.settings.id):
         return None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            env = make_env(home.env, home.env.max_episode_steps, "rgb_array")
+            env = world.make_env(render=True)
             env.reset(seed=0)
             frame = np.asarray(env.render())
     except Exception:  # no display, no library for drawing, or a user's renderer that is not finished
@@ -69,25 +61,10 @@ def can_draw(home: OwnHome) -> gymnasium.Env[Any, Any] | None:
     return env if frame.ndim == 3 and frame.shape[2] == 3 else None
 
 
-def animation(home: OwnHome, actor: Actor, asked: Asked, episode: int) -> bytes:
-    """A GIF of one numbered episode, at most `MOST_FRAMES` of its moments; empty where nothing can be drawn."""
-    env = can_draw(home)
-    if env is None:
-        return b""
-    actor.reset()
-    seen, over, frames = home.begin(env, asked.seed), False, []
-    frames.append(np.asarray(env.render()))
-    while not over:
-        action = actor.act(seen.observation[None], [asked.text], [episode])[0]
-        seen, over = home.step(env, action)
-        over = over or bool(home.words.satisfied(home.goals.value(seen.goal), [asked.text]))
-        frames.append(np.asarray(env.render()))
-    env.close()
-    return gif([titled(frames[moment], asked.text) for moment in spread(len(frames) - 1, MOST_FRAMES)])
-
-
 def titled(frame: NDArray[np.uint8], title: str) -> NDArray[np.uint8]:
     """A frame [h, w, 3], brought to about `SIDE` pixels, below its title."""
+    from PIL import Image, ImageDraw, ImageFont
+
     picture = Image.fromarray(np.asarray(frame, np.uint8))
     scale = SIDE / max(picture.size)
     size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))

@@ -9,7 +9,9 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
-SHOWN: Final = ("success", "spl_grid", "steps")
+from goalbridge.evaluation.report import HEADINGS, cell, sure
+
+SHOWN: Final = ("success", "spl_grid", "steps", "mass", "first_guess", "wrong_visits")
 LEGEND: Final = (
     "means with 95 % intervals over training seeds, then episodes; paired differences in success from the group's "
     "first estimator and from the world's first group (* where the interval leaves out 0)"
@@ -20,7 +22,9 @@ def table(report: Mapping[str, Any]) -> Table:
     """A row an estimator of each group of each world: means with intervals, and paired differences in success."""
     grid = Table(box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
     for name in ("estimator", *SHOWN, "- first", "- group"):
-        grid.add_column(name, justify="left" if name == "estimator" else "right", no_wrap=name != "estimator")
+        grid.add_column(
+            HEADINGS.get(name, name), justify="left" if name == "estimator" else "right", no_wrap=name != "estimator"
+        )
     for world in report["worlds"]:
         groups = world["groups"]
         first_group = next(iter(groups))
@@ -31,8 +35,8 @@ def table(report: Mapping[str, Any]) -> Table:
             across = between.get(label, {}).get("estimators", {})
             grid.add_row(f"[bold]{escape(world['env'].split('/')[-1])}[/bold]\n{escape(_about(label, group))}")
             for name, found in group["estimators"].items():
-                cells = [_cell(found.get(metric), metric) for metric in SHOWN]
-                grid.add_row(name, *cells, _difference(within.get(name)), _difference(across.get(name)))
+                cells = [cell(found.get(metric), metric) for metric in SHOWN]
+                grid.add_row(name, *cells, sure(within.get(name)), sure(across.get(name)))
             grid.add_section()
     return grid
 
@@ -41,19 +45,3 @@ def _about(label: str, group: Mapping[str, Any]) -> str:
     seeds = ", ".join(str(seed) for seed in group["seeds"])
     settings = "" if label == "all" else f"{label}; "
     return f"{settings}{'seeds' if len(group['seeds']) > 1 else 'seed'} {seeds}; {group['episodes']} episodes"
-
-
-def _cell(found: Mapping[str, float] | None, metric: str) -> str:
-    if found is None:
-        return "-"
-    digits = 1 if metric == "steps" else 3
-    low, high = (f"{found[end]:.{digits}f}" for end in ("low", "high"))
-    return f"{found['mean']:.{digits}f}\n[dim]{low}–{high}[/dim]"
-
-
-def _difference(found: Mapping[str, Mapping[str, float]] | None) -> str:
-    if found is None:
-        return ""
-    success = found["success"]
-    sure = "*" if success["low"] > 0 or success["high"] < 0 else ""
-    return f"{success['mean']:+.3f}{sure}"

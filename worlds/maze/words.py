@@ -1,17 +1,14 @@
-"""What the words of an instruction mean in a maze, and in plain words what an agent took them to mean."""
+"""What the words of an instruction mean in a maze, whatever an agent makes of them."""
 
 from __future__ import annotations
 
-import math
 from functools import cached_property
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from goalbridge.agents.agent import Agent
 from goalbridge.agents.expressions import AnyOf, Instruction, Not, read
-from goalbridge.agents.hearing import LEAST_AGREEMENT, Understanding
 from goalbridge.envs.layouts import Layout
 from goalbridge.envs.phrasing import TEMPLATES
 from goalbridge.envs.places import MazePlaces
@@ -60,23 +57,3 @@ class NamedRegions:
     @cached_property
     def _by_name(self) -> dict[str, NDArray[np.bool_]]:
         return {name.lower(): place.region for place in self._places.places for name in (place.label, *place.names)}
-
-
-def plain_words(understanding: Understanding, agent: Agent, goals: int) -> list[str]:
-    """What an agent took an instruction to mean, over so many bridge goals, line by line."""
-    said = [f"read as: {understanding.reading}"] if understanding.reading else []
-    places = ", ".join(f"({row:.1f}, {column:.1f})" for row, column in understanding.likeliest)
-    said.append(f"likeliest goals (row, column): {places}")
-    said.append(f"meant: about {math.exp(understanding.entropy):.0f} of {goals} bridge goals")
-    if not understanding.known:
-        least = float(agent.least_familiarity)
-        said.append(
-            f"not understood: familiarity {understanding.familiarity:.2f}; instructions that it knows have {least:.2f} "
-            "or more"
-        )
-    if not understanding.consistent:
-        said.append(
-            f"not understood: the parts contradict each other (agreement {understanding.agreement:.1f} nats, below "
-            f"{LEAST_AGREEMENT:.1f})"
-        )
-    return said
