@@ -1,7 +1,7 @@
 """`evaluate.py run_dir='runs/sweep/*'`: many runs at once, grouped by all settings but the seed.
 
 Every agent of one world meets the same episodes: starts, commands and noise. So estimators are paired within a run, and
-groups are paired by seed and episode. Intervals are over training seeds, then episodes (`evaluation.statistics.interval`).
+groups are paired by seed and episode. Intervals are over training seeds, then episodes (`statistics.interval`).
 """
 
 from __future__ import annotations
@@ -207,9 +207,8 @@ def _minus(ours: Mapping[str, NDArray[np.float64]], theirs: Mapping[str, NDArray
 
 def _over_seeds(by_seed: list[Mapping[str, NDArray[np.float64]]]) -> dict[str, Any]:
     """Each metric's mean and interval over S seeds, and each seed's mean."""
-    known = [
-        metric for metric in by_seed[0] if all(np.isfinite(of_seed.get(metric, np.nan)).all() for of_seed in by_seed)
-    ]
+    everywhere = set.intersection(*({n for n, v in of_seed.items() if np.isfinite(v).all()} for of_seed in by_seed))
+    known = [metric for metric in by_seed[0] if metric in everywhere]
     return {
         metric: asdict(interval([of_seed[metric] for of_seed in by_seed]))
         | {"per_seed": [round(float(of_seed[metric].mean()), 4) for of_seed in by_seed]}

@@ -22,9 +22,8 @@ def table(report: Mapping[str, Any]) -> Table:
     """A row an estimator of each group of each world: means with intervals, and paired differences in success."""
     grid = Table(box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
     for name in ("estimator", *SHOWN, "- first", "- group"):
-        grid.add_column(
-            HEADINGS.get(name, name), justify="left" if name == "estimator" else "right", no_wrap=name != "estimator"
-        )
+        first = name == "estimator"
+        grid.add_column(HEADINGS.get(name, name), justify="left" if first else "right", no_wrap=not first)
     for world in report["worlds"]:
         groups = world["groups"]
         first_group = next(iter(groups))

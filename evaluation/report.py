@@ -24,8 +24,8 @@ HEADINGS: Final = {
 }
 LEGEND: Final = (
     "means with 95 % intervals; - first: difference in success from the first estimator in the same episodes (* where "
-    "its interval leaves out 0); mass: probability of what was meant, at the start; first guess: how often the likeliest "
-    "goal was meant; wrong visits: places tried that were not meant"
+    "its interval leaves out 0); mass: probability of what was meant, at the start; first guess: how often the "
+    "likeliest goal was meant; wrong visits: places tried that were not meant"
 )
 _SHARES: Final = ("success", "spl", "spl_grid", "mass", "first_guess")
 
@@ -76,9 +76,7 @@ def summary(world: World, results: Results, about: Mapping[str, Any]) -> Report:
     report["paired_difference_from_" + first] = {
         **{name: _means(list(by_group.values()), ratios) for name, by_group in apart.items()},
         "categories": {
-            category: {
-                name: _means([_some(apart[name][group], own)], ratios) for name in others if group in apart[name]
-            }
+            category: {n: _means([_some(apart[n][group], own)], ratios) for n in others if group in apart[n]}
             for category, (group, own) in rows.items()
         },
     }

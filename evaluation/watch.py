@@ -144,7 +144,7 @@ def add_picture(writer: SummaryWriter, tag: str, encoded: bytes, step: int) -> N
 
 
 def write_pictures(pictures: Mapping[str, bytes], folder: Path) -> None:
-    """Writes PNGs and GIFs by name ("plots/success.png") into `folder`, shows them in TensorBoard, prints their paths."""
+    """Writes PNGs and GIFs by name ("plots/success.png") into `folder`, shows them in TensorBoard, says where."""
     if not pictures:
         return
     from torch.utils.tensorboard import SummaryWriter

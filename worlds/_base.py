@@ -234,7 +234,7 @@ class World(ABC):
         return {}
 
     def metrics(self, episodes: Episodes) -> Metrics:
-        """What is measured beside success, [E] each; "steps" stands for the steps taken, where those are charged else."""
+        """What is measured beside success, [E] each; "steps", if given, stands for the steps taken."""
         return {}
 
     def about(self, settings: Any) -> dict[str, Any]:

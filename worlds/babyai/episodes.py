@@ -45,8 +45,10 @@ class Meant(NamedTuple):
 
 
 class BabyAIEpisodes(World):
-    """Episodes of levels; `meant` is a `Meant`, None of sequences. A goal is a situation, or the first 7 numbers of one:
-    (x, y, direction, W, H, type and colour of the cell in front)."""
+    """Episodes of levels; `meant` is a `Meant`, None of sequences.
+
+    A goal is a situation, or the first 7 numbers of one: (x, y, direction, W, H, type and colour in front).
+    """
 
     shown = ("success", "steps", "against_optimum", "spl")
     grouped = True

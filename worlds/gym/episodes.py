@@ -82,10 +82,7 @@ class GymEpisodes(World):
         """Environments that are kept for the next actor: some are slow to make."""
         from goalbridge.worlds.gym.vector import GymVectorEnv
 
-        if render:
-            env = GymVectorEnv(self, len(tasks), render=True)
-        else:
-            env = self._environments(len(tasks))
+        env = GymVectorEnv(self, len(tasks), render=True) if render else self._environments(len(tasks))
         observation, _ = env.reset(seed=[task.seed for task in tasks], options={"texts": [t.meant for t in tasks]})
         return Begun(env, observation, tuple(tasks))
 

@@ -52,8 +52,8 @@ class MazeEpisodes(World):
         if settings.suite:
             if canonical:
                 raise ConfigError(
-                    f"suite={settings.suite}: expected an agent that reads words, got one of encoder=label; leave suite "
-                    "out, or train with encoder=sentence"
+                    f"suite={settings.suite}: expected an agent that reads words, got one of encoder=label; "
+                    "leave suite out, or train with encoder=sentence"
                 )
             commands = playable(suite_commands(self.maze, episodes or EPISODES, seed))
             return tuple(_asked(command, seed + i) for i, command in enumerate(commands))
