@@ -27,12 +27,12 @@ from goalbridge.configs.run_folder import read_run_config
 from goalbridge.encoders import check_instruction
 from goalbridge.evaluation.gather import gather, is_pattern
 from goalbridge.evaluation.grid_evaluation import GridEvaluation
-from goalbridge.evaluation.grid_world import GridHome
 from goalbridge.evaluation.maze_evaluation import MazeEvaluation
-from goalbridge.evaluation.opening import open_world, require_env, trained_env
 from goalbridge.evaluation.own_evaluation import OwnEvaluation
-from goalbridge.evaluation.own_world import OwnHome
-from goalbridge.evaluation.worlds import resolve_device
+from goalbridge.training.device import resolve_device
+from goalbridge.worlds import open_trained, require_same
+from goalbridge.worlds.babyai.world import BabyAIWorld
+from goalbridge.worlds.gym.world import GymWorld
 
 Evaluation = MazeEvaluation | GridEvaluation | OwnEvaluation
 
@@ -41,18 +41,18 @@ def evaluation_of(config: EvaluateConfig) -> Evaluation:
     """The evaluation that the settings ask for, of the agent in run_dir, in the world that it was trained in."""
     folder = Path(config.run_dir)
     run = read_run_config(folder)
-    require_env(run, folder)
-    env = trained_env(run, folder)
-    world = open_world(env, run.data)
-    if isinstance(world, GridHome):
+    world = open_trained(run, folder)
+    if isinstance(world, BabyAIWorld):
         _refuse_maze_settings(config)
     agent = Agent.from_pretrained(folder, resolve_device(config.device))
-    world.require_same(agent.world, str(folder))
-    if isinstance(world, OwnHome):
+    require_same(world, agent.world, str(folder))
+    if isinstance(world, GymWorld):
         return OwnEvaluation(agent, config, world, folder)
-    if isinstance(world, GridHome):
+    if isinstance(world, BabyAIWorld):
         return GridEvaluation(agent, config, world, folder)
-    return MazeEvaluation(agent, config, env, folder, "label" if run.encoder.kind == "label" else config.phrasings)
+    return MazeEvaluation(
+        agent, config, world.settings, folder, "label" if run.encoder.kind == "label" else config.phrasings
+    )
 
 
 def _refuse_maze_settings(config: EvaluateConfig) -> None:

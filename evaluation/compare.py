@@ -18,7 +18,7 @@ from goalbridge.envs.commands import Command
 from goalbridge.evaluation.metrics import METRICS, Estimate, episode_metrics, interval
 from goalbridge.evaluation.rivals import Chance, Expert, Limit
 from goalbridge.evaluation.rollouts import Actor, Episodes, play
-from goalbridge.evaluation.worlds import VectorWorld, candidates, make_world, surface
+from goalbridge.worlds.maze.vector import VectorWorld, candidates, make_world, surface
 
 Metrics = dict[str, NDArray[np.float64]]
 

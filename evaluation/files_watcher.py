@@ -11,9 +11,9 @@ import torch
 from goalbridge.agents import Agent
 from goalbridge.configs.schema import RunConfig
 from goalbridge.data.collect import VALIDATION, stream
-from goalbridge.evaluation.files_world import FilesHome
 from goalbridge.evaluation.projector import Projection
 from goalbridge.evaluation.watch import Watched
+from goalbridge.worlds.files.world import FilesWorld
 
 COMPARED: Final = 100  # pairs that compete with one another
 
@@ -22,7 +22,7 @@ class FilesWatcher:
     """Contrastive retrieval among the held-out captioned goals, the same `COMPARED` of them each time (or all)."""
 
     def __init__(self, config: RunConfig) -> None:
-        pairs = FilesHome(Path(config.run_dir) / "trajectories").held_out()
+        pairs = FilesWorld(Path(config.run_dir) / "trajectories").held_out()
         self._goals, self._texts = np.zeros((0, 0)), list[str]()
         if pairs is None:
             return

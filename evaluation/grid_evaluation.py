@@ -26,8 +26,8 @@ from goalbridge.evaluation.grid_follow import Fulfilment, is_true_of, likeliest_
 from goalbridge.evaluation.grid_metrics import METRICS, columns
 from goalbridge.evaluation.grid_report import level_table, overall_table, slices_line, summary
 from goalbridge.evaluation.grid_watch import Recording, record, recording_frames
-from goalbridge.evaluation.grid_world import GridHome
 from goalbridge.evaluation.watch import gif, write_animations
+from goalbridge.worlds.babyai.world import BabyAIWorld
 
 EPISODES = 100  # of each level
 SHOWN_LENGTH = 100
@@ -41,15 +41,15 @@ class GridEvaluation:
     Raises ConfigError where `config` asks for what grids or this agent cannot do, LevelError for unknown levels.
     """
 
-    def __init__(self, agent: Agent, config: EvaluateConfig, world: GridHome, folder: Path) -> None:
+    def __init__(self, agent: Agent, config: EvaluateConfig, world: BabyAIWorld, folder: Path) -> None:
         _refuse_maze_settings(config)
         self.agent, self.config, self.folder = agent, config, folder
         assert isinstance(world.captions, GridCaptions)
         self.captions = world.captions
-        self.env_id, self.first_level = world.env.id, world.levels[0]
+        self.env_id, self.first_level = world.settings.id, world.levels[0]
         self.levels = tuple(dict.fromkeys(level(name).name for name in config.levels)) or self._readable_levels()
         self.estimators = grid_estimators(agent, config.estimators)
-        self.view = config.view or world.env.view
+        self.view = config.view or world.settings.view
         self.episodes = config.episodes or EPISODES
         self.reword = reworder(agent, self.captions)
         if self.estimators == (BOT,) and all(LEVELS[name].family == "four_rooms" for name in self.levels):

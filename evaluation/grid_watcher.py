@@ -7,9 +7,9 @@ from typing import Final
 
 from goalbridge.agents import Agent
 from goalbridge.configs.schema import RunConfig
+from goalbridge.configs.splits import Split
 from goalbridge.envs.babyai.captions import GridCaptions
 from goalbridge.envs.babyai.levels import level
-from goalbridge.envs.phrasing import Split
 from goalbridge.evaluation.grid_compare import play_in_parts, reworder
 from goalbridge.evaluation.grid_metrics import columns, estimates
 from goalbridge.evaluation.grid_watch import record, recording_frames

@@ -44,7 +44,7 @@ from goalbridge.evaluation.suite_plots import category_plot, write_pictures
 from goalbridge.evaluation.suite_report import LEGEND, SHOWN, category_table, understood_table
 from goalbridge.evaluation.suite_words import NamedRegions, plain_words
 from goalbridge.evaluation.watch import gif, posterior_map, rollout_frames, write_animations
-from goalbridge.evaluation.worlds import make_world, surface
+from goalbridge.worlds.maze.vector import make_world, surface
 
 SHOWN_LENGTH = 100
 

@@ -15,13 +15,13 @@ from goalbridge.envs.places import CATEGORIES, MazePlaces
 from goalbridge.envs.suite import SATISFIABLE
 from goalbridge.evaluation.compare import bridge_health
 from goalbridge.evaluation.field import field_commands, field_picture
-from goalbridge.evaluation.maze_world import MazeHome
 from goalbridge.evaluation.metrics import episode_metrics
 from goalbridge.evaluation.projector import Projection, project_maze
 from goalbridge.evaluation.rollouts import play
 from goalbridge.evaluation.suite import playable, suite_commands
 from goalbridge.evaluation.watch import EVALUATION_SEED, WATCHED_SEED, Watched, gif, png, posterior_map, rollout_frames
-from goalbridge.evaluation.worlds import make_world, surface
+from goalbridge.worlds.maze.vector import make_world, surface
+from goalbridge.worlds.maze.world import MazeWorld
 
 WATCHING_GOALS: Final = 1000  # a fifth of the bridge is a fifth of the time, and near enough to watch by
 MOST_FRAMES: Final = 50  # of an animation
@@ -43,7 +43,7 @@ class MazeWatcher:
         self._one = make_world(config.env, 1, split)
         self._suite = self._draw(max(_FEWEST, config.train.evaluation_episodes // _SHARE), EVALUATION_SEED)
         self._suite_world = make_world(config.env, len(self._suite), split)
-        places = MazeHome(config.env, config.data.captions).captions
+        places = MazeWorld(config.env, config.data).captions
         assert isinstance(places, MazePlaces)
         self._places = places
         self._fields = field_commands(self._places, self._label)

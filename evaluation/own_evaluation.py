@@ -18,11 +18,11 @@ from goalbridge.configs.evaluation import EvaluateConfig
 from goalbridge.configs.schema import PLANNED, POLICIES
 from goalbridge.encoders import LabelEncoder, check_instruction
 from goalbridge.evaluation.compare import chosen_estimators, estimates, table
-from goalbridge.evaluation.own_rollouts import Asked, AtRandom, OwnEpisodes, Playground
+from goalbridge.evaluation.own_rollouts import Asked, AtRandom, FileEpisodes, Playground
 from goalbridge.evaluation.own_watch import animation
-from goalbridge.evaluation.own_world import OwnHome
 from goalbridge.evaluation.rollouts import Actor
 from goalbridge.evaluation.watch import write_animations
+from goalbridge.worlds.gym.world import GymWorld
 
 EPISODES: Final = 200
 CATEGORY: Final = "captions"
@@ -40,7 +40,7 @@ def own_estimators(agent: Agent, chosen: tuple[str, ...]) -> tuple[str, ...]:
     return chosen_estimators(chosen, tuple(own), (*possible, "random"))
 
 
-def known_texts(agent: Agent, home: OwnHome) -> tuple[str, ...]:
+def known_texts(agent: Agent, home: GymWorld) -> tuple[str, ...]:
     """The captions of the agent's bridge goals, which are draws from its data, in the order of the alphabet."""
     goals = np.unique(agent.bridge_goals.cpu().numpy(), axis=0)  # [M', G]
     texts = {text for goal in goals for text in home.captions_of(goal)}
@@ -50,7 +50,7 @@ def known_texts(agent: Agent, home: OwnHome) -> tuple[str, ...]:
     return tuple(sorted(texts))
 
 
-def metrics_of(episodes: OwnEpisodes) -> dict[str, NDArray[np.float64]]:
+def metrics_of(episodes: FileEpisodes) -> dict[str, NDArray[np.float64]]:
     """success, 0 or 1, and steps taken, of each episode [E]."""
     return {"success": episodes.success.astype(np.float64), "steps": episodes.steps.astype(np.float64)}
 
@@ -61,7 +61,7 @@ class OwnEvaluation:
     Raises ConfigError where `config` asks for what this world does not have.
     """
 
-    def __init__(self, agent: Agent, config: EvaluateConfig, home: OwnHome, folder: Path) -> None:
+    def __init__(self, agent: Agent, config: EvaluateConfig, home: GymWorld, folder: Path) -> None:
         for name, none in _OTHER_WORLDS.items():
             if getattr(config, name) != none:
                 raise ConfigError(f"{name}={getattr(config, name)}: is for other worlds; leave it out")
@@ -86,7 +86,7 @@ class OwnEvaluation:
     @property
     def episodes_of(self) -> dict[str, Any]:
         """What decides, beside the settings of the evaluation, which episodes are played: the world and its texts."""
-        env = self.home.env
+        env = self.home.settings
         return {
             "env": env.id,
             "captions": env.captions,
@@ -98,7 +98,7 @@ class OwnEvaluation:
         """Each estimator's metrics [E]; writes and prints nothing."""
         return {name: metrics_of(played) for name, played in self.play().items()}
 
-    def play(self) -> dict[str, OwnEpisodes]:
+    def play(self) -> dict[str, FileEpisodes]:
         """Each estimator's episodes, on the same starts and commands."""
         asked = self.playground.ask(self.texts, self.config.episodes or EPISODES, self.config.seed)
         return {name: self.playground.play(self.actor(name), asked) for name in self.estimators}
@@ -108,7 +108,7 @@ class OwnEvaluation:
         console = Console()
         with console.status(f"{self.config.episodes or EPISODES} episodes of {', '.join(self.estimators)}"):
             played = self.play()
-            report = summary(played, self.home.env.id, self.config.seed)
+            report = summary(played, self.home.settings.id, self.config.seed)
         write_json(self.folder / "evaluation.json", report)
         console.print(table(report))
         first = self.estimators[0]
@@ -124,7 +124,7 @@ class OwnEvaluation:
         if all(drawn.values()):
             write_animations(drawn, self.folder)
         else:
-            print(f"no rollouts are drawn: {self.home.env.id} offers no rgb_array pictures here")
+            print(f"no rollouts are drawn: {self.home.settings.id} offers no rgb_array pictures here")
 
     def follow(self, instruction: str, name: str = "instruction") -> None:
         """Follows one instruction from a few starts, says where it ended, judges it if it can, and draws it."""
@@ -158,7 +158,7 @@ class OwnEvaluation:
         return textwrap.shorten(", ".join(texts) or "nothing can be said", SHOWN_LENGTH, placeholder=" ...")
 
 
-def summary(played: Mapping[str, OwnEpisodes], env_id: str, seed: int) -> dict[str, Any]:
+def summary(played: Mapping[str, FileEpisodes], env_id: str, seed: int) -> dict[str, Any]:
     """What evaluation.json holds: success and steps (no world of a user's tells shortest paths, hence no SPL)."""
     metrics = {name: metrics_of(episodes) for name, episodes in played.items()}
     names = list(metrics)

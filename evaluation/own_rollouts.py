@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goalbridge.configs.checks import ConfigError
-from goalbridge.evaluation.own_functions import make_env
-from goalbridge.evaluation.own_spaces import RandomPlay
-from goalbridge.evaluation.own_world import OwnHome
 from goalbridge.evaluation.rollouts import Actor
+from goalbridge.worlds.gym.functions import make_env
+from goalbridge.worlds.gym.spaces import RandomPlay
+from goalbridge.worlds.gym.world import GymWorld
 
 AT_ONCE: Final = 64  # environments: the user's may be large
 
@@ -28,7 +28,7 @@ class Asked:
 
 
 @dataclass(frozen=True, eq=False)
-class OwnEpisodes:
+class FileEpisodes:
     """E finished episodes.
 
     asked: E of them. success: [E] bool. steps: [E] taken. ends: E goals reached last, rows [G].
@@ -43,13 +43,13 @@ class OwnEpisodes:
 class Playground:
     """The environments of one world, kept for the next actor: some are slow to make."""
 
-    def __init__(self, home: OwnHome) -> None:
+    def __init__(self, home: GymWorld) -> None:
         self.home = home
         self._envs: list[gymnasium.Env[Any, Any]] = []
 
     def _some(self, count: int) -> list[gymnasium.Env[Any, Any]]:
         while len(self._envs) < count:
-            self._envs.append(make_env(self.home.env, self.home.env.max_episode_steps))
+            self._envs.append(make_env(self.home.settings, self.home.settings.max_episode_steps))
         return self._envs[:count]
 
     def ask(self, texts: Sequence[str], episodes: int, seed: int) -> tuple[Asked, ...]:
@@ -60,30 +60,30 @@ class Playground:
         rng, (env,) = np.random.default_rng([seed, episodes]), self._some(1)
         found = []
         for episode in range(episodes):
-            start = self.home.goals.value(self.home.begin(env, seed + episode).goal)
+            start = self.home.goals.value(self.home.reset(env, seed + episode).goal)
             true = self.home.words.satisfied(start, texts)
             new = [text for text in texts if text not in true]
             if new:
                 found.append(Asked(seed + episode, new[rng.integers(len(new))]))
         if not found:
             raise ConfigError(
-                f"env.captions={self.home.env.captions}: all that it says holds wherever an episode begins; "
+                f"env.captions={self.home.settings.captions}: all that it says holds wherever an episode begins; "
                 "captions that are not true everywhere would do"
             )
         return tuple(found)
 
-    def play(self, actor: Actor, asked: Sequence[Asked]) -> OwnEpisodes:
+    def play(self, actor: Actor, asked: Sequence[Asked]) -> FileEpisodes:
         """One episode each; it is over once the goal reached satisfies the instruction, or the environment ends it."""
         actor.reset()
         parts = [self._part(actor, asked[i : i + AT_ONCE], i) for i in range(0, len(asked), AT_ONCE)]
         success, steps, ends = (np.concatenate(column) for column in zip(*parts, strict=True))
-        return OwnEpisodes(tuple(asked), success, steps, ends)
+        return FileEpisodes(tuple(asked), success, steps, ends)
 
     def _part(
         self, actor: Actor, asked: Sequence[Asked], first: int
     ) -> tuple[NDArray[np.bool_], NDArray[np.int64], NDArray[Any]]:
         home, envs = self.home, self._some(len(asked))
-        seen = [home.begin(env, one.seed) for env, one in zip(envs, asked, strict=True)]
+        seen = [home.reset(env, one.seed) for env, one in zip(envs, asked, strict=True)]
         success, steps = np.zeros(len(asked), dtype=np.bool_), np.zeros(len(asked), dtype=np.int64)
         going = list(range(len(asked)))
         while going:
@@ -103,7 +103,7 @@ class Playground:
 class AtRandom:
     """Plays as the data were made, whatever it is told; what it does in an episode depends on that episode alone."""
 
-    def __init__(self, home: OwnHome, seed: int) -> None:
+    def __init__(self, home: GymWorld, seed: int) -> None:
         self._home, self._seed = home, seed
         self.reset()
 

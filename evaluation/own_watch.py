@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from goalbridge.evaluation.own_functions import make_env
 from goalbridge.evaluation.own_rollouts import Asked
-from goalbridge.evaluation.own_world import OwnHome
 from goalbridge.evaluation.rollouts import Actor
 from goalbridge.evaluation.watch import gif, spread
+from goalbridge.worlds.gym.functions import make_env
+from goalbridge.worlds.gym.world import GymWorld
 
 MOST_FRAMES: Final = 60
 SIDE: Final = 320  # pixels of a frame's longer side
@@ -53,15 +53,15 @@ def _survives_drawing(env_id: str) -> bool:
     return done.returncode == 0
 
 
-def can_draw(home: OwnHome) -> gymnasium.Env[Any, Any] | None:
+def can_draw(home: GymWorld) -> gymnasium.Env[Any, Any] | None:
     """An environment that renders, or None where it does not offer pictures or this machine cannot make them."""
     os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # pygame looks for a display even where none is drawn on
-    if not _survives_drawing(home.env.id):
+    if not _survives_drawing(home.settings.id):
         return None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            env = make_env(home.env, home.env.max_episode_steps, "rgb_array")
+            env = make_env(home.settings, home.settings.max_episode_steps, "rgb_array")
             env.reset(seed=0)
             frame = np.asarray(env.render())
     except Exception:  # no display, no library for drawing, or a user's renderer that is not finished
@@ -69,13 +69,13 @@ def can_draw(home: OwnHome) -> gymnasium.Env[Any, Any] | None:
     return env if frame.ndim == 3 and frame.shape[2] == 3 else None
 
 
-def animation(home: OwnHome, actor: Actor, asked: Asked, episode: int) -> bytes:
+def animation(home: GymWorld, actor: Actor, asked: Asked, episode: int) -> bytes:
     """A GIF of one numbered episode, at most `MOST_FRAMES` of its moments; empty where nothing can be drawn."""
     env = can_draw(home)
     if env is None:
         return b""
     actor.reset()
-    seen, over, frames = home.begin(env, asked.seed), False, []
+    seen, over, frames = home.reset(env, asked.seed), False, []
     frames.append(np.asarray(env.render()))
     while not over:
         action = actor.act(seen.observation[None], [asked.text], [episode])[0]

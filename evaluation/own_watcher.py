@@ -9,16 +9,16 @@ from goalbridge.configs.schema import RunConfig
 from goalbridge.evaluation.own_evaluation import known_texts, metrics_of
 from goalbridge.evaluation.own_rollouts import Playground
 from goalbridge.evaluation.own_watch import animation
-from goalbridge.evaluation.own_world import OwnHome
 from goalbridge.evaluation.projector import GOALS, Projection
 from goalbridge.evaluation.watch import EVALUATION_SEED, WATCHED_SEED, Watched
+from goalbridge.worlds.gym.world import GymWorld
 
 
 class OwnWatcher:
     """The same starts and commands each time, and one episode to look at."""
 
     def __init__(self, config: RunConfig) -> None:
-        self._home, self._episodes = OwnHome(config.env), config.train.evaluation_episodes
+        self._home, self._episodes = GymWorld(config.env), config.train.evaluation_episodes
         self._playground = Playground(self._home)
         self._believes = config.train.objective == "bridge"
         self._texts: tuple[str, ...] = ()

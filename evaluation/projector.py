@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from torch.utils.tensorboard import SummaryWriter
 
 from goalbridge.agents import Agent
+from goalbridge.configs.splits import Split
 from goalbridge.envs.babyai.captions import GridCaptions
 from goalbridge.envs.babyai.phrasing import COLOURS, FIRST_TYPE, TYPES
-from goalbridge.envs.phrasing import Split
 from goalbridge.envs.places import MazePlaces, Place
 
 GOALS: Final = 500  # as many as a browser turns round smoothly, and files of a few hundred kilobytes

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goalbridge.envs.commands import Command
-from goalbridge.evaluation.worlds import VectorWorld
+from goalbridge.worlds.maze.vector import VectorWorld
 
 
 class Actor(Protocol):

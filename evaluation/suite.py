@@ -16,7 +16,7 @@ from goalbridge.agents import Policy
 from goalbridge.configs.checks import ConfigError
 from goalbridge.envs.commands import Command, CommandError
 from goalbridge.envs.places import CATEGORIES
-from goalbridge.envs.point_maze import MazeWorld
+from goalbridge.envs.point_maze import PointMaze
 from goalbridge.envs.suite import SATISFIABLE, draw_suite
 from goalbridge.evaluation.compare import Metrics, estimates, summary
 from goalbridge.evaluation.metrics import METRICS
@@ -37,7 +37,7 @@ SUITE_ESTIMATORS: Final = (
 )
 
 
-def suite_commands(world: MazeWorld, episodes: int, seed: int) -> tuple[Command, ...]:
+def suite_commands(world: PointMaze, episodes: int, seed: int) -> tuple[Command, ...]:
     """The suite's commands in the order of its categories, the same for the same seed.
 
     episodes: how many are to be played; each category of `SATISFIABLE` has as many, rounded up, and four at least, so
@@ -52,7 +52,7 @@ def suite_commands(world: MazeWorld, episodes: int, seed: int) -> tuple[Command,
     return commands
 
 
-def _can_be_asked(world: MazeWorld, command: Command) -> bool:
+def _can_be_asked(world: PointMaze, command: Command) -> bool:
     try:
         world.cells_asking(world.check_command(command))
     except CommandError:

@@ -15,15 +15,11 @@ from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
 from goalbridge.agents import Learner
-from goalbridge.configs.schema import NO_ENV, RunConfig
-from goalbridge.evaluation.files_watcher import FilesWatcher
+from goalbridge.configs.schema import RunConfig
 from goalbridge.evaluation.gather import GATHERED
-from goalbridge.evaluation.grid_watcher import GridWatcher
-from goalbridge.evaluation.grid_world import FAMILY
-from goalbridge.evaluation.maze_watcher import MazeWatcher
-from goalbridge.evaluation.own_watcher import OwnWatcher
 from goalbridge.evaluation.projector import add_projection
-from goalbridge.evaluation.watch import Watcher, add_picture
+from goalbridge.evaluation.watch import add_picture
+from goalbridge.evaluation.watchers import watcher_of
 
 SETTINGS: Final = (
     "seed", "env.id", "data.kind", "dataset", "data.trajectories", "data.labelled_goals", "encoder.kind",
@@ -37,15 +33,6 @@ RESULTS: Final = (
     "goal_of_text",
     "text_of_goal",
 )  # of an evaluation, those of them that a world has
-
-
-def watcher_of(config: RunConfig) -> Watcher:
-    """Who evaluates an agent of the run's world while it trains."""
-    if config.env.id == NO_ENV:
-        return FilesWatcher(config)
-    if config.env.captions:
-        return OwnWatcher(config)
-    return GridWatcher(config) if config.env.id == FAMILY else MazeWatcher(config)
 
 
 class Dashboard:

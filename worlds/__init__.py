@@ -16,6 +16,7 @@ from goalbridge.worlds._base import (
     Task,
     World,
 )
+from goalbridge.worlds._opening import open_trained, require_same, world_of
 
 register = worlds.register
 
@@ -29,6 +30,9 @@ __all__ = [
     "Projection",
     "Task",
     "World",
+    "open_trained",
     "register",
+    "require_same",
+    "world_of",
     "worlds",
 ]
