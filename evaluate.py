@@ -27,8 +27,8 @@ from goalbridge.configs.run_folder import read_run_config
 from goalbridge.encoders import check_instruction
 from goalbridge.evaluation.aggregate import aggregate, is_pattern
 from goalbridge.evaluation.evaluation import Evaluation
-from goalbridge.training.devices import resolve_device
-from goalbridge.worlds import open_trained
+from goalbridge.training.device import resolve_device
+from goalbridge.worlds import open_trained, require_same
 
 
 def evaluation_of(config: EvaluateConfig) -> Evaluation:
@@ -36,9 +36,8 @@ def evaluation_of(config: EvaluateConfig) -> Evaluation:
     folder = Path(config.run_dir)
     run = read_run_config(folder)
     world = open_trained(run, folder)
-    world.require_playable(folder)
     agent = Agent.from_pretrained(folder, resolve_device(config.device))
-    world.require_same(agent.world, str(folder))
+    require_same(world, agent.world, str(folder))
     return Evaluation(agent, world, config, config, folder)
 
 

@@ -19,8 +19,8 @@ from goalbridge.agents.estimators import ESTIMATORS, Estimators, Moment
 from goalbridge.agents.expressions import Instruction
 from goalbridge.agents.hearing import Hearing, Understanding
 from goalbridge.agents.shortest_paths import Ways
+from goalbridge.agents.spec import CandidateActions, as_rows
 from goalbridge.agents.tried import Tried
-from goalbridge.agents.world import CandidateActions, as_rows
 from goalbridge.configs.checks import ConfigError
 from goalbridge.configs.schema import POLICIES
 

@@ -19,6 +19,7 @@ from goalbridge.worlds._base import (
     World,
     spl,
 )
+from goalbridge.worlds._opening import open_trained, require_same, world_of
 
 register = worlds.register
 
@@ -34,7 +35,10 @@ __all__ = [
     "Reference",
     "Task",
     "World",
+    "open_trained",
     "register",
+    "require_same",
     "spl",
+    "world_of",
     "worlds",
 ]

@@ -13,16 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goalbridge.configs.checks import ConfigError
+from goalbridge.data.space_spec import SpaceSpec
 
 if TYPE_CHECKING:
     import gymnasium
 
     from goalbridge.agents import Agent
-    from goalbridge.agents.world import CandidateActions, WorldSpec
+    from goalbridge.agents.spec import CandidateActions, WorldSpec
     from goalbridge.configs.data_schema import DataConfig
+    from goalbridge.configs.schema import RunConfig
     from goalbridge.data import CaptionPairs, TrajectoryBuffer
     from goalbridge.data.collect import Captions
-    from goalbridge.data.playground import Playground as SelfPlayEnv
+    from goalbridge.data.self_play import SelfPlayEnv
+    from goalbridge.encoders import TextEncoder
 
     VectorEnv = gymnasium.vector.VectorEnv[Any, Any, Any]
 
@@ -159,8 +162,8 @@ class World(ABC):
     captions: Captions
     late_captions: bool = False
     layout_text: str = ""
-    playable: bool = True
-    grouped: bool = False
+    playable: ClassVar[bool] = True
+    grouped: ClassVar[bool] = False
     ratios: ClassVar[Mapping[str, tuple[str, str]]] = {}
     at_once: int = 10_000
 
@@ -198,6 +201,15 @@ class World(ABC):
     def own_pairs(self) -> CaptionPairs | None:
         """Captions that came with the trajectories; None where they are made from `captions`."""
         return None
+
+    def check_texts(self, text: TextEncoder) -> None:  # noqa: B027 (most say what any encoder reads)
+        """DatasetError where captions that came with the trajectories are beyond the encoder."""
+
+    def dataset_spec(self) -> SpaceSpec:
+        """What a dataset must be like to be of this world, and how one of its trajectories is exported."""
+        spec = self.spec
+        observed, goals = (spec.observation_low, spec.observation_high), (spec.goal_low, spec.goal_high)
+        return SpaceSpec(spec.env_id, *observed, *goals, spec.action_dim, spec.discrete)
 
     # Episodes
 
@@ -314,6 +326,12 @@ class World(ABC):
         return False
 
     @classmethod
-    def open_trained(cls, settings: Any, folder: Path) -> World:
+    def open_training(cls, config: RunConfig, folder: Path) -> World:
+        """The world of a run that is to keep its trajectories in `folder`; where it is they that tell what the world
+        is, they are staged first (`data.episodes.stage`). ConfigError or DatasetError where there is none."""
+        return cls(config.env, config.data)  # type: ignore[call-arg]
+
+    @classmethod
+    def open_trained(cls, config: RunConfig, folder: Path) -> World:
         """The world of the run in `folder`, from what was kept there."""
-        return cls(settings)  # type: ignore[call-arg]
+        return cls(config.env, config.data)  # type: ignore[call-arg]

@@ -11,11 +11,10 @@ from minigrid.wrappers import FullyObsWrapper
 
 from goalbridge.configs.schema import EnvConfig
 from goalbridge.data import DatasetError
-from goalbridge.data.minari_grids import GridReader
 from goalbridge.encoders.grid import situations
 from goalbridge.envs.babyai.navigation import MINIGRID_ACTIONS, make_navigation
-from goalbridge.evaluation.grid_world import GridHome
-from goalbridge.evaluation.opening import demands_of
+from goalbridge.worlds.babyai.minari import GridReader
+from goalbridge.worlds.babyai.world import BabyAIWorld
 
 STEPS = 60
 WHOLE = Dict({"image": Box(0, 255, (8, 8, 3), np.uint8), "direction": Discrete(4)})
@@ -50,12 +49,12 @@ def test_the_situations_are_those_of_our_environment() -> None:
     reader = GridReader("d", WHOLE, Discrete(7))
     for seed in range(3):
         seen, actions, expected = recorded(seed)
-        np.testing.assert_array_equal(reader.situations(seen), expected)
+        np.testing.assert_array_equal(reader.observations(seen), expected)
         assert reader.actions(actions).argmax(axis=1).tolist() == [MINIGRID_ACTIONS.index(a) for a in actions.tolist()]
         assert reader.layout(seen) == seed
     assert reader.layout(recorded(1)[0]) == 1
-    demands = demands_of(GridHome(EnvConfig("goalbridge/BabyAI", levels=("GoToLocal",))))
-    assert len(demands.observation_low) == expected.shape[1]
+    spaces = BabyAIWorld(EnvConfig("goalbridge/BabyAI", levels=("GoToLocal",))).dataset_spec()
+    assert len(spaces.observation_low) == expected.shape[1]
 
 
 def test_grids_and_poses_of_our_environments_are_read() -> None:
@@ -65,7 +64,7 @@ def test_grids_and_poses_of_our_environments_are_read() -> None:
     seen = {"observation": {name: np.stack([first[name], second[name]]) for name in ("grid", "pose")}}
     reader = GridReader("d", env.observation_space, env.action_space)
     np.testing.assert_array_equal(
-        reader.situations(seen), situations(seen["observation"]["grid"], seen["observation"]["pose"])
+        reader.observations(seen), situations(seen["observation"]["grid"], seen["observation"]["pose"])
     )
 
 
@@ -80,4 +79,4 @@ def test_what_is_no_whole_grid_is_named() -> None:
     seen = recorded(0)[0]
     seen["image"] = np.where(seen["image"] == 10, 1, seen["image"])
     with pytest.raises(DatasetError, match="the image of step 0 shows 0 agents"):
-        reader.situations(seen)
+        reader.observations(seen)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from goalbridge.agents.world import WorldSpec, as_rows
+from goalbridge.agents.spec import WorldSpec, as_rows
 from goalbridge.configs.checks import ConfigError
-from goalbridge.evaluation.own_spaces import Actions, RandomPlay, read_space
+from goalbridge.worlds.gym.spaces import Actions, RandomPlay, read_space
 
 SPACES = (
     (spaces.Box(-1, 1, (3,), np.float64), "box", 3, ()),

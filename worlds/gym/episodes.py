@@ -52,7 +52,7 @@ class GymEpisodes(World):
         rng, env = np.random.default_rng([seed, episodes]), self.make_env()
         found = []
         for episode in range(episodes):
-            start = self.goals.value(self.begin_one(env, seed + episode).goal)
+            start = self.goals.value(self.reset(env, seed + episode).goal)
             true = self.words.satisfied(start, texts)
             new = [text for text in texts if text not in true]
             if new:
@@ -70,7 +70,7 @@ class GymEpisodes(World):
         """One of the user's environments."""
         raise NotImplementedError
 
-    def begin_one(self, env: Any, seed: int) -> Any:
+    def reset(self, env: Any, seed: int) -> Any:
         """Resets one of them; what is seen then."""
         raise NotImplementedError
 

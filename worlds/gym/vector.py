@@ -44,7 +44,7 @@ class GymVectorEnv(VectorEnv[Any, Any, Any]):
         """Begins an episode in each; seed: a list of B."""
         assert isinstance(seed, Sequence)
         self._texts = (options or {})["texts"]
-        self._seen = [self.world.begin_one(env, one) for env, one in zip(self.envs, seed, strict=True)]
+        self._seen = [self.world.reset(env, one) for env, one in zip(self.envs, seed, strict=True)]
         self._over = np.zeros(self.num_envs, dtype=np.bool_)
         return self._observe(), {}
 
@@ -54,7 +54,7 @@ class GymVectorEnv(VectorEnv[Any, Any, Any]):
         """One step of those whose episodes go on, actions [B] or [B, D]; the figures of their infos are kept."""
         success, figures = np.zeros(self.num_envs, dtype=np.bool_), dict[str, NDArray[np.float64]]()
         for row in np.flatnonzero(~self._over).tolist():
-            self._seen[row], over, info = self.world.step_one(self.envs[row], actions[row])
+            self._seen[row], over, info = self.world.step(self.envs[row], actions[row])
             text = self._texts[row]
             if text is not None:
                 success[row] = bool(self.world.words.satisfied(self.world.goals.value(self._seen[row].goal), [text]))

@@ -14,7 +14,7 @@ from goalbridge.envs.commands import Command, CommandError, distinct_regions
 from goalbridge.envs.layouts import Layout
 from goalbridge.envs.motion import STEP_SIZE
 from goalbridge.envs.places import CATEGORIES
-from goalbridge.envs.point_maze import MazeWorld as Maze
+from goalbridge.envs.point_maze import PointMaze
 from goalbridge.envs.suite import SATISFIABLE, draw_suite
 from goalbridge.worlds._base import Begun, Episodes, Metrics, Reference, Task, World, spl
 
@@ -32,10 +32,11 @@ SUITE_ESTIMATORS: Final = (
 
 
 class MazeEpisodes(World):
-    """Commands of a maze as tasks; `meant` is a `Command`."""
+    """Commands of a maze as tasks; `meant` is a `Command`. spoken: the categories of places that captions speak of."""
 
     shown = ("success", "spl_grid", "steps")
-    maze: Maze
+    maze: PointMaze
+    spoken: tuple[str, ...]
 
     @property
     def layout(self) -> Layout:
@@ -72,11 +73,6 @@ class MazeEpisodes(World):
             spoken = set(self.spoken) & set(CATEGORIES)
             commands = tuple(replace(one, text=one.label) for one in commands if one.category in spoken)
         return tuple(_asked(command, seed + i) for i, command in enumerate(commands))
-
-    @property
-    def spoken(self) -> tuple[str, ...]:
-        """The categories of places that captions speak of."""
-        return CATEGORIES
 
     def watching_options(self, agent: Agent) -> dict[str, Any]:
         """A part of the bridge goals."""
@@ -213,7 +209,7 @@ def _judgement(walls: NDArray[np.bool_], region: NDArray[np.bool_] | None) -> st
     return f"is true of {region.sum()} of the {(~walls).sum()} free cells"
 
 
-def suite_commands(maze: Maze, episodes: int, seed: int) -> tuple[Command, ...]:
+def suite_commands(maze: PointMaze, episodes: int, seed: int) -> tuple[Command, ...]:
     """The ambiguous suite's commands in the order of its categories, the same for the same seed.
 
     episodes: how many are to be played; each category of `SATISFIABLE` has as many, rounded up, and four at least, so
@@ -227,7 +223,7 @@ def suite_commands(maze: Maze, episodes: int, seed: int) -> tuple[Command, ...]:
     return commands
 
 
-def _can_be_asked(maze: Maze, command: Command) -> bool:
+def _can_be_asked(maze: PointMaze, command: Command) -> bool:
     try:
         maze.cells_asking(maze.check_command(command))
     except CommandError:

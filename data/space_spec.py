@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
+import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,13 +17,28 @@ _SLACK: Final = 1e-3  # of a coordinate's range: rounding is no reason to refuse
 _SHOWN: Final = 4
 
 
+class DatasetReader(Protocol):
+    """Makes rows of a dataset's values; DatasetError where it cannot, in one line that names field and step."""
+
+    def observations(self, seen: Any) -> NDArray[Any]:
+        """Rows [T + 1, S] of an episode's observations."""
+
+    def actions(self, values: Any) -> NDArray[np.float32]:
+        """Vectors [T, D] of an episode's actions."""
+
+    def layout(self, seen: Any) -> int:
+        """A number for the layout that an episode is in, from its observations."""
+
+
 @dataclass(frozen=True)
-class Demands:
+class SpaceSpec:
     """The spaces of a world.
 
     world: its name, for messages. observation_low, observation_high, goal_low, goal_high: bounds of each number.
-    action_dim: numbers of an action. discrete: whether vectors with a single one stand for actions. grid: whether what
-    is observed are situations (`encoders.grid`), which are read off the grids of a dataset.
+    action_dim: numbers of an action. discrete: whether vectors with a single one stand for actions. reader: made of a
+    dataset's name and its spaces of observations and actions where it takes more than making rows of their values;
+    None: it does not. form: what an exported dataset says of its observations: with a reader they are rows as the
+    world has them, without one a Dict with achieved_goal.
     """
 
     world: str
@@ -31,7 +48,8 @@ class Demands:
     goal_high: tuple[float, ...]
     action_dim: int
     discrete: bool = False
-    grid: bool = False
+    reader: Callable[[str, gymnasium.Space[Any], gymnasium.Space[Any]], DatasetReader] | None = None
+    form: str = "Observations are a Dict: what is observed, and as achieved_goal what it achieves."
 
     def check_spaces(self, dataset: str, observations: int, goals: int, actions: int, discrete: bool) -> None:
         """DatasetError where a dataset's sizes and kind of action are others than the world's."""

@@ -30,7 +30,7 @@ _MOST_ACTIONS: Final = 1000  # different ones; whole numbers above that are hard
 FORMS: Final = "an .npz file, a folder of .npy files, .jsonl files, or a Minari dataset with captions"
 
 
-class OwnEpisodes:
+class FileEpisodes:
     """The episodes of `dataset`, a file or folder; whole numbers as actions become vectors with a single one.
 
     discrete: whether actions are such numbers. Raises DatasetError, here or while read, which names file, trajectory

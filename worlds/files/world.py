@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -11,38 +12,44 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from goalbridge.agents.world import CandidateActions, WorldSpec
+from goalbridge.agents import Agent
+from goalbridge.agents.spec import CandidateActions, WorldSpec
 from goalbridge.configs.data_schema import DataConfig
-from goalbridge.configs.schema import NO_ENV, EnvConfig
+from goalbridge.configs.registries import worlds
+from goalbridge.configs.schema import NO_ENV, EnvConfig, RunConfig
 from goalbridge.data import CaptionPairs, DatasetError, TrajectoryBuffer
-from goalbridge.data.episodes import SUMMARY, Episodes, read_captions
+from goalbridge.data.episodes import SUMMARY, EpisodeSource, discard, read_captions, stage
+from goalbridge.data.files import FileEpisodes
 from goalbridge.data.free_captions import FreeCaptions
 from goalbridge.data.minari_import import MinariEpisodes, is_minari
-from goalbridge.data.own_files import OwnEpisodes
+from goalbridge.data.trajectories import FOLDER
 from goalbridge.encoders import TextEncoder
 from goalbridge.encoders.text import SentenceEncoder
-from goalbridge.evaluation.world import World
+from goalbridge.worlds._base import World
+from goalbridge.worlds.files.retrieval import retrieval
 
 HELD_OUT: Final = 10  # one of so many captioned goals is kept for measuring
 _WEIGHED: Final = 4096  # actions of the data among which those worth weighing are looked for
 
 
-def open_files(dataset: str) -> Episodes:
+def open_files(dataset: str) -> EpisodeSource:
     """The episodes of files, or of a Minari dataset with captions; DatasetError where there are none."""
-    return MinariEpisodes(dataset) if is_minari(dataset) else OwnEpisodes(dataset)
+    return MinariEpisodes(dataset) if is_minari(dataset) else FileEpisodes(dataset)
 
 
-class FilesHome(World):
+@worlds.register("files")
+class FilesWorld(World):
     """What `data.episodes.stage` wrote into `folder`.
 
     The bounds of its world are those of the data. Its captions are free texts; a tenth of the captioned goals is held
     out, by a digest of the goal, so that it is the same tenth in every run. Raises DatasetError where there are none.
     """
 
-    layout_text = ""
+    settings: EnvConfig
+    playable = False
 
     def __init__(self, folder: Path) -> None:
-        self.env = EnvConfig(NO_ENV)
+        self.settings = EnvConfig(NO_ENV)
         self._buffer = TrajectoryBuffer.open(folder)
         try:
             summary = json.loads((folder / SUMMARY).read_text())
@@ -119,6 +126,33 @@ class FilesHome(World):
     def held_out(self) -> CaptionPairs | None:
         """The captions of goals that are not trained on; None where the data are too few for it."""
         return self._pairs(self._held_out) if self._held_out.any() else None
+
+    def retrieval(self, agent: Agent) -> dict[str, float]:
+        """Among the held-out pairs; nothing where none are held out."""
+        pairs = self.held_out()
+        return {} if pairs is None else retrieval(agent, pairs)
+
+    @classmethod
+    def reads(cls, saved: Mapping[str, Any]) -> bool:
+        """What stands for an id where there is no environment."""
+        return bool(saved["id"] == NO_ENV)
+
+    @classmethod
+    def open_training(cls, config: RunConfig, folder: Path) -> FilesWorld:
+        """What `folder` holds; else the files, staged for it. Raises DatasetError."""
+        if folder.is_dir():
+            return cls(folder)
+        staged = stage(open_files(config.dataset), folder)
+        try:
+            return cls(staged)
+        except BaseException:
+            discard(folder)
+            raise
+
+    @classmethod
+    def open_trained(cls, config: RunConfig, folder: Path) -> FilesWorld:
+        """What the run kept."""
+        return cls(folder / FOLDER)
 
     def _pairs(self, which: NDArray[np.bool_]) -> CaptionPairs:
         goals = self._goals[which]

@@ -29,8 +29,15 @@ _EMPTY: Final = (OBJECT_TO_IDX["empty"], 0, 0)
 _MINIGRID: Final = len(MinigridActions)
 
 
+FORM: Final = (
+    "Observations are situations, bytes read off a grid: x, y, direction, the grid's width and height, type, "
+    "colour and state of the cell ahead (minigrid's indices), then types and colours of the 9 x 9 cells around, "
+    "doors that are closed or locked as types 11 and 12. options/layout of an episode: which layout it is in."
+)
+
+
 class GridReader:
-    """How to read the observations and actions of one dataset.
+    """How to read the observations and actions of one dataset, as `data.space_spec.DatasetReader`.
 
     Raises:
         DatasetError: its spaces are none of a grid world's; while reading, where an episode does something else than
@@ -67,7 +74,7 @@ class GridReader:
         order = np.argsort(self._means)
         return np.eye(len(ACTIONS), dtype=np.float32)[order[np.searchsorted(np.sort(self._means), numbers)]]
 
-    def situations(self, seen: Any) -> NDArray[np.uint8]:
+    def observations(self, seen: Any) -> NDArray[np.uint8]:
         """Situations [T + 1, S] of an episode's observations."""
         if self._form == "situations":
             return np.asarray(seen, dtype=np.uint8)

@@ -1,47 +1,22 @@
-"""Worlds as settings name them, and what a learner is told of one."""
+"""Batches of mazes as settings name them, and what a learner is told of one."""
 
 from __future__ import annotations
 
 import difflib
 import hashlib
-import os
-import shutil
 from typing import Any, cast
 
 import gymnasium
 import numpy as np
-import torch
 from gymnasium.vector import AutoresetMode
 
 import goalbridge.envs  # noqa: F401  (registers the ids)
-from goalbridge.agents.storage import CheckpointError
-from goalbridge.agents.world import CandidateActions, WorldSpec
+from goalbridge.agents.spec import CandidateActions, WorldSpec
 from goalbridge.configs.checks import ConfigError
 from goalbridge.configs.schema import EnvConfig
 from goalbridge.envs.point_maze import MazeSurface
 
 VectorWorld = gymnasium.vector.VectorEnv[Any, Any, Any]
-
-
-def resolve_device(name: str) -> torch.device:
-    """The device that a setting names; "auto" is the first of cuda, mps and cpu that is there.
-
-    Raises ConfigError for a device that this machine lacks.
-    """
-    there = {"cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available()), "cpu": 1}
-    if name == "auto":
-        return torch.device(next(kind for kind, count in there.items() if count))
-    kind, _, index = name.partition(":")
-    if int(index or 0) >= there.get(kind, 0):
-        raise ConfigError(f"device={name}: is not on this machine; device=auto would do")
-    return torch.device(name)
-
-
-def require_compiler(compiles: bool) -> None:
-    """ConfigError where torch.compile is asked for, and there is no C++ compiler for it."""
-    compilers = (os.environ.get("CXX", "g++"), "g++", "clang++")
-    if compiles and not any(shutil.which(name) for name in compilers):
-        raise ConfigError("train.compile=true: needs a C++ compiler, g++ or clang++; without, false would do")
 
 
 def _settings(config: EnvConfig) -> dict[str, Any]:
@@ -113,11 +88,3 @@ def candidates(world: VectorWorld, count: int) -> CandidateActions:
     """`count` actions worth weighing, and what the world's actuator makes of each."""
     maze = surface(world)
     return CandidateActions(maze.candidate_actions(count), maze.execution_kernel(count))
-
-
-def require_same_world(spec: WorldSpec, world: VectorWorld, env_id: str, folder: str) -> None:
-    """CheckpointError where an agent was trained in another world than this."""
-    if spec.env_id != env_id:
-        raise CheckpointError(f"{folder}: the agent was trained in {spec.env_id}, not {env_id}; train one there")
-    if spec.fingerprint != fingerprint(world):
-        raise CheckpointError(f"{folder}: the agent was trained on another layout of {env_id}; give it that layout")

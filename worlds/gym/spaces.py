@@ -10,7 +10,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from scipy.stats import qmc
 
-from goalbridge.agents.world import as_rows
+from goalbridge.agents.spec import as_rows
 from goalbridge.configs.checks import ConfigError
 
 _IMAGE_SIDE: Final = 8  # pixels: a smaller array of uint8 is a vector
@@ -19,7 +19,7 @@ _HOLDS: Final = (1, 2, 4, 8)  # steps for which random play holds an action, on 
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """How values of one space become rows [N, size] and back; kind and shape as in `agents.world.WorldSpec`."""
+    """How values of one space become rows [N, size] and back; kind and shape as in `agents.spec.WorldSpec`."""
 
     space: spaces.Box | spaces.Discrete | spaces.MultiBinary
     kind: str

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+
+_BYTES: Final = ("image", "grid")  # kinds of observations whose numbers are bytes
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,11 @@ class WorldSpec:
     goal_kind: str = ""
     goal_shape: tuple[int, ...] = ()
     goals_apart: bool = False
+
+    @property
+    def dtype(self) -> type[np.generic]:
+        """Of the rows that observations are kept in."""
+        return np.uint8 if self.kind in _BYTES else np.float32
 
     @property
     def goals_are_states(self) -> bool:

@@ -1,8 +1,9 @@
-"""A world that a user brings, as a `World`: any Gymnasium environment, and functions that say what is true of goals."""
+"""A custom world, as a `World`: any Gymnasium environment, and functions that say what is true of goals."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
@@ -12,16 +13,17 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from goalbridge.agents.world import CandidateActions, WorldSpec
+from goalbridge.agents.spec import CandidateActions, WorldSpec
 from goalbridge.configs.checks import ConfigError
 from goalbridge.configs.data_schema import DataConfig
+from goalbridge.configs.registries import worlds
 from goalbridge.configs.schema import EnvConfig
 from goalbridge.data import TrajectoryBuffer
 from goalbridge.data.collect import TRAJECTORIES, stream
 from goalbridge.data.free_captions import FreeCaptions
-from goalbridge.evaluation.own_functions import Words, make_env, said
-from goalbridge.evaluation.own_spaces import Actions, RandomPlay, read_space
-from goalbridge.evaluation.world import World
+from goalbridge.worlds.gym.episodes import GymEpisodes
+from goalbridge.worlds.gym.functions import Words, make_env, said
+from goalbridge.worlds.gym.spaces import Actions, RandomPlay, read_space
 
 _PROBED: Final = 32  # steps of play before anything is written, in which mistakes of the user's functions show
 
@@ -34,18 +36,22 @@ class Seen:
     goal: NDArray[Any]
 
 
-class OwnHome(World):
+@worlds.register("gym")
+class GymWorld(GymEpisodes):
     """The user's world.
 
-    The environment is tried for a few steps first. Raises ConfigError for an id, space or function that cannot be used.
+    The environment is tried for a few steps first. settings: reads id, captions, success, max_episode_steps. Raises
+    ConfigError for an id, space or function that cannot be used.
     """
+
+    settings: EnvConfig
 
     late_captions = True
 
-    def __init__(self, env: EnvConfig) -> None:
-        self.env, self.words = env, Words(env)
-        made = make_env(env, env.max_episode_steps)
-        space, what = made.observation_space, f"env.id={env.id}: observation"
+    def __init__(self, settings: EnvConfig, data: DataConfig = DataConfig()) -> None:  # noqa: B008 (frozen)
+        self.settings, self.words = settings, Words(settings)
+        made = make_env(settings, settings.max_episode_steps)
+        space, what = made.observation_space, f"env.id={settings.id}: observation"
         self._in_dict = isinstance(space, spaces.Dict)
         goal_space = space
         if isinstance(space, spaces.Dict):
@@ -53,38 +59,42 @@ class OwnHome(World):
                 raise ConfigError(f"{what} space has {list(space)}; a Dict with 'observation' would do")
             goal_space = space.spaces.get("achieved_goal", space["observation"])
             space = space["observation"]
-        self.observations, self.actions = read_space(space, what), Actions(made.action_space, f"env.id={env.id}")
+        self.observations, self.actions = read_space(space, what), Actions(made.action_space, f"env.id={settings.id}")
         self.goals_apart = goal_space is not space
         self.goals = self.observations
         if self.goals_apart:
-            self.goals = read_space(goal_space, f"env.id={env.id}: achieved_goal")
+            self.goals = read_space(goal_space, f"env.id={settings.id}: achieved_goal")
         self._bounds = (self.observations.bounds(), self.goals.bounds())
         self._probe(made)
 
     def _probe(self, made: gymnasium.Env[Any, Any]) -> None:
         rng, texts = np.random.default_rng(0), 0
         try:
-            seen = self.begin(made, 0)
+            seen = self.reset(made, 0)
             play = RandomPlay(self.actions, rng)
             for _ in range(_PROBED):
                 texts += len(self.words.captions(self.goals.value(seen.goal)))
-                seen, over = self.step(made, self.actions.given(play.act()[None])[0])
+                seen, over, _ = self.step(made, self.actions.given(play.act()[None])[0])
                 if over:
-                    seen = self.begin(made, int(rng.integers(2**31)))
+                    seen = self.reset(made, int(rng.integers(2**31)))
         except ConfigError:
             raise
         except Exception as error:
-            raise ConfigError(f"env.id={self.env.id}: raised {said(error)} when tried for a few steps") from error
+            raise ConfigError(f"env.id={self.settings.id}: raised {said(error)} when tried for a few steps") from error
         made.close()
 
-    def begin(self, env: gymnasium.Env[Any, Any], seed: int) -> Seen:
+    def make_env(self, render: bool = False) -> gymnasium.Env[Any, Any]:
+        """One of the user's environments."""
+        return make_env(self.settings, self.settings.max_episode_steps, "rgb_array" if render else None)
+
+    def reset(self, env: gymnasium.Env[Any, Any], seed: int) -> Seen:
         """Resets one of these environments."""
         return self._seen(env.reset(seed=seed)[0])
 
-    def step(self, env: gymnasium.Env[Any, Any], action: Any) -> tuple[Seen, bool]:
-        """One step of an environment, with an action as policies give it; and whether the episode is over."""
-        observation, _, terminated, truncated, _ = env.step(self.actions.to_env(action))
-        return self._seen(observation), bool(terminated or truncated)
+    def step(self, env: gymnasium.Env[Any, Any], action: Any) -> tuple[Seen, bool, dict[str, Any]]:
+        """One step of an environment, with an action as policies give it; whether the episode is over; its info."""
+        observation, _, terminated, truncated, info = env.step(self.actions.to_env(action))
+        return self._seen(observation), bool(terminated or truncated), info
 
     def _seen(self, observation: Any) -> Seen:
         if not self._in_dict:
@@ -109,7 +119,7 @@ class OwnHome(World):
         """Bounds that its spaces do not tell are the range of the data, which it must have met."""
         seen, goal = self.observations, self.goals
         return WorldSpec(
-            self.env.id,
+            self.settings.id,
             self.fingerprint,
             *self._bounds[0],
             *self._bounds[1],
@@ -147,19 +157,24 @@ class OwnHome(World):
 
     def collect(self, data: DataConfig, seed: int) -> TrajectoryBuffer:
         """Random play, one episode of at most `data.walk_length` steps a trajectory."""
-        rng, env = stream(seed, TRAJECTORIES), make_env(self.env, data.walk_length)
+        rng, env = stream(seed, TRAJECTORIES), make_env(self.settings, data.walk_length)
         seen: list[Seen] = []
         actions: list[NDArray[np.float32]] = []
         lengths = np.zeros(data.trajectories, dtype=np.int64)
         for episode in range(data.trajectories):
-            seen.append(self.begin(env, int(rng.integers(2**31))))
+            seen.append(self.reset(env, int(rng.integers(2**31))))
             play, over = RandomPlay(self.actions, rng), False
             while not over:
                 actions.append(play.act())
-                moment, over = self.step(env, self.actions.given(actions[-1][None])[0])
+                moment, over, _ = self.step(env, self.actions.given(actions[-1][None])[0])
                 seen.append(moment)
                 lengths[episode] += 1
         env.close()
         observations = np.stack([moment.observation for moment in seen])  # [states, S]
         goals = np.stack([moment.goal for moment in seen]) if self.goals_apart else observations  # [states, G]
         return TrajectoryBuffer(observations, goals, np.stack(actions), lengths)
+
+    @classmethod
+    def reads(cls, saved: Mapping[str, Any]) -> bool:
+        """Settings that name a function for what is true of goals."""
+        return bool(saved.get("captions"))

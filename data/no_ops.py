@@ -23,7 +23,7 @@ def step_length(distance: NDArray[np.float64]) -> float:
     return float(np.quantile(moved, _QUANTILE)) if len(moved) else 0.0
 
 
-def closed_up(
+def drop_no_ops(
     observations: NDArray[Any], actions: NDArray[np.float32], moved: NDArray[np.bool_]
 ) -> tuple[NDArray[Any], NDArray[np.float32], NDArray[np.int64]]:
     """Segments of which at least one step moved, with those that did in front: what follows is to be ignored.
