@@ -52,7 +52,7 @@ def evaluation_of(config: EvaluateConfig) -> Evaluation:
         return OwnEvaluation(agent, config, world, folder)
     if isinstance(world, GridHome):
         return GridEvaluation(agent, config, world, folder)
-    return MazeEvaluation(agent, config, env, folder, "label" if run.encoder.kind == "label" else config.phrasings)
+    return MazeEvaluation(agent, config, env, folder, "label" if agent.text.canonical else config.phrasings)
 
 
 def _refuse_maze_settings(config: EvaluateConfig) -> None:

@@ -20,7 +20,6 @@ from goalbridge.data.free_captions import FreeCaptions
 from goalbridge.data.minari_import import MinariEpisodes, is_minari
 from goalbridge.data.own_files import OwnEpisodes
 from goalbridge.encoders import TextEncoder
-from goalbridge.encoders.text import SentenceEncoder
 from goalbridge.evaluation.world import World
 
 HELD_OUT: Final = 10  # one of so many captioned goals is kept for measuring
@@ -98,8 +97,6 @@ class FilesHome(World):
 
     def check_texts(self, text: TextEncoder) -> None:
         """DatasetError, which names the trajectory, for the first caption that is longer than the encoder reads."""
-        if not isinstance(text, SentenceEncoder):
-            return
         found = text.first_too_long(self._texts)
         if found is None:
             return
@@ -108,8 +105,8 @@ class FilesHome(World):
         number = int(np.searchsorted(first, self._rows[which], side="right")) - 1
         raise DatasetError(
             f"trajectory {number}: captions: at step {self._rows[which] - first[number]} "
-            f"{self._texts[which][:40]!r}... has {has} tokens, of which encoder.text_model={text.text_model} reads "
-            f"{reads}; a shorter text would do"
+            f"{self._texts[which][:40]!r}... has {has} tokens, of which the text encoder reads "
+            f"{reads}; try a shorter text"
         )
 
     def own_pairs(self) -> CaptionPairs:

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from goalbridge.agents import Agent
 from goalbridge.configs.evaluation import EvaluateConfig
-from goalbridge.encoders import LabelEncoder
 from goalbridge.envs.babyai.bot import bot_steps
 from goalbridge.envs.babyai.captions import GridCaptions
 from goalbridge.envs.babyai.levels import level
@@ -41,7 +40,7 @@ Outcomes = dict[str, Outcome]  # by estimator
 
 def reworder(agent: Agent, captions: GridCaptions) -> Reword | None:
     """How missions are told to an agent without language: as the label that they word. None where it reads words."""
-    if not isinstance(agent.text, LabelEncoder):
+    if not agent.text.canonical:
         return None
 
     def label_of(mission: str) -> str:

@@ -16,7 +16,6 @@ from goalbridge.agents import Agent
 from goalbridge.agents.storage import write_json
 from goalbridge.configs.checks import ConfigError
 from goalbridge.configs.evaluation import EvaluateConfig
-from goalbridge.encoders import LabelEncoder
 from goalbridge.envs.babyai.captions import GridCaptions
 from goalbridge.envs.babyai.levels import LEVELS, level
 from goalbridge.envs.babyai.phrasing import other_action
@@ -57,7 +56,7 @@ class GridEvaluation:
 
     def _readable_levels(self) -> tuple[str, ...]:
         """All levels, but for an agent without language those of sequences, which no label words."""
-        skipped = ("sequence",) if isinstance(self.agent.text, LabelEncoder) else ()
+        skipped = ("sequence",) if self.agent.text.canonical else ()
         return tuple(name for name, known in LEVELS.items() if known.family not in skipped)
 
     @property

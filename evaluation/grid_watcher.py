@@ -9,7 +9,6 @@ from goalbridge.agents import Agent
 from goalbridge.configs.schema import RunConfig
 from goalbridge.envs.babyai.captions import GridCaptions
 from goalbridge.envs.babyai.levels import level
-from goalbridge.envs.phrasing import Split
 from goalbridge.evaluation.grid_compare import play_in_parts, reworder
 from goalbridge.evaluation.grid_metrics import columns, estimates
 from goalbridge.evaluation.grid_watch import record, recording_frames
@@ -27,8 +26,6 @@ class GridWatcher:
         self._view = config.env.view
         self._episodes = max(1, round(config.train.evaluation_episodes / len(self._levels)))  # of each level
         self._captions = GridCaptions(config.data.lexicon)
-        self._split: Split = "label" if config.encoder.kind == "label" else "train"
-        self._believes = config.train.objective == "bridge"
 
     def watch(self, agent: Agent, step: int) -> Watched:
         """Success and steps of each level, success and steps over the optimum of all; an episode of the last level."""
@@ -45,7 +42,7 @@ class GridWatcher:
 
     def project(self, agent: Agent) -> Projection | None:
         """Situations of the layouts and instructions; None for rivals, which learn no such space."""
-        return project_grids(agent, self._captions, self._split) if self._believes else None
+        return project_grids(agent, self._captions, agent.text.split()) if agent.has_goal_posterior else None
 
 
 def watched_levels(names: Sequence[str]) -> tuple[str, ...]:

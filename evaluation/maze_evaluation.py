@@ -17,7 +17,7 @@ from goalbridge.agents.storage import write_atomically, write_json
 from goalbridge.configs.checks import ConfigError
 from goalbridge.configs.evaluation import EvaluateConfig
 from goalbridge.configs.schema import EnvConfig
-from goalbridge.encoders import LabelEncoder, check_instruction
+from goalbridge.encoders import check_instruction
 from goalbridge.envs.commands import Command
 from goalbridge.evaluation.compare import (
     EPISODES,
@@ -66,7 +66,7 @@ class MazeEvaluation:
                 f"bridge_goals={config.bridge_goals}: the agent holds {len(agent.bridge_goals)}; "
                 "at most that many would do"
             )
-        if config.suite and isinstance(agent.text, LabelEncoder):
+        if config.suite and agent.text.canonical:
             raise ConfigError(
                 f"suite={config.suite}: is in words, which an agent of encoder=label cannot read; "
                 "leave it out, or train one with encoder=sentence"

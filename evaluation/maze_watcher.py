@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goalbridge.agents import Agent, Policy
+from goalbridge.configs.registries import text_encoders
 from goalbridge.configs.schema import RunConfig
 from goalbridge.envs.commands import Command
 from goalbridge.envs.places import CATEGORIES, MazePlaces
@@ -36,8 +37,7 @@ class MazeWatcher:
     """The same starts, commands and noise each time, pictures of a few fixed commands, and one episode to look at."""
 
     def __init__(self, config: RunConfig) -> None:
-        self._config, self._label = config, config.encoder.kind == "label"
-        self._believes = config.train.objective == "bridge"  # the rivals have no posterior over goals
+        self._config, self._label = config, text_encoders.get(config.encoder.kind).canonical
         split = "label" if self._label else "held_out"
         self._world = make_world(config.env, config.train.evaluation_episodes, split)
         self._one = make_world(config.env, 1, split)
@@ -63,7 +63,7 @@ class MazeWatcher:
 
     def project(self, agent: Agent) -> Projection | None:
         """Goals of the maze and instructions; None for rivals, which learn no such space."""
-        return project_maze(agent, self._places, self._label) if self._believes else None
+        return project_maze(agent, self._places, self._label) if agent.has_goal_posterior else None
 
     def _draw(self, per_category: int, seed: int) -> tuple[Command, ...]:
         """Commands of the suite that can be asked and read: an agent that reads labels is asked places by theirs."""
@@ -107,7 +107,7 @@ class MazeWatcher:
 
     def _heat(self, agent: Agent, commands: tuple[Command, ...] | list[Command]) -> list[NDArray[np.float64] | None]:
         """For each command, what it is taken to mean, [H, W], by the whole bridge."""
-        if not self._believes:
+        if not agent.has_goal_posterior:
             return [None] * len(commands)
         layout, goals = surface(self._one).layout, agent.bridge_goals.cpu().numpy()  # [M, 2]
         posterior = agent.policy().goal_posterior([command.text for command in commands])  # [B, M]

@@ -16,7 +16,7 @@ from goalbridge.agents.storage import write_json
 from goalbridge.configs.checks import ConfigError
 from goalbridge.configs.evaluation import EvaluateConfig
 from goalbridge.configs.schema import PLANNED, POLICIES
-from goalbridge.encoders import LabelEncoder, check_instruction
+from goalbridge.encoders import check_instruction
 from goalbridge.evaluation.compare import chosen_estimators, estimates, table
 from goalbridge.evaluation.own_rollouts import Asked, AtRandom, OwnEpisodes, Playground
 from goalbridge.evaluation.own_watch import animation
@@ -44,7 +44,7 @@ def known_texts(agent: Agent, home: OwnHome) -> tuple[str, ...]:
     """The captions of the agent's bridge goals, which are draws from its data, in the order of the alphabet."""
     goals = np.unique(agent.bridge_goals.cpu().numpy(), axis=0)  # [M', G]
     texts = {text for goal in goals for text in home.captions_of(goal)}
-    if isinstance(agent.text, LabelEncoder):
+    if agent.text.canonical:
         texts &= set(agent.text.labels)
     home.words.require_some(len(texts), len(goals))
     return tuple(sorted(texts))

@@ -20,7 +20,6 @@ class OwnWatcher:
     def __init__(self, config: RunConfig) -> None:
         self._home, self._episodes = OwnHome(config.env), config.train.evaluation_episodes
         self._playground = Playground(self._home)
-        self._believes = config.train.objective == "bridge"
         self._texts: tuple[str, ...] = ()
 
     def watch(self, agent: Agent, step: int) -> Watched:
@@ -35,7 +34,7 @@ class OwnWatcher:
     @torch.no_grad()
     def project(self, agent: Agent) -> Projection | None:
         """Goals by what is true of them, and the captions; None for rivals, which learn no such space."""
-        if not self._believes:
+        if not agent.has_goal_posterior:
             return None
         goals = agent.bridge_goals[:GOALS]  # [M, G]
         texts = list(self._texts[:GOALS])
