@@ -68,7 +68,7 @@ class Dashboard:
 
     def evaluate(self, learner: Learner) -> dict[str, float]:
         """Means of the averaged agent's metrics on held-out phrasings; logs them, an animated rollout and pictures."""
-        found = self._watcher.watch(learner.averaged, learner.step)
+        found = self._watcher.watch(learner.ema, learner.step)
         for name, value in found.metrics.items():
             self._scalar(f"evaluation/{name}", value, learner.step)
         if found.animation:
@@ -85,7 +85,7 @@ class Dashboard:
 
     def _conclude(self, learner: Learner, metrics: dict[str, float]) -> None:
         """Logs what is known at the end: goals and instructions in the projector, settings beside results."""
-        projection = self._watcher.project(learner.averaged)
+        projection = self._watcher.project(learner.ema)
         if projection is not None:
             add_projection(self.writer, learner.averaged, projection, learner.step)
         results = {f"evaluation/{name}": metrics[name] for name in RESULTS if name in metrics}

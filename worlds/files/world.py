@@ -24,7 +24,6 @@ from goalbridge.data.free_captions import FreeCaptions
 from goalbridge.data.minari_import import MinariEpisodes, is_minari
 from goalbridge.data.trajectories import FOLDER
 from goalbridge.encoders import TextEncoder
-from goalbridge.encoders.text import SentenceEncoder
 from goalbridge.worlds._base import World
 from goalbridge.worlds.files.retrieval import retrieval
 
@@ -105,8 +104,6 @@ class FilesWorld(World):
 
     def check_texts(self, text: TextEncoder) -> None:
         """DatasetError, which names the trajectory, for the first caption that is longer than the encoder reads."""
-        if not isinstance(text, SentenceEncoder):
-            return
         found = text.first_too_long(self._texts)
         if found is None:
             return
@@ -115,8 +112,8 @@ class FilesWorld(World):
         number = int(np.searchsorted(first, self._rows[which], side="right")) - 1
         raise DatasetError(
             f"trajectory {number}: captions: at step {self._rows[which] - first[number]} "
-            f"{self._texts[which][:40]!r}... has {has} tokens, of which encoder.text_model={text.text_model} reads "
-            f"{reads}; a shorter text would do"
+            f"{self._texts[which][:40]!r}... has {has} tokens, of which the text encoder reads "
+            f"{reads}; try a shorter text"
         )
 
     def own_pairs(self) -> CaptionPairs:
