@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
+import goalbridge.agents.estimators  # noqa: F401  (until each is a file of its own)
 from goalbridge.agents import Agent
 from goalbridge.agents.storage import write_atomically, write_json
 from goalbridge.configs.checks import ConfigError
@@ -34,7 +35,7 @@ from goalbridge.evaluation.rollout import Reword, by_group, play
 from goalbridge.evaluation.statistics import estimated
 from goalbridge.evaluation.understanding import Understanding
 from goalbridge.evaluation.watch import MOST_FRAMES, Recording, frames, gif, png, record, write_pictures
-from goalbridge.worlds import Begun, Metrics, Reference, Task, World
+from goalbridge.worlds import Actor, Begun, Metrics, Reference, Task, World
 
 SHOWN_LENGTH: Final = 100  # letters of an instruction
 PLOTTED: Final = range(3, 13)  # so many categories make a picture
@@ -75,7 +76,8 @@ class Evaluation:
     @property
     def episodes_of(self) -> dict[str, Any]:
         """What decides on the episodes beside the settings of the evaluation."""
-        return self.world.about(self.settings) | {"groups": list(by_group(self.tasks))}
+        about = self.world.about(self.settings)
+        return about | {"groups": list(by_group(self.tasks))}
 
     def make(self, name: str) -> Reference:
         """Who plays under that name."""
@@ -136,7 +138,8 @@ class Evaluation:
         count = len(self.tasks) // len(groups) if self.world.grouped else len(self.tasks)
         about = self.world.about(self.settings) | {"episodes": count, "seed": self.config.seed}
         further = self.world.further_report(self._reader, self.settings, self.config.episodes, self.config.seed)
-        return summary(self.world, results, about) | estimated(further)
+        found: dict[str, Any] = summary(self.world, results, about) | estimated(further)
+        return found
 
     def _print(self, console: Console, report: Mapping[str, Any]) -> None:
         many = len(report["categories"]) > 1
@@ -169,7 +172,7 @@ class Evaluation:
             for number, (group, row) in enumerate(self._watched()):
                 own = [task for task in self.tasks if task.group == group]
                 actor = self.make(name)(own)
-                if actor is None or not hasattr(actor, "act"):
+                if not isinstance(actor, Actor):
                     break
                 recording = record(self.world, own[row], actor, row)
                 believes = self._policies.get(name) if self.agent.has_goal_posterior else None

@@ -136,7 +136,8 @@ def _sliced(
 def _mean(every: Mapping[str, Mapping[str, Columns]], group: str, metric: str) -> float | None:
     for by_group in every.values():
         if group in by_group and metric in by_group[group]:
-            return float(by_group[group][metric].mean())
+            mean = float(by_group[group][metric].mean())
+            return mean if np.isfinite(mean) else None
     return None
 
 
@@ -176,7 +177,7 @@ def category_tables(report: Report, metric: str, width: int) -> list[Table]:
         for name in ("category", "mass", "first\nguess", *some):
             table.add_column(name, justify="left" if name == "category" else "right", no_wrap=True)
         for category, found in by_category.items():
-            believed = next((found[name] for name in names if name in found and "mass" in found[name]), {})
+            believed: Mapping[str, Any] = next((found[name] for name in names if "mass" in found.get(name, {})), {})
             own = [short(believed.get(key), key) for key in ("mass", "first_guess")]
             table.add_row(category, *own, *(_pair(found.get(name), metric) for name in some))
         tables.append(table)

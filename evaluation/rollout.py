@@ -41,7 +41,7 @@ def play(
         player = make(own)
         if player is None:
             continue
-        if not hasattr(player, "act"):
+        if not isinstance(player, Actor):
             played[group] = player.play(own)
             continue
         player.reset()

@@ -19,7 +19,6 @@ from goalbridge.configs.data_schema import STORED
 from goalbridge.configs.registries import objectives, text_encoders
 from goalbridge.configs.run_folder import record
 from goalbridge.configs.schema import RunConfig
-from goalbridge.configs.splits import Split
 from goalbridge.data import CaptionPairs, TrajectoryBuffer
 from goalbridge.data.collect import ACTIONS, BRIDGE_GOALS, LABELLED_GOALS, VALIDATION, caption_goals, stream
 from goalbridge.data.episodes import discard, settle, stage

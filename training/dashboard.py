@@ -87,7 +87,7 @@ class Dashboard:
         """Logs what is known at the end: goals and instructions in the projector, settings beside results."""
         projection = self._watcher.project(learner.ema)
         if projection is not None:
-            add_projection(self.writer, learner.averaged, projection, learner.step)
+            add_projection(self.writer, learner.ema, projection, learner.step)
         results = {f"evaluation/{name}": metrics[name] for name in RESULTS if name in metrics}
         name = self._config.policy.name
         results |= {

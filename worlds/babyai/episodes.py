@@ -50,7 +50,7 @@ class BabyAIEpisodes(World):
     A goal is a situation, or the first 7 numbers of one: (x, y, direction, W, H, type and colour in front).
     """
 
-    shown = ("success", "steps", "against_optimum", "spl")
+    shown = ("success", "steps", "against_optimum")
     grouped = True
     ratios = {"against_optimum": ("steps", "optimum")}  # noqa: RUF012 (never changed)
     at_once = 128  # each keeps its goals and its plans
@@ -209,13 +209,12 @@ class BabyAIEpisodes(World):
         Columns: text (of a goal, all that is true of it), kind ("goal" or "instruction"), type, colour.
         """
         goals = agent.bridge_goals[:GOALS].cpu().numpy()  # [M, S]
-        captions, rows = self.captions, []
+        captions, rows = self.captions, list[tuple[str, ...]]()
         for goal, true in zip(goals.astype(np.int64), captions.true_labels(goals), strict=True):
             kind = goal[5] - FIRST_TYPE
             faces = (TYPES[kind], COLOURS[goal[6]]) if 0 <= kind < len(TYPES) else ("none", "none")
             rows.append((", ".join(captions.labels[i] for i in true if i >= 0), "goal", *faces))
-        split = "label" if agent.text.canonical else "train"
-        texts = [captions.phrasings(label, split)[0] for label in range(len(captions.labels))]
+        texts = [captions.phrasings(label, agent.text.split())[0] for label in range(len(captions.labels))]
         for label, text in zip(captions.labels, texts, strict=True):
             words = label.split()
             means = [next((word for word in words if word in names), "several") for names in (TYPES, COLOURS)]

@@ -15,6 +15,8 @@ from goalbridge.worlds._base import Begun, Belief, Moment, Projection, Reference
 
 if TYPE_CHECKING:
     from goalbridge.agents import Agent
+    from goalbridge.worlds.gym.functions import Words
+    from goalbridge.worlds.gym.spaces import Actions, Reading
 
 EPISODES: Final = 200
 CATEGORY: Final = "captions"
@@ -27,10 +29,10 @@ class GymEpisodes(World):
     """Commands are captions, and an episode is over once its command holds where it is."""
 
     at_once = 64  # environments: the user's may be large
-    words: Any
-    goals: Any
-    observations: Any
-    actions: Any
+    words: Words
+    goals: Reading
+    observations: Reading
+    actions: Actions
 
     def tasks(self, agent: Agent, settings: Any, episodes: int | None, seed: int) -> tuple[Task, ...]:
         """A caption for each start, each as likely that does not hold there."""
@@ -44,9 +46,9 @@ class GymEpisodes(World):
         """The captions of the agent's bridge goals, which are draws from its data, in the order of the alphabet."""
         goals = np.unique(agent.bridge_goals.cpu().numpy(), axis=0)  # [M', G]
         texts = {text for goal in goals for text in self.captions_of(goal)}
-        texts &= set(agent.text.readable(tuple(sorted(texts))))
-        self.words.require_some(len(texts), len(goals))
-        return tuple(sorted(texts))
+        readable = agent.text.readable(sorted(texts))
+        self.words.require_some(len(readable), len(goals))
+        return readable
 
     def _ask(self, texts: Sequence[str], episodes: int, seed: int) -> tuple[Task, ...]:
         rng, env = np.random.default_rng([seed, episodes]), self.make_env()
