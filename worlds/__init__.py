@@ -16,6 +16,7 @@ from goalbridge.worlds._base import (
     Task,
     World,
 )
+from goalbridge.worlds._check import check_world
 from goalbridge.worlds._opening import open_trained, require_same, world_of
 
 register = worlds.register
@@ -30,6 +31,7 @@ __all__ = [
     "Projection",
     "Task",
     "World",
+    "check_world",
     "open_trained",
     "register",
     "require_same",
