@@ -19,6 +19,7 @@ from goalbridge.worlds._base import (
     World,
     spl,
 )
+from goalbridge.worlds._check import check_world
 from goalbridge.worlds._opening import open_trained, require_same, world_of
 
 register = worlds.register
@@ -35,6 +36,7 @@ __all__ = [
     "Reference",
     "Task",
     "World",
+    "check_world",
     "open_trained",
     "register",
     "require_same",
