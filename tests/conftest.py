@@ -25,7 +25,7 @@ from goalbridge.configs.evaluation import EvaluateConfig
 from goalbridge.configs.load import command_line
 from goalbridge.configs.registries import text_encoders
 from goalbridge.configs.schema import AgentConfig, EnvConfig, PolicyConfig, RunConfig
-from goalbridge.encoders import LabelEncoder, TextEncoder
+from goalbridge.encoders import LabelEncoder, TextEncoder, check_instruction
 from goalbridge.encoders.grid import OWN, RADIUS, SIDE
 from goalbridge.envs.babyai.phrasing import COLOURS, FIRST_TYPE, TYPES
 from goalbridge.worlds.babyai.world import BabyAIWorld
@@ -144,6 +144,8 @@ class FakeText(TextEncoder):
         return cls()
 
     def encode(self, texts: Sequence[str]) -> np.ndarray[Any, np.dtype[np.float32]]:
+        for text in texts:
+            check_instruction(text)
         return np.stack([np.random.default_rng([ord(c) for c in text]).normal(size=6) for text in texts]).astype("f4")
 
 

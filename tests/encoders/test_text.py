@@ -183,15 +183,6 @@ def test_texts_that_are_shipped_need_no_model_and_are_not_written_to(fake: FakeM
     assert (again / sentence.SHIPPED).read_bytes() == before
 
 
-@pytest.mark.parametrize("text", ["", "   ", "\n\t"])
-def test_an_empty_instruction_is_refused(fake: FakeModel, text: str) -> None:
-    for encoder in (SentenceEncoder("m"), LabelEncoder(["row 0"])):
-        with pytest.raises(InstructionError, match="is empty; say where to go") as caught:
-            encoder.encode(["row 0", text])
-        assert "\n" not in str(caught.value)
-    assert fake.asked == []
-
-
 def test_what_the_model_cannot_read_is_told(fake: FakeModel) -> None:
     encoder = SentenceEncoder("m")
     with warnings.catch_warnings():
