@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
-import goalbridge.agents.estimators  # noqa: F401  (until each is a file of its own)
 from goalbridge.agents import Agent
 from goalbridge.agents.storage import write_atomically, write_json
 from goalbridge.configs.checks import ConfigError

@@ -180,7 +180,7 @@ def _episodes(world: World, goals: NDArray[Any]) -> Lines:
         return
     settings = getattr(world, "EvaluationSettings", lambda: None)()
     try:
-        tasks, again = (world.tasks(settings, 2, 0, False) for _ in range(2))
+        tasks, again = (world.tasks(agent, settings, 2, 0) for _ in range(2))
     except NotImplementedError:
         return
     said = [[(task.text, task.category, task.seed, task.group) for task in some] for some in (tasks, again)]

@@ -54,7 +54,8 @@ class Objective(ABC):
     def __init__(self, agent: Agent, config: TrainConfig, texts: Tensor, processes: Processes = ALONE) -> None:
         self.agent, self.config, self.texts, self.processes = agent, config, texts, processes
         # Messages between processes stay outside of what torch.compile makes.
-        self._gather = torch.compiler.disable(processes.gather) if config.compile else processes.gather
+        apart = torch.compiler.disable(processes.gather) if config.compile else processes.gather  # type: ignore[no-untyped-call]
+        self._gather = apart
         self._dropout, dropout = 0.0, getattr(agent.language_head, "dropout", None)
         if processes.count > 1 and isinstance(dropout, nn.Dropout):
             self._dropout, dropout.p = dropout.p, 0.0  # see `text_features`
