@@ -18,7 +18,7 @@ from goalbridge.configs.evaluation import EvaluateConfig
 from goalbridge.configs.schema import PLANNED, POLICIES
 from goalbridge.encoders import LabelEncoder, check_instruction
 from goalbridge.evaluation.compare import chosen_estimators, estimates, table
-from goalbridge.evaluation.own_rollouts import Asked, AtRandom, FileEpisodes, Playground
+from goalbridge.evaluation.own_rollouts import Asked, AtRandom, CustomEpisodes, Playground
 from goalbridge.evaluation.own_watch import animation
 from goalbridge.evaluation.rollouts import Actor
 from goalbridge.evaluation.watch import write_animations
@@ -50,7 +50,7 @@ def known_texts(agent: Agent, home: GymWorld) -> tuple[str, ...]:
     return tuple(sorted(texts))
 
 
-def metrics_of(episodes: FileEpisodes) -> dict[str, NDArray[np.float64]]:
+def metrics_of(episodes: CustomEpisodes) -> dict[str, NDArray[np.float64]]:
     """success, 0 or 1, and steps taken, of each episode [E]."""
     return {"success": episodes.success.astype(np.float64), "steps": episodes.steps.astype(np.float64)}
 
@@ -98,7 +98,7 @@ class OwnEvaluation:
         """Each estimator's metrics [E]; writes and prints nothing."""
         return {name: metrics_of(played) for name, played in self.play().items()}
 
-    def play(self) -> dict[str, FileEpisodes]:
+    def play(self) -> dict[str, CustomEpisodes]:
         """Each estimator's episodes, on the same starts and commands."""
         asked = self.playground.ask(self.texts, self.config.episodes or EPISODES, self.config.seed)
         return {name: self.playground.play(self.actor(name), asked) for name in self.estimators}
@@ -158,7 +158,7 @@ class OwnEvaluation:
         return textwrap.shorten(", ".join(texts) or "nothing can be said", SHOWN_LENGTH, placeholder=" ...")
 
 
-def summary(played: Mapping[str, FileEpisodes], env_id: str, seed: int) -> dict[str, Any]:
+def summary(played: Mapping[str, CustomEpisodes], env_id: str, seed: int) -> dict[str, Any]:
     """What evaluation.json holds: success and steps (no world of a user's tells shortest paths, hence no SPL)."""
     metrics = {name: metrics_of(episodes) for name, episodes in played.items()}
     names = list(metrics)

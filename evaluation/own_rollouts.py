@@ -28,7 +28,7 @@ class Asked:
 
 
 @dataclass(frozen=True, eq=False)
-class FileEpisodes:
+class CustomEpisodes:
     """E finished episodes.
 
     asked: E of them. success: [E] bool. steps: [E] taken. ends: E goals reached last, rows [G].
@@ -72,12 +72,12 @@ class Playground:
             )
         return tuple(found)
 
-    def play(self, actor: Actor, asked: Sequence[Asked]) -> FileEpisodes:
+    def play(self, actor: Actor, asked: Sequence[Asked]) -> CustomEpisodes:
         """One episode each; it is over once the goal reached satisfies the instruction, or the environment ends it."""
         actor.reset()
         parts = [self._part(actor, asked[i : i + AT_ONCE], i) for i in range(0, len(asked), AT_ONCE)]
         success, steps, ends = (np.concatenate(column) for column in zip(*parts, strict=True))
-        return FileEpisodes(tuple(asked), success, steps, ends)
+        return CustomEpisodes(tuple(asked), success, steps, ends)
 
     def _part(
         self, actor: Actor, asked: Sequence[Asked], first: int
