@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 
 from goalbridge.configs.checks import at_least, check_device, one_of, positive, require
 from goalbridge.configs.data_schema import STORED, DataConfig
+from goalbridge.configs.registries import objectives, text_encoders
 
 CRITICS = ("neg_squared_l2", "neg_l2", "dot", "cosine")
-ENCODERS = ("sentence", "label")
 POLICIES = (
     "logsumexp",
     "planned",
@@ -28,7 +28,6 @@ POLICIES = (
 )
 PLANNED = ("planned", "planned_sample")
 VIEWS = ("full", "partial")
-OBJECTIVES = ("bridge", "end_to_end", "behaviour_cloning")
 DUPLICATES = ("positives", "masked", "negatives")
 PRECISIONS = ("float32", "bf16")
 BABYAI = "goalbridge/BabyAI"  # stands for a family of levels where a Gymnasium id is asked for
@@ -70,8 +69,8 @@ class EnvConfig:
 class EncoderConfig:
     """The language encoder.
 
-    kind: "sentence" (a frozen sentence-transformers model and a trained head) or "label" (a plain embedding of the
-    canonical command; an ablation that cannot read new phrasings).
+    kind: "sentence" (a frozen sentence-transformers model and a trained head), "label" (a plain embedding of the
+    canonical command; an ablation that cannot read new phrasings), or a plug-in's.
     text_model: name or folder of the sentence-transformers model; the packaged all-MiniLM-L6-v2 by default.
     word_order: read where in a text its words stand, too, which sentence embeddings hardly tell.
     cache_dir: folder that keeps each distinct text's embedding; run_dir if empty. Share one between runs of a sweep.
@@ -83,7 +82,7 @@ class EncoderConfig:
     cache_dir: str = ""
 
     def __post_init__(self) -> None:
-        one_of("encoder.kind", self.kind, ENCODERS)
+        one_of("encoder.kind", self.kind, text_encoders.names())
         require(bool(self.text_model), "encoder.text_model", repr(self.text_model), "must be a model's name or folder")
 
 
@@ -135,7 +134,8 @@ class TrainConfig:
     action_negatives: random actions contrasted with the true one at each (state, goal); action_weight: their loss's
     weight. caption_weight: weight of the goal-language loss. logsumexp_penalty: weight of the squared log-partition.
     objective: "bridge" (both contrastive pairs), or a rival's, which is shown captions of what state-actions led to:
-    "end_to_end" (state-actions against captions) or "behaviour_cloning" (the action taken against others).
+    "end_to_end" (state-actions against captions) or "behaviour_cloning" (the action taken against others), or a
+    plug-in's.
     group_size: goals are compared only within a layout, in groups of so many (0: all with all); nearby: the share of a
     group from trajectories that start close together.
     duplicates: what becomes of captions that are true of another goal of the batch: "positives" of it too, "masked"
@@ -185,7 +185,7 @@ class TrainConfig:
         )
         at_least(1, train__evaluation_episodes=self.evaluation_episodes)
         one_of("train.duplicates", self.duplicates, DUPLICATES)
-        one_of("train.objective", self.objective, OBJECTIVES)
+        one_of("train.objective", self.objective, objectives.names())
         one_of("train.precision", self.precision, PRECISIONS)
         at_least(0, train__group_size=self.group_size)
         divides = self.group_size == 0 or (self.group_size > 1 and self.batch_size % self.group_size == 0)
@@ -240,7 +240,7 @@ class RunConfig:
 
     run_dir: the folder under which all that is written lies. seed: decides data, weights, batches and evaluation.
     resume: go on from run_dir's last checkpoint. device: auto (the first of cuda, mps, cpu that is there) or a name.
-    dataset: of data=minari, an id or a folder; of data=files, a file or a folder (see `data.own_files`). The latter has
+    dataset: of data=minari, an id or a folder; of data=files, a file or a folder (see `data.files`). The latter has
     no env, whatever env says.
     """
 
@@ -261,9 +261,6 @@ class RunConfig:
         require(0 <= self.seed < 2**32, "seed", self.seed, "must be at least 0 and below 2**32")
         check_device(self.device)
         self._check_dataset()
-        if self.data.kind == "online":
-            only = "must be bridge with data=online, where nothing that was done meets a caption"
-            require(self.train.objective == "bridge", "train.objective", self.train.objective, only)
         if self.env.id != BABYAI:  # refused here, before anything is written
             require(
                 self.data.kind != "mixed", "data.kind", "mixed", "is for BabyAI; in mazes expert or random would do"
@@ -281,5 +278,3 @@ class RunConfig:
         require(bool(self.dataset), "dataset", repr(self.dataset), f"must be {needed} with data={kind}")
         if kind == "files":
             object.__setattr__(self, "env", EnvConfig(NO_ENV))  # so that the record names no env that was not there
-            objective = self.train.objective
-            require(objective == "bridge", "train.objective", objective, "must be bridge with data=files")

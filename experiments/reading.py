@@ -38,8 +38,8 @@ class Reading:
         found = set()
         for code in self._codes:
             path = Path(code.co_filename).resolve()
-            named = code.co_name != "<module>"  # an import is not a step of the work
-            if named and path.is_relative_to(ROOT) and path != Path(__file__).resolve():
+            written = code.co_name != "<module>" and path.is_file()  # no import, and nothing made by dataclasses
+            if written and path.is_relative_to(ROOT) and path != Path(__file__).resolve():
                 found.add(str(path.relative_to(ROOT)))
         return found
 

@@ -23,12 +23,13 @@ from torch.nn import functional
 from goalbridge.agents import Agent
 from goalbridge.configs.evaluation import EvaluateConfig
 from goalbridge.configs.load import command_line
+from goalbridge.configs.registries import text_encoders
 from goalbridge.configs.schema import AgentConfig, EnvConfig, PolicyConfig, RunConfig
-from goalbridge.encoders import LabelEncoder, TextEncoder
+from goalbridge.encoders import LabelEncoder, TextEncoder, check_instruction
 from goalbridge.encoders.grid import OWN, RADIUS, SIDE
 from goalbridge.envs.babyai.phrasing import COLOURS, FIRST_TYPE, TYPES
-from goalbridge.evaluation.grid_world import GridHome
-from goalbridge.evaluation.worlds import candidates, make_world, surface, world_spec
+from goalbridge.worlds.babyai.world import BabyAIWorld
+from goalbridge.worlds.maze.vector import candidates, make_world, surface, world_spec
 
 ROOT = Path(__file__).parents[1]
 FORK = EnvConfig("goalbridge/ForkMaze-v0")
@@ -127,13 +128,24 @@ def finished(script: Script, tiny: tuple[str, ...], text_cache: Path, tmp_path: 
     return Path(shutil.copytree(made, tmp_path / "finished"))
 
 
-class FakeText:
+@text_encoders.register("letters")
+class FakeText(TextEncoder):
     """A text encoder without a model: features [N, 6] from the letters of each text."""
 
-    fingerprint = "fake"
-    text_model = "fake"
+    fingerprint = "letters"
+    dim = 6
+
+    @classmethod
+    def from_config(cls, *_: Any) -> FakeText:
+        return cls()
+
+    @classmethod
+    def from_description(cls, *_: Any) -> FakeText:
+        return cls()
 
     def encode(self, texts: Sequence[str]) -> np.ndarray[Any, np.dtype[np.float32]]:
+        for text in texts:
+            check_instruction(text)
         return np.stack([np.random.default_rng([ord(c) for c in text]).normal(size=6) for text in texts]).astype("f4")
 
 
@@ -155,7 +167,6 @@ def build_agent(
         AgentConfig(**(networks | settings)),
         PolicyConfig(candidate_actions=candidate_actions),
         text,
-        text.encode([surface(world).commands.labels[0]]).shape[1],
         candidates(world, candidate_actions),
         goals[np.random.default_rng(0).integers(len(goals), size=bridge_goals)],
     )
@@ -178,7 +189,7 @@ def build_grid_agent(
     text: TextEncoder | None = None, policy: PolicyConfig | None = None, spread: float = 1.5, **settings: Any
 ) -> Agent:
     """An untrained agent of BabyAI's grids; `spread` multiplies its weights, so that situations differ."""
-    home = GridHome(EnvConfig("goalbridge/BabyAI", levels=("GoToLocal",)))
+    home = BabyAIWorld(EnvConfig("goalbridge/BabyAI", levels=("GoToLocal",)))
     text = text or FakeText()
     networks: dict[str, Any] = {"width": 16, "depth": 2, "embedding_dim": 8}
     torch.manual_seed(0)
@@ -187,7 +198,6 @@ def build_grid_agent(
         AgentConfig(**(networks | settings)),
         policy or PolicyConfig(name="planned", candidate_actions=4, average_noise=False),
         text,
-        text.encode([home.captions.labels[0]]).shape[1],
         home.candidates(4),
         np.zeros((3, len(home.spec.goal_low)), np.uint8),
     )
@@ -206,7 +216,7 @@ def make_grid_agent() -> Callable[..., Agent]:
     return build_grid_agent
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def fake_text() -> FakeText:
     """A text encoder that needs no model."""
     return FakeText()

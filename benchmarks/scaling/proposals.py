@@ -16,8 +16,8 @@ from goalbridge.agents.bridge import bridge_scores_per_row
 from goalbridge.agents.critics import Critic
 from goalbridge.benchmarks.scaling import seconds
 from goalbridge.configs.schema import EnvConfig
-from goalbridge.evaluation.worlds import make_world, surface
 from goalbridge.experiments.scaling.neighbours import Neighbours, Proposals, between, proposed_scores
+from goalbridge.worlds.maze.vector import make_world, surface
 
 COUNTS: Final = (64, 256, 1024, 4096)  # goals instead of all
 # What neighbours are of, and which share of the goals they are.

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goalbridge.agents import Agent
-from goalbridge.agents.policies import Policy
+from goalbridge.agents.policy import Policy
 from goalbridge.configs.schema import EnvConfig
-from goalbridge.encoders.text import SentenceEncoder
-from goalbridge.encoders.text_cache import TextCache
-from goalbridge.evaluation.worlds import candidates, make_world
+from goalbridge.encoders.text._cache import TextCache
+from goalbridge.encoders.text.sentence import SentenceEncoder
+from goalbridge.worlds.maze.vector import candidates, make_world
 
 FOLDER: Final = "pretrained/fork_maze"
 INSTRUCTIONS, ALONE = 1000, 40

@@ -1,9 +1,9 @@
-"""Every call of the protocols into evaluation: agents on the same episodes, and estimates over training seeds."""
+"""Every call of the protocols into evaluation: agents on the same tasks, and estimates over training seeds."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,24 +13,16 @@ from numpy.typing import ArrayLike, NDArray
 from goalbridge.agents import Agent
 from goalbridge.configs.data_schema import DataConfig
 from goalbridge.configs.evaluation import EvaluateConfig
+from goalbridge.configs.registries import estimators
 from goalbridge.configs.run_folder import read_run_config
 from goalbridge.configs.schema import EnvConfig
-from goalbridge.envs.layouts import Layout
-from goalbridge.envs.suite import draw_suite
-from goalbridge.evaluation import grid_compare, own_evaluation
-from goalbridge.evaluation.compare import EPISODES, Metrics, actor_for, compare
-from goalbridge.evaluation.grid_actors import BOT, grid_actor
-from goalbridge.evaluation.grid_compare import Outcome, play_bot
-from goalbridge.evaluation.grid_metrics import slices
-from goalbridge.evaluation.maze_world import MazeHome
-from goalbridge.evaluation.metrics import METRICS, episode_metrics, interval
-from goalbridge.evaluation.own_world import OwnHome
-from goalbridge.evaluation.rollouts import Actor, Episodes, play
-from goalbridge.evaluation.suite import playable, suite_commands
-from goalbridge.evaluation.watch import gif, posterior_map
-from goalbridge.evaluation.worlds import make_world, surface
-
-__all__ = ["BOT", "EPISODES", "Actor", "Episodes", "Metrics", "Outcome", "gif", "play_bot", "posterior_map", "slices"]
+from goalbridge.evaluation.evaluation import Evaluation
+from goalbridge.evaluation.metrics import measured
+from goalbridge.evaluation.rollout import Reword, play
+from goalbridge.evaluation.statistics import interval
+from goalbridge.evaluation.understanding import Understanding
+from goalbridge.worlds import Actor, Episodes, Metrics, Task, World, open_trained, require_same
+from goalbridge.worlds.maze.world import MazeWorld
 
 
 def spread(by_seed: ArrayLike) -> dict[str, float]:
@@ -38,87 +30,76 @@ def spread(by_seed: ArrayLike) -> dict[str, float]:
     return asdict(interval(by_seed))
 
 
-def estimates(by_seed: Sequence[Metrics], names: Sequence[str] = METRICS) -> dict[str, Any]:
-    """Each metric's mean and interval over training seeds, and each seed's mean."""
-    return {
-        name: spread([metrics[name] for metrics in by_seed])
-        | {"per_seed": [round(float(metrics[name].mean()), 4) for metrics in by_seed]}
-        for name in names
-    }
+def estimates(by_seed: Sequence[Metrics]) -> dict[str, Any]:
+    """Each metric's mean and interval over training seeds, and each seed's mean; without those that say nothing."""
+    found = {}
+    for name in by_seed[0]:
+        values = [metrics[name] for metrics in by_seed if name in metrics]
+        if len(values) == len(by_seed) and np.isfinite(values).all():
+            per_seed = [round(float(row.mean()), 4) for row in values]
+            found[name] = spread(values) | {"per_seed": per_seed}
+    return found
 
 
-def compared(folder: Path, estimators: Sequence[str], split: str | None = None, **changes: Any) -> dict[str, Metrics]:
-    """Each estimator's metrics [E] for the maze agent in a folder; changes: of the settings of evaluate.py."""
-    config = replace(EvaluateConfig(run_dir=str(folder), estimators=tuple(estimators)), **changes)
-    run = read_run_config(folder)
-    split = split or ("label" if run.encoder.kind == "label" else config.phrasings)
-    return compare(Agent.from_pretrained(folder), config, run.env, split)[1]
+def evaluation_of(folder: Path, agent: Agent | None = None, **settings: Any) -> Evaluation:
+    """The evaluation of the agent in a run folder; agent: a changed one. settings: of evaluate.py."""
+    world = open_trained(read_run_config(folder), folder)
+    agent = agent or Agent.from_pretrained(folder)
+    require_same(world, agent.world, str(folder))
+    config = EvaluateConfig(run_dir=str(folder), **settings)
+    return Evaluation(agent, world, config, config, folder)
 
 
-class Suite:
-    """The same commands, starts and noise of one maze for every actor."""
-
-    def __init__(self, folder: Path, per_category: int, seed: int, categories: Sequence[str]) -> None:
-        self.env, self.seed = read_run_config(folder).env, seed
-        self.layout: Layout = surface(make_world(self.env, 1)).layout
-        every = draw_suite(self.layout, per_category, seed)
-        self.commands = [command for command in every if command.category in categories]
-        self.others = [command for command in every if command.category not in categories]
-        self.categories = np.array([command.category for command in self.commands])  # [E]
-        self.world = make_world(self.env, len(self.commands))
-        observation, _ = self.world.reset(seed=seed, options={"instructions": self.commands})
-        self.starts: NDArray[np.float32] = observation["observation"].copy()  # [E, 2]
-
-    def play(self, actor: Actor) -> Metrics:
-        """Each metric [E]."""
-        return episode_metrics(self.layout, play(self.world, actor, self.seed, {"instructions": self.commands}))
-
-    def actor(self, name: str, agent: Agent) -> Actor:
-        """The estimator or rival of that name."""
-        return actor_for(name, agent, EvaluateConfig(run_dir="-"), self.env, self.world, self.commands)
+def compared(folder: Path, names: Sequence[str] = (), **settings: Any) -> Mapping[str, Metrics]:
+    """Each estimator's metrics [E] for the agent in a folder; without names those that the world compares."""
+    return evaluation_of(folder, estimators=tuple(names), **settings).measure()
 
 
-def maze_metrics(folder: Path, seed: int, directions: int, wrap: Callable[[Any], Actor]) -> Metrics:
-    """Metrics [E] of LogSumExp among so many directions, wrapped, on held-out phrasings."""
-    agent, env = Agent.from_pretrained(folder), read_run_config(folder).env
-    policy = agent.policy("logsumexp", candidates=MazeHome(env).candidates(directions))
-    world = make_world(env, EPISODES, "held_out")
-    return episode_metrics(surface(world).layout, play(world, wrap(policy), seed))
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """Finished episodes [E]: their metrics, the fewest steps (NaN where nobody knows), slices of the tasks."""
+
+    episodes: Episodes
+    metrics: Metrics
+    optimum: NDArray[np.float64]
+    slices: Mapping[str, NDArray[np.bool_]]
+
+
+class Trial:
+    """The same tasks of one group, starts and noise for every actor, in the world of the agent in a folder."""
+
+    def __init__(self, folder: Path, agent: Agent | None = None, **settings: Any) -> None:
+        self.evaluation = evaluation_of(folder, agent, **{"estimators": ("random",)} | settings)
+        self.world: World = self.evaluation.world
+        self.tasks: Sequence[Task] = self.evaluation.tasks
+        self.categories = np.array([task.category for task in self.tasks])  # [E]
+
+    @property
+    def starts(self) -> Any:
+        """The first observation of all episodes."""
+        return self.world.begin(self.tasks).observation["observation"]
+
+    def play(self, actor: Actor | str, reword: Reword | None = None) -> Outcome:
+        """What becomes of the tasks; actor: a policy, or the name of one of the world's references."""
+        make = self.evaluation.references[actor] if isinstance(actor, str) else lambda _tasks: actor
+        policy: Any = actor
+        reads = hasattr(policy, "goal_posterior") and policy.agent.has_goal_posterior
+        understanding = Understanding(self.world, policy) if reads and estimators.get(policy.name).needs_goals else None
+        begun = understanding.add if understanding else None
+        (episodes,) = play(self.world, self.tasks, make, reword, begun).values()
+        unknown = np.full(len(self.tasks), np.nan)
+        slices = self.world.slices(episodes.tasks)
+        return Outcome(
+            episodes, measured(self.world, episodes, understanding), episodes.info.get("optimum", unknown), slices
+        )
+
+
+def level_trial(folder: Path, level: str, episodes: int, seed: int, view: str = "full") -> Trial:
+    """So many episodes of a level of BabyAI, which are the same for all its agents."""
+    return Trial(folder, levels=(level,), episodes=episodes, seed=seed, view=view)
 
 
 def expert_length(env: str) -> float:
-    """Mean number of steps of the expert's trajectories."""
-    world = MazeHome(EnvConfig(f"goalbridge/{env.title().replace('_', '')}-v0"))
+    """Mean number of steps of the expert's trajectories in a maze."""
+    world = MazeWorld(EnvConfig(f"goalbridge/{env.title().replace('_', '')}-v0"))
     return float(world.collect(DataConfig(trajectories=2000), seed=0).lengths.mean())
-
-
-def play_level(level: str, actor: Any, count: int, seed: int, view: str = "full", reword: Any = None) -> Outcome:
-    """What becomes of so many episodes of a BabyAI level."""
-    return grid_compare.play_in_parts(level, actor, count, seed, view, reword=reword)
-
-
-def level_actor(name: str, agent: Agent, seed: int) -> Actor:
-    """The estimator or rival of that name in BabyAI."""
-    return grid_actor(name, agent, EvaluateConfig(run_dir="-", seed=seed))
-
-
-def custom_world(folder: Path, episodes: int, seed: int) -> Mapping[str, Metrics]:
-    """Each estimator's metrics [E] for the agent in a folder, in the world that its user brought."""
-    config = EvaluateConfig(run_dir=str(folder), episodes=episodes, seed=seed)
-    home = OwnHome(read_run_config(folder).env)
-    return own_evaluation.OwnEvaluation(Agent.from_pretrained(folder), config, home, folder).measure()
-
-
-def played_side_by_side(
-    agent: Agent, folder: Path, estimators: Mapping[str, str], count: int, seed: int
-) -> tuple[Layout, list[Any], dict[str, Episodes]]:
-    """The layout, commands of the suite that mean several cells, and how each estimator played them, by its title."""
-    run = read_run_config(folder)
-    MazeHome(run.env, run.data.captions).require_same(agent.world, str(folder))
-    drawn = playable(suite_commands(surface(make_world(run.env, 1)).world, count, seed))
-    commands = [command for command in drawn if command.region.sum() > 1]
-    world = make_world(run.env, len(commands))
-    played = {
-        title: play(world, agent.policy(name), seed, {"instructions": commands}) for name, title in estimators.items()
-    }
-    return surface(world).layout, commands, played

@@ -30,7 +30,7 @@ def measure(change: str) -> dict[str, Any]:
     for seed in SEEDS:
         folder = run_folder(MAZE, seed, change)
         train(folder, train_command(MAZE, seed, folder, (change,) if change else ()))
-        by_seed.append(compared(folder, ESTIMATORS))
+        by_seed.append(compared(folder, ESTIMATORS, episodes=1000))
     return {name: estimates([metrics[name] for metrics in by_seed]) for name in ESTIMATORS}
 
 

@@ -23,17 +23,17 @@ from goalbridge.agents import Agent
 from goalbridge.configs.run_folder import read_run_config
 from goalbridge.data import TrajectoryBuffer
 from goalbridge.data.collect import BRIDGE_GOALS, stream
-from goalbridge.envs.commands import Command
-from goalbridge.envs.suite import SATISFIABLE, UNSATISFIABLE
-from goalbridge.experiments.agent._evaluate import Actor, Metrics, Suite, compared, estimates, spread
+from goalbridge.envs.suite import SATISFIABLE
+from goalbridge.experiments.agent._evaluate import Trial, compared, estimates, spread
 from goalbridge.experiments.agent._measure import SEEDS, agent_of, measure_parts, run_folder
+from goalbridge.worlds import Metrics
 
 MAZES = ("fork_maze", "island_maze")
 EVALUATION_SEED = 60_000_000  # 50 000 000 was looked at before the recipe was what it is
 EPISODES = 1000
-PER_CATEGORY = -(-EPISODES // len(SATISFIABLE))
-SHOWN = ("success", "spl_grid", "steps")
+SHOWN = ("success", "spl_grid", "steps", "mass", "first_guess", "wrong_visits")
 OWN = ("logsumexp", "resampled", "tempered", "max", "likeliest", "sample", "planned", "direct", "limit", "random")
+REFERENCES = ("limit", "random")
 ADDITIONS = {"logsumexp, no memory": {"remember": False}, "logsumexp, whole texts": {"compose": False}}
 # Trained for the purpose: each is told its overrides, and acts by the estimator named last.
 RIVALS: dict[str, tuple[tuple[str, ...], str]] = {
@@ -50,19 +50,20 @@ GOALS = (16, 64, 256, 1024, 4096, 16_384)
 DRAWN = (16, 64, 256, 1024)
 
 
-def suite_of(maze: str) -> Suite:
+def suite_of(maze: str) -> Trial:
     """The commands of one maze: the first agent's folder says in which world."""
     agent_of(maze, SEEDS[0])
-    return Suite(run_folder(maze, SEEDS[0]), PER_CATEGORY, EVALUATION_SEED, SATISFIABLE)
+    return Trial(run_folder(maze, SEEDS[0]), suite="ambiguous", episodes=EPISODES, seed=EVALUATION_SEED)
 
 
-def by_category(suite: Suite, by_seed: Sequence[Metrics], first: Sequence[Metrics]) -> dict[str, Any]:
+def by_category(suite: Trial, by_seed: Sequence[Metrics], first: Sequence[Metrics]) -> dict[str, Any]:
     """Means over seeds and episodes, of all and of each category, and differences from the first, paired."""
     rows: dict[str, NDArray[np.bool_]] = {"all": np.ones(len(suite.categories), dtype=np.bool_)}
     rows |= {category: suite.categories == category for category in SATISFIABLE}
     found: dict[str, Any] = {}
     for name, row in rows.items():
-        values = {metric: np.stack([metrics[metric][row] for metrics in by_seed]) for metric in SHOWN}  # [S, E]
+        shown = [metric for metric in SHOWN if all(metric in metrics for metrics in by_seed)]
+        values = {metric: np.stack([metrics[metric][row] for metrics in by_seed]) for metric in shown}  # [S, E]
         found[name] = {metric: spread(of) for metric, of in values.items()}
         for metric in ("success", "spl_grid"):
             gap = np.stack([theirs[metric][row] for theirs in first]) - values[metric]
@@ -78,13 +79,13 @@ def measure_maze(maze: str) -> dict[str, Any]:
     first: list[Metrics] = []
     for name in (*OWN, *ADDITIONS, *RIVALS):
         seeds = SEEDS[:1] if name == "limit" else SEEDS  # the limit is not trained
-        by_seed = [suite.play(_actor(suite, maze, name, seed)) for seed in seeds]
+        by_seed = [suite.play(_actor(maze, name, seed)).metrics for seed in seeds]
         by_seed *= len(SEEDS) // len(seeds)
         first = first or by_seed
         found[name] = by_category(suite, by_seed, first)
         print(maze, name, {k: round(v["success"]["mean"], 3) for k, v in found[name].items()}, flush=True)
     sizes = {
-        category: float(np.mean([command.region.sum() for command in suite.commands if command.category == category]))
+        category: suite.world.facts([task for task in suite.tasks if task.category == category])["region_cells"]
         for category in SATISFIABLE
     }
     recipes = {name: list(changes) for name, (changes, _) in RIVALS.items()}
@@ -92,16 +93,15 @@ def measure_maze(maze: str) -> dict[str, Any]:
     return {"estimators": found, "region_cells": sizes, "not_understood": not_understood, "recipes": recipes}
 
 
-def _actor(suite: Suite, maze: str, name: str, seed: int) -> Actor:
+def _actor(maze: str, name: str, seed: int) -> Any:
+    """The policy of that name, or the name of a reference."""
     if name in RIVALS:
         changes, estimator = RIVALS[name]
-        rival: Actor = agent_of(maze, seed, name, changes).policy(estimator)
-        return rival
+        return agent_of(maze, seed, name, changes).policy(estimator)
     agent = agent_of(maze, seed)
     if name in ADDITIONS:
-        changed: Actor = _changed(agent, ADDITIONS[name]).policy()
-        return changed
-    return suite.actor(name, agent)
+        return _changed(agent, ADDITIONS[name]).policy()
+    return name if name in REFERENCES else agent.policy(name)
 
 
 def _changed(agent: Agent, changes: Mapping[str, Any]) -> Agent:
@@ -109,22 +109,16 @@ def _changed(agent: Agent, changes: Mapping[str, Any]) -> Agent:
     return agent
 
 
-def _flags(suite: Suite, agents: Sequence[Agent]) -> dict[str, Any]:
+def _flags(suite: Trial, agents: Sequence[Agent]) -> dict[str, Any]:
     """How often an instruction of each category is taken to be unknown, or to contradict itself."""
+    policies = [agent.policy() for agent in agents]
+    reports = [suite.world.further_report(one, suite.evaluation.config, EPISODES, EVALUATION_SEED) for one in policies]
     found: dict[str, Any] = {}
-    for category in (*SATISFIABLE, *UNSATISFIABLE):
-        texts = _distinct([command for command in (*suite.commands, *suite.others) if command.category == category])
-        seen = [[agent.policy().understand(text) for text in texts] for agent in agents]
-        found[category] = {
-            "texts": len(texts),
-            "unknown": spread([[not one.known for one in row] for row in seen]),
-            "contradictory": spread([[not one.consistent for one in row] for row in seen]),
-        }
+    for category, first in reports[0]["understood"].items():
+        read = [report["understood"][category] for report in reports]
+        flags = {name: spread([of[name] for of in read]) for name in ("unknown", "contradictory")}
+        found[category] = {"texts": first["texts"], **flags}
     return found
-
-
-def _distinct(commands: Sequence[Command]) -> list[str]:
-    return list(dict.fromkeys(command.text for command in commands))
 
 
 def measure_scarcity() -> dict[str, Any]:
@@ -142,7 +136,7 @@ def measure_scarcity() -> dict[str, Any]:
             agents = [agent_of("fork_maze", seed, name, overrides) for seed in SEEDS]
             acts = agents[0].policy_config.name
             folders = [run_folder("fork_maze", seed, name) for seed in SEEDS]
-            by_seed = [compared(folder, (acts,), "held_out", seed=EVALUATION_SEED)[acts] for folder in folders]
+            by_seed = [compared(folder, (acts,), episodes=EPISODES, seed=EVALUATION_SEED)[acts] for folder in folders]
             rows[str(count)][title] = estimates(by_seed)
             print(count, title, rows[str(count)][title]["success"], flush=True)
     return {"maze": "fork_maze", "captions": rows}
@@ -164,19 +158,20 @@ def measure_goals() -> dict[str, Any]:
     return {"maze": "fork_maze", "rows": rows}
 
 
-def _played(suite: Suite, policies: Sequence[Any]) -> dict[str, Any]:
-    by_seed = [suite.play(policy) for policy in policies]
+def _played(suite: Trial, policies: Sequence[Any]) -> dict[str, Any]:
+    by_seed = [suite.play(policy).metrics for policy in policies]
     found = by_category(suite, by_seed, by_seed)
     print({k: round(v["success"]["mean"], 3) for k, v in found.items()}, flush=True)
     return found
 
 
-def _errors(suite: Suite, policies: Sequence[Any]) -> dict[str, float]:
+def _errors(suite: Trial, policies: Sequence[Any]) -> dict[str, float]:
     """The estimator's error bars at the episodes' starts, medians, averaged over training seeds."""
-    texts, errors = [command.text for command in suite.commands], []
+    texts, errors = [task.text for task in suite.tasks], []
+    starts = suite.starts
     for policy in policies:
         policy.reset()
-        size, error = policy.diagnose(suite.starts, policy.act(suite.starts, texts), texts)
+        size, error = policy.diagnose(starts, policy.act(starts, texts), texts)
         errors.append([float(size.median()), float(error.median())])
     size_mean, error_mean = np.mean(errors, axis=0).tolist()
     return {"effective_sample_size": size_mean, "standard_error": error_mean}

@@ -18,10 +18,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from goalbridge.experiments.agent._evaluate import EPISODES, Metrics, compared, estimates, expert_length, maze_metrics
+from goalbridge.experiments.agent._evaluate import Metrics, Trial, compared, estimates, expert_length
 from goalbridge.experiments.agent._measure import SEEDS, measure_parts, run_folder, train, train_command
 from goalbridge.experiments.agent.online_search import Searching
 
+EPISODES = 1000
 EVALUATION_SEED = 60_000_000
 RUNS = Path("runs/online")
 TEXTS = RUNS / "texts"
@@ -60,7 +61,7 @@ def _row(costs: Sequence[dict[str, float]], by_seed: Sequence[Metrics], changes:
 def _rows(maze: str, name: str, changes: Sequence[str], estimators: Sequence[str]) -> dict[str, dict[str, Any]]:
     """What agents trained so achieve, one row for each estimator."""
     folders, costs = zip(*(trained(maze, name, seed, changes) for seed in SEEDS), strict=True)
-    by_seed = [compared(folder, estimators, seed=EVALUATION_SEED) for folder in folders]
+    by_seed = [compared(folder, estimators, episodes=EPISODES, seed=EVALUATION_SEED) for folder in folders]
     found = {one: _row(costs, [metrics[one] for metrics in by_seed], changes) for one in estimators}
     print(maze, name, {one: round(row["success"]["mean"], 3) for one, row in found.items()}, flush=True)
     return found
@@ -111,17 +112,16 @@ def measure_search() -> dict[str, Any]:
     folders, costs = zip(*(trained("fork_maze", name, seed, changes) for seed in SEEDS), strict=True)
     rows = {}
     for title, count in (SEARCH | SEARCHED).items():
-        by_seed = [
-            maze_metrics(folder, EVALUATION_SEED, count, partial(_wrapped, count, title in SEARCHED))
-            for folder in folders
-        ]
+        by_seed = [_searched(folder, count, title in SEARCHED) for folder in folders]
         rows[title] = _row(costs, by_seed, changes)
         print(title, rows[title]["success"], rows[title]["spl_grid"], flush=True)
     return {"maze": "fork_maze", "rows": rows}
 
 
-def _wrapped(count: int, refines: bool, policy: Any) -> Any:
-    return Searching(policy, count) if refines else policy
+def _searched(folder: Path, count: int, refines: bool) -> Metrics:
+    trial = Trial(folder, episodes=EPISODES, seed=EVALUATION_SEED)
+    policy = trial.evaluation.agent.policy("logsumexp", candidates=trial.world.candidates(count))
+    return trial.play(Searching(policy, count) if refines else policy).metrics
 
 
 def measure_time() -> dict[str, Any]:

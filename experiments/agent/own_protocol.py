@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from goalbridge.agents.storage import write_atomically
 from goalbridge.configs.checks import one_of
-from goalbridge.experiments.agent._evaluate import Metrics, custom_world, spread
+from goalbridge.experiments.agent._evaluate import Metrics, compared, spread
 from goalbridge.experiments.agent._measure import ROOT, RUNS, SEEDS, header, prepare, train, write
 from goalbridge.experiments.report.markdown import RESULTS
 
@@ -56,7 +56,7 @@ def measure(world: str, folder: Path, seeds: Sequence[int] = SEEDS, episodes: in
         run = folder / f"{world}_{seed}"
         command = ["train.py", *arguments(world, seed), f"run_dir={run.name}"]
         seconds.append(round(train(run, command, cwd=folder)["seconds"]))
-        for name, metrics in custom_world(run, episodes, SEED).items():
+        for name, metrics in compared(run, episodes=episodes, seed=SEED).items():
             found.setdefault(name, []).append(metrics)
     first = next(iter(found))
     estimators: dict[str, dict[str, Any]] = {}

@@ -14,9 +14,10 @@ from functools import partial
 from typing import Any
 
 from goalbridge.configs.evaluation import EvaluateConfig
-from goalbridge.experiments.agent._evaluate import EPISODES, compared, estimates, spread
+from goalbridge.experiments.agent._evaluate import compared, estimates, spread
 from goalbridge.experiments.agent._measure import MAZES, SEEDS, measure_parts, run_folder, train, train_command
 
+EPISODES = 1000
 # How the agent acts: as it does by default, and as the published reference does.
 POLICIES: dict[str, dict[str, Any]] = {
     "default": {},
@@ -30,12 +31,15 @@ ESTIMATORS = {
 
 def measure(maze: str) -> dict[str, Any]:
     """All figures of one maze, as results/MAZE.json holds them."""
-    commands = [train_command(maze, seed, run_folder(maze, seed)) for seed in SEEDS]
-    for seed, command in zip(SEEDS, commands, strict=True):
-        train(run_folder(maze, seed), command)
+    folders = [run_folder(maze, seed) for seed in SEEDS]
+    commands = [train_command(maze, seed, folder) for seed, folder in zip(SEEDS, folders, strict=True)]
+    for folder, command in zip(folders, commands, strict=True):
+        train(folder, command)
     rows: dict[str, Any] = {}
     for policy, settings in POLICIES.items():
-        by_seed = [compared(run_folder(maze, seed), ESTIMATORS[policy], **settings) for seed in SEEDS]
+        by_seed = [
+            compared(run_folder(maze, seed), ESTIMATORS[policy], episodes=EPISODES, **settings) for seed in SEEDS
+        ]
         rows[policy] = {name: estimates([metrics[name] for metrics in by_seed]) for name in ESTIMATORS[policy]}
         for name, row in rows[policy].items():
             gaps = [metrics[name]["success"] - metrics["logsumexp"]["success"] for metrics in by_seed]

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from goalbridge.agents.bridge import bridge_scores
 from goalbridge.configs.checks import ConfigError
-from goalbridge.evaluation.metrics import interval
+from goalbridge.evaluation.statistics import interval
 from goalbridge.experiments.law.exact import ExactEmbeddings, bayes_scores, exact_embeddings, lemma_scores
 from goalbridge.experiments.law.laboratory import (
     AB,

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from goalbridge.encoders import SentenceEncoder
-from goalbridge.encoders.text import PACKAGED_MODEL
+from goalbridge.encoders.text._model import PACKAGED_MODEL
 from goalbridge.experiments.pretrained.distortion import Distortion
 from goalbridge.experiments.pretrained.handwriting import write
 from goalbridge.experiments.pretrained.retrieval import CANDIDATES

@@ -11,7 +11,18 @@ from goalbridge.experiments.report.markdown import Page, Row, Section, load, row
 
 MAZES: Final = ("fork_maze", "island_maze", "blank_maze", "slit_maze", "blocker_maze")
 SOURCE: Final = "`{command}`, training seeds {seeds}, evaluation seed {evaluation_seed}, commit {git_commit:.12}."
-BOTH: Final = {"success": "{success}", "spl_grid": "{spl_grid}", "spl": "{spl}", "steps": "{steps:1}"}
+UNDERSTOOD: Final = {  # beside success, which hides misunderstanding; shown where it was measured
+    "mass on what was meant": "{mass}",
+    "first guess right": "{first_guess}",
+    "wrong visits": "{wrong_visits:2}",
+}
+BOTH: Final = {
+    "success": "{success}",
+    "spl_grid": "{spl_grid}",
+    "spl": "{spl}",
+    "steps": "{steps:1}",
+    **UNDERSTOOD,
+}
 # Asked of LogSumExp by the project's own protocol (success, spl_grid), and what was published.
 MAZE_FLOORS: Final = {
     "fork_maze": (0.99, 0.88),
@@ -130,6 +141,7 @@ def _suite(maze: str) -> list[Section]:
                 "estimator": "{estimator}",
                 "LogSumExp's success - this": "{first_minus_this_success}",
                 "LogSumExp's spl_grid - this": "{first_minus_this_spl_grid}",
+                **UNDERSTOOD,
             },
         ),
         Section(
@@ -265,6 +277,7 @@ def _levels(view: str, floors: Mapping[str, Sequence[str]], title: str, about: s
                 "steps / optimum": "{planned.against_optimum}",
                 "bot's steps": "{bot.steps.mean:.1f}",
                 "steps / bot's": "{planned.against_bot}",
+                **{title: form.replace("{", "{planned.") for title, form in UNDERSTOOD.items()},
                 "random: success / steps": "{random.success.mean:.3f} / {random.steps.mean:.1f}",
             },
             lambda row: floors.get(row["family"], ()),
@@ -478,6 +491,7 @@ CUSTOM_PAGE: Final = Page(
                 "by seed": "{success.per_seed:.2f}",
                 "steps": "{steps:1}",
                 "success - the first's, paired": "{success_minus_first}",
+                **UNDERSTOOD,
             },
         )
         for world in ("lake", "pendulum", "dot", "maze")

@@ -18,7 +18,7 @@ from goalbridge.agents.scene_policy import ScenePolicy
 from goalbridge.configs.checks import ConfigError
 from goalbridge.configs.load import FOLDER
 from goalbridge.configs.schema import POLICIES
-from goalbridge.encoders import LabelEncoder
+from goalbridge.encoders import LabelEncoder, SentenceEncoder
 from goalbridge.encoders.readers import ObservationError
 from goalbridge.envs.babyai.captions import GridCaptions
 from goalbridge.envs.babyai.layouts import draw_layouts, free_poses
@@ -117,15 +117,11 @@ def test_a_loaded_agent_acts_as_the_saved_one(
 
 @pytest.mark.parametrize("things", [False, True])
 def test_an_agent_of_the_usual_size_is_a_small_file(make_grid_agent: MakeAgent, tmp_path: Path, things: bool) -> None:
-    class Sentences:
-        fingerprint = text_model = "none"
-
-        def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-            return np.zeros((len(texts), 384), np.float32)
-
     settings = yaml.safe_load((FOLDER / "agent" / "grids.yaml").read_text())
     goals = settings["bridge_goals"]
-    agent = make_grid_agent(Sentences(), **(settings | {"things": things, "frequencies": (1.0,)}))
+    agent = make_grid_agent(
+        SentenceEncoder("m", fingerprint="x", dim=384), **(settings | {"things": things, "frequencies": (1.0,)})
+    )
     agent.bridge_goals = agent.bridge_goals[:1].repeat(goals, 1)
     agent.save_pretrained(tmp_path / "agent")
     size = sum(os.path.getsize(tmp_path / "agent" / name) for name in os.listdir(tmp_path / "agent"))

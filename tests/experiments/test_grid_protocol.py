@@ -5,15 +5,22 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from goalbridge.configs.schema import EnvConfig
 from goalbridge.envs.babyai.levels import LEVELS
-from goalbridge.evaluation.grid_compare import Outcome
+from goalbridge.experiments.agent._evaluate import Outcome
 from goalbridge.experiments.agent.grid_protocol import FOUR, LARGE, MOST, SIX, beside, episodes_of, figures, ratio
+from goalbridge.worlds import Episodes, Task
+from goalbridge.worlds.babyai.world import BabyAIWorld
 
+WORLD = BabyAIWorld(EnvConfig("BabyAI", levels=("GoToLocal",)))
 MISSIONS = ("go to a red ball", "go to the red key", "go to the blue ball", "go to a box")
 
 
 def outcome(success: list[bool], steps: list[float], optimum: list[float]) -> Outcome:
-    return Outcome(MISSIONS, np.array(success), np.array(steps), np.array(optimum))
+    tasks = tuple(Task(mission, "GoToLocal", 0) for mission in MISSIONS)
+    metrics = {"success": np.array(success, dtype=np.float64), "steps": np.array(steps, dtype=np.float64)}
+    episodes = Episodes(tasks, np.array(success), np.array(steps, dtype=np.int64), (), {})
+    return Outcome(episodes, metrics, np.array(optimum, dtype=np.float64), WORLD.slices(tasks))
 
 
 def test_the_ratio_is_that_of_the_means() -> None:

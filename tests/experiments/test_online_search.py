@@ -22,7 +22,9 @@ def test_the_search_is_no_worse_than_the_grid_that_it_starts_from(make_agent: Ca
 
     def worth(actions: Any) -> torch.Tensor:
         encoded = agent.encode_state_actions(torch.as_tensor(places)[:, None], torch.as_tensor(actions)[:, None])
-        scores = bridge_scores_per_row(encoded, log_bc, agent.encode_goals(policy.goals), agent.critic_ab)
+        scores = bridge_scores_per_row(
+            encoded, log_bc, agent.encode_goals(torch.as_tensor(policy.goals())), agent.critic_ab
+        )
         return scores[:, 0].detach()
 
     policy.reset()
