@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar, NamedTuple
 
@@ -54,7 +55,9 @@ class Objective(ABC):
     def __init__(self, agent: Agent, config: TrainConfig, texts: Tensor, processes: Processes = ALONE) -> None:
         self.agent, self.config, self.texts, self.processes = agent, config, texts, processes
         # Messages between processes stay outside of what torch.compile makes.
-        self._gather = torch.compiler.disable(processes.gather) if config.compile else processes.gather
+        self._gather: Callable[[Tensor], Tensor] = processes.gather
+        if config.compile:
+            self._gather = torch.compiler.disable(processes.gather)  # type: ignore[no-untyped-call]
         self._dropout, dropout = 0.0, getattr(agent.language_head, "dropout", None)
         if processes.count > 1 and isinstance(dropout, nn.Dropout):
             self._dropout, dropout.p = dropout.p, 0.0  # see `text_features`
