@@ -53,7 +53,7 @@ class Learner:
             agent, config, self._texts, processes
         )
         agent.has_goal_posterior = self.objective.has_goal_posterior
-        self.loss = self.objective
+        self.loss: Objective = self.objective
         if config.compile:  # fallback: compiled code draws the same random numbers as plain code
             self.loss = cast(Objective, torch.compile(self.objective, options={"fallback_random": True}))
         matrices = [p for p in agent.parameters() if p.ndim > 1]
