@@ -20,44 +20,25 @@ from pathlib import Path
 import torch
 
 from goalbridge.agents import Agent
-from goalbridge.configs.checks import ConfigError, UserError
+from goalbridge.configs.checks import UserError
 from goalbridge.configs.evaluation import LINES, EvaluateConfig
 from goalbridge.configs.load import command_line
 from goalbridge.configs.run_folder import read_run_config
 from goalbridge.encoders import check_instruction
-from goalbridge.evaluation.gather import gather, is_pattern
-from goalbridge.evaluation.grid_evaluation import GridEvaluation
-from goalbridge.evaluation.grid_world import GridHome
-from goalbridge.evaluation.maze_evaluation import MazeEvaluation
-from goalbridge.evaluation.opening import open_world, require_env, trained_env
-from goalbridge.evaluation.own_evaluation import OwnEvaluation
-from goalbridge.evaluation.own_world import OwnHome
-from goalbridge.evaluation.worlds import resolve_device
-
-Evaluation = MazeEvaluation | GridEvaluation | OwnEvaluation
+from goalbridge.evaluation.aggregate import aggregate, is_pattern
+from goalbridge.evaluation.evaluation import Evaluation
+from goalbridge.training.device import resolve_device
+from goalbridge.worlds import open_trained, require_same
 
 
 def evaluation_of(config: EvaluateConfig) -> Evaluation:
     """The evaluation that the settings ask for, of the agent in run_dir, in the world that it was trained in."""
     folder = Path(config.run_dir)
     run = read_run_config(folder)
-    require_env(run, folder)
-    env = trained_env(run, folder)
-    world = open_world(env, run.data)
-    if isinstance(world, GridHome):
-        _refuse_maze_settings(config)
+    world = open_trained(run, folder)
     agent = Agent.from_pretrained(folder, resolve_device(config.device))
-    world.require_same(agent.world, str(folder))
-    if isinstance(world, OwnHome):
-        return OwnEvaluation(agent, config, world, folder)
-    if isinstance(world, GridHome):
-        return GridEvaluation(agent, config, world, folder)
-    return MazeEvaluation(agent, config, env, folder, "label" if agent.text.canonical else config.phrasings)
-
-
-def _refuse_maze_settings(config: EvaluateConfig) -> None:
-    if config.suite:
-        raise ConfigError(f"suite={config.suite}: is for point mazes; levels=[GoToLocal,GoTo] would do in BabyAI")
+    require_same(world, agent.world, str(folder))
+    return Evaluation(agent, world, config, config, folder)
 
 
 def typed_lines() -> Iterator[str]:
@@ -87,7 +68,7 @@ def main(config: EvaluateConfig) -> None:
     """Evaluates the agent of one run_dir, or those of all that match a pattern, as `config` says."""
     torch.set_flush_denormal(True)
     if is_pattern(config.run_dir):
-        gather(config, evaluation_of)
+        aggregate(config, evaluation_of)
         return
     evaluation = evaluation_of(config)
     if config.instruction is None:

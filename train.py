@@ -37,16 +37,17 @@ from goalbridge.configs.checks import ConfigError
 from goalbridge.configs.launch import run_sweep
 from goalbridge.configs.load import command_line
 from goalbridge.configs.run_folder import claimed, open_run
-from goalbridge.configs.schema import NO_ENV, RunConfig
+from goalbridge.configs.schema import RunConfig
 from goalbridge.data.collect import BATCHES, stream
-from goalbridge.evaluation.opening import TRAJECTORIES
-from goalbridge.evaluation.worlds import require_compiler, resolve_device
-from goalbridge.training.build import Preparation
+from goalbridge.data.trajectories import FOLDER
+from goalbridge.training.build import RunBuilder
 from goalbridge.training.dashboard import Dashboard
+from goalbridge.training.device import require_compiler, resolve_device
 from goalbridge.training.progress import TrainingProgress
-from goalbridge.training.sources import Source
+from goalbridge.training.sources import BatchSource
+from goalbridge.worlds import World, world_of
 
-RUN_FILES = (CHECKPOINT, "agent.safetensors", "config.json", TRAJECTORIES)
+RUN_FILES = (CHECKPOINT, "agent.safetensors", "config.json", FOLDER)
 
 Watching = tuple[Dashboard, TrainingProgress]
 
@@ -70,11 +71,11 @@ class Training:
         """Collects, learns, evaluates and checkpoints; ConfigError where another process is at work on the run."""
         with claimed(self.folder) if self.processes.is_first else nullcontext():
             # Once more: it may have been begun or finished before it was claimed.
-            preparation = Preparation(self.config, self.device, self._open_run(), self.processes)
+            builder = RunBuilder(self.config, self.device, self._open_run(), self.processes)
             try:
-                source, learner = preparation.prepare()
-                with self._interruptible(), self._watched(learner.step) as watching:
-                    self._learn(learner, source, preparation.identity, watching)
+                source, learner = builder.prepare()
+                with self._interruptible(), self._watched(builder.world, learner.step) as watching:
+                    self._learn(learner, source, builder.identity, watching)
             except PeerError as error:
                 raise PeerError(f"{error}; {self._goes_on()}") from error
             except OSError as error:
@@ -102,13 +103,13 @@ class Training:
                 signal.signal(number, handler)
 
     @contextmanager
-    def _watched(self, step: int) -> Iterator[Watching | None]:
+    def _watched(self, world: World, step: int) -> Iterator[Watching | None]:
         """The logs and the bar of the first process, which have come to `step`; None for the others."""
         if not self.processes.is_first:
             yield None
             return
         with (
-            Dashboard(self.config, self.folder, step) as dashboard,
+            Dashboard(world, self.config, self.folder, step) as dashboard,
             TrainingProgress(self.config.train.steps, step) as progress,
         ):
             yield dashboard, progress
@@ -116,7 +117,9 @@ class Training:
     def _interrupt(self, _signal: int, _frame: FrameType | None) -> None:
         self.stop = True
 
-    def _learn(self, learner: Learner, source: Source, identity: dict[str, str], watching: Watching | None) -> None:
+    def _learn(
+        self, learner: Learner, source: BatchSource, identity: dict[str, str], watching: Watching | None
+    ) -> None:
         train, stop = self.config.train, False
         try:
             while learner.step < train.steps and not stop:
@@ -150,11 +153,11 @@ class Training:
         print(f"trained {train.steps} steps; now: {self._next()}")
 
     def _next(self) -> str:
-        if self.config.env.id == NO_ENV:
+        if not world_of(self.config.env).playable:
             return f"Agent.from_pretrained({str(self.folder)!r}).policy().act(observations, instructions), from Python"
         return f"python evaluate.py run_dir={self.folder}"
 
-    def _save(self, learner: Learner, source: Source, identity: dict[str, str]) -> None:
+    def _save(self, learner: Learner, source: BatchSource, identity: dict[str, str]) -> None:
         source.renew_bridge(learner)
         if self.processes.is_first:
             save_checkpoint(self.folder, learner, identity, source.tensors())

@@ -3,7 +3,7 @@
 from goalbridge.agents.agent import Agent
 from goalbridge.agents.learner import Learner
 from goalbridge.agents.policies import Policy
+from goalbridge.agents.spec import CandidateActions, WorldSpec
 from goalbridge.agents.storage import CheckpointError
-from goalbridge.agents.world import CandidateActions, WorldSpec
 
 __all__ = ["Agent", "CandidateActions", "CheckpointError", "Learner", "Policy", "WorldSpec"]

@@ -14,14 +14,13 @@ from torch import Tensor, nn
 
 from goalbridge.agents.critics import Critic
 from goalbridge.agents.familiarity import FALSE_ALARMS, KEPT, familiarity, spread_out
+from goalbridge.agents.spec import CandidateActions, WorldSpec
 from goalbridge.agents.storage import CheckpointError, read_json, read_tensors, write_json, write_tensors
-from goalbridge.agents.world import CandidateActions, WorldSpec
 from goalbridge.configs.checks import ConfigError
 from goalbridge.configs.registries import text_encoders
 from goalbridge.configs.schema import AgentConfig, PolicyConfig
-from goalbridge.encoders import GoalEncoder, StateActionEncoder, TextEncoder, TextModelError
-from goalbridge.encoders.features import features_of
-from goalbridge.encoders.grid import GridGoalEncoder, GridMeaningEncoder, GridStateActionEncoder, Rotary
+from goalbridge.encoders import TextEncoder, TextModelError
+from goalbridge.encoders.networks import networks_of
 
 FORMAT = 2
 
@@ -53,7 +52,10 @@ class Agent(nn.Module):
         super().__init__()
         self.world, self.config, self.policy_config, self.text = world, config, policy_config, text
         self.has_goal_posterior = True
-        self._build_encoders()
+        networks = networks_of(world, config)
+        self.rotary = networks.rotary
+        self.state_action_encoder, self.goal_encoder = networks.state_action, networks.goal
+        self.meaning_encoder = networks.meaning  # None: the goal encoder serves both pairs
         self.language_head = text.head(config)
         self.critic_ab = Critic(config.critic, embedding_dim=config.embedding_dim)
         self.critic_bc = Critic(config.language_critic or config.critic, embedding_dim=config.embedding_dim)
@@ -78,27 +80,6 @@ class Agent(nn.Module):
             else:
                 alike = familiarity(torch.as_tensor(validation, device=self.device), self.known_texts)
             self.least_familiarity.copy_(alike.quantile(FALSE_ALARMS))
-
-    def _build_encoders(self) -> None:
-        world, config = self.world, self.config
-        size = (config.width, config.depth, config.embedding_dim)
-        self.meaning_encoder: nn.Module | None = None  # None: the goal encoder serves both pairs
-        self.rotary: Rotary | None = None
-        if world.kind != "grid":
-            frequencies, seen = config.frequencies, (world.goal_kind or world.kind, world.goal_shape or world.shape)
-            observed = features_of(world.kind, world.observation_low, world.observation_high, frequencies, world.shape)
-            goals = features_of(seen[0], world.goal_low, world.goal_high, frequencies, seen[1])
-            self.state_action_encoder: nn.Module = StateActionEncoder(observed, world.action_dim, *size)
-            self.goal_encoder: nn.Module = GoalEncoder(goals, *size)
-            return
-        width, depth, dim = size
-        self.rotary = Rotary(dim) if config.rotary else None
-        both = dim * (1 + config.things)  # a part that meets places, and one that meets meanings
-        self.state_action_encoder = GridStateActionEncoder(
-            world.action_dim, width, depth, both, not config.rotary, config.things
-        )
-        self.goal_encoder = GridGoalEncoder(*size, not config.rotary)
-        self.meaning_encoder = GridMeaningEncoder(width // 4, dim)
 
     @property
     def device(self) -> torch.device:

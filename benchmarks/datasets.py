@@ -14,17 +14,17 @@ from typing import Any, Final
 
 import numpy as np
 
-from goalbridge.data.demands import Demands
 from goalbridge.data.episodes import Episode, stage
 from goalbridge.data.minari_export import export
 from goalbridge.data.minari_import import MinariEpisodes
+from goalbridge.data.space_spec import SpaceSpec
 from goalbridge.data.trajectories import TrajectoryBuffer
 
 EPISODES, STEPS, DATASET = 20_000, 250, "benchmark/walks-v0"
 BATCH, BATCHES, REPEATS, DISCOUNT = 256, 100, 40, 0.98
 _BOUND: Final = (-10.0, 10.0)
 _LOW, _HIGH = _BOUND
-WORLD: Final = Demands("a world", (_LOW,) * 4, (_HIGH,) * 4, (_LOW,) * 2, (_HIGH,) * 2, action_dim=2)
+WORLD: Final = SpaceSpec("a world", (_LOW,) * 4, (_HIGH,) * 4, (_LOW,) * 2, (_HIGH,) * 2, action_dim=2)
 
 
 class Walks:

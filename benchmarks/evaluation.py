@@ -13,7 +13,7 @@ from goalbridge.agents import Agent
 from goalbridge.agents.policies import Policy
 from goalbridge.configs.schema import EnvConfig
 from goalbridge.evaluation.rollouts import play
-from goalbridge.evaluation.worlds import candidates, make_world
+from goalbridge.worlds.maze.vector import candidates, make_world
 
 FOLDER, EPISODES, GOALS, DIRECTIONS, ONE_BY_ONE, REPEATS = "pretrained/fork_maze", 1000, 2000, 8, 20, 4
 

@@ -25,7 +25,7 @@ from goalbridge.configs.data_schema import DataConfig
 from goalbridge.configs.run_folder import record
 from goalbridge.configs.schema import EncoderConfig, EnvConfig, RunConfig, TrainConfig
 from goalbridge.data.collect import BATCHES, stream
-from goalbridge.training.build import Preparation
+from goalbridge.training.build import RunBuilder
 
 TARGET = Path("results/parallel.json")
 BATCH_SIZES = (256, 2048)
@@ -48,7 +48,7 @@ def run(processes: Processes, folder: Path) -> list[dict[str, Any]]:
 
 def _rates(processes: Processes, train: TrainConfig, folder: Path) -> dict[str, float]:
     config = RunConfig(FORK, str(folder), data=DATA, encoder=EncoderConfig("label"), train=train)
-    source, learner = Preparation(config, torch.device("cpu"), processes=processes).prepare()
+    source, learner = RunBuilder(config, torch.device("cpu"), processes=processes).prepare()
 
     def step() -> None:
         rng = stream(0, BATCHES, learner.step)

@@ -10,7 +10,7 @@ import torch
 
 from goalbridge.configs.schema import EncoderConfig, EnvConfig, RunConfig
 from goalbridge.data.collect import BATCHES, stream
-from goalbridge.training.build import Preparation
+from goalbridge.training.build import RunBuilder
 
 STEPS, WARM_UP = 100, 20
 
@@ -33,7 +33,7 @@ def run() -> list[dict[str, Any]]:
 def _rates(folder: str) -> tuple[float, float]:
     config = RunConfig(EnvConfig("goalbridge/ForkMaze-v0"), folder, encoder=EncoderConfig("label"))
     torch.set_flush_denormal(True)
-    source, learner = Preparation(config, torch.device("cpu")).prepare()
+    source, learner = RunBuilder(config, torch.device("cpu")).prepare()
 
     def whole() -> None:
         rng = stream(config.seed, BATCHES, learner.step)

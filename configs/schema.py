@@ -240,7 +240,7 @@ class RunConfig:
 
     run_dir: the folder under which all that is written lies. seed: decides data, weights, batches and evaluation.
     resume: go on from run_dir's last checkpoint. device: auto (the first of cuda, mps, cpu that is there) or a name.
-    dataset: of data=minari, an id or a folder; of data=files, a file or a folder (see `data.own_files`). The latter has
+    dataset: of data=minari, an id or a folder; of data=files, a file or a folder (see `data.files`). The latter has
     no env, whatever env says.
     """
 

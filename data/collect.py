@@ -1,4 +1,4 @@
-"""Collecting from a world: trajectories without instructions, and captions of goals without actions."""
+"""Captions of goals, without actions; and the streams of random numbers that a run draws from."""
 
 from __future__ import annotations
 
@@ -7,22 +7,11 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from goalbridge.configs.checks import ConfigError
-from goalbridge.configs.data_schema import DataConfig
+from goalbridge.configs.splits import Split
 from goalbridge.data.captions import CaptionPairs
-from goalbridge.data.still import STILL, closed_up, distances, step_length
-from goalbridge.data.trajectories import TrajectoryBuffer
-from goalbridge.encoders.grid import situations
-from goalbridge.envs.babyai.explore import explore
-from goalbridge.envs.babyai.layouts import Layouts
-from goalbridge.envs.babyai.simulator import ACTIONS as GRID_ACTIONS
-from goalbridge.envs.expert import collect_expert, collect_random
-from goalbridge.envs.layouts import Layout
-from goalbridge.envs.phrasing import Split
 
 # Independent streams of random numbers from one seed: a change in one draw leaves the others as they were.
 TRAJECTORIES, CAPTIONS, LABELLED_GOALS, BRIDGE_GOALS, ACTIONS, BATCHES, LAYOUTS, VALIDATION, PLAY = range(9)
-_SCRIPTED = {"random": 0.0, "mixed": 0.5, "expert": 1.0}
 
 
 def stream(seed: int, *key: int) -> np.random.Generator:
@@ -49,46 +38,8 @@ class Captions(Protocol):
     def all_texts(self, split: Split) -> tuple[str, ...]:
         """The wordings of all labels, one label after the other."""
 
-
-def collect_maze(layout: Layout, config: DataConfig, seed: int) -> TrajectoryBuffer:
-    """Trajectories of the noisy expert or of a random walk; the same for the same seed. No instruction is involved."""
-    draw = int(stream(seed, TRAJECTORIES).integers(2**31))
-    if config.kind == "expert":
-        flat = collect_expert(layout, config.trajectories, draw, config.noise_degrees)
-    elif config.kind == "random":
-        return _moving(*collect_random(layout, config.trajectories, config.walk_length, draw)[:2], config.walk_length)
-    else:
-        raise ConfigError(f"data.kind={config.kind}: is for grids; in mazes expert or random would do")
-    observations, actions, lengths = flat
-    return TrajectoryBuffer(observations, observations, actions, lengths)
-
-
-def _moving(observations: NDArray[Any], actions: NDArray[np.float32], length: int) -> TrajectoryBuffer:
-    """Random walks of `length` steps each, without those that did not move (`data.still`)."""
-    walks, taken = observations.reshape(-1, length + 1, observations.shape[1]), actions.reshape(-1, length, 2)
-    distance = distances(walks)  # [N, T]
-    walks, taken, lengths = closed_up(walks, taken, distance > STILL * step_length(distance))
-    steps = np.arange(length + 1)
-    seen = walks[steps <= lengths[:, None]]  # [sum(lengths + 1), S]
-    return TrajectoryBuffer(seen, seen, taken[steps[:-1] < lengths[:, None]], lengths)
-
-
-def collect_grids(layouts: Layouts, config: DataConfig, seed: int) -> TrajectoryBuffer:
-    """Random play and walks to random poses in many layouts, as situations; the same for the same seed."""
-    per_layout = max(1, config.trajectories // len(layouts))
-    found = explore(
-        layouts,
-        per_layout,
-        config.walk_length,
-        _SCRIPTED[config.kind],
-        stream(seed, TRAJECTORIES),
-        lambda batch: situations(batch.grids, batch.poses, batch.sizes),
-    )
-    count, length = found.actions.shape
-    seen = found.recorded.reshape(count * (length + 1), -1)  # [N (T + 1), S]
-    actions = np.eye(len(GRID_ACTIONS), dtype=np.float32)[found.actions.reshape(-1)]  # [N T, A]
-    places = found.recorded[:, 0, :2].astype(np.float32)  # [N, 2]
-    return TrajectoryBuffer(seen, seen, actions, np.full(count, length, np.int64), found.layout, places)
+    def validation_texts(self, split: Split) -> tuple[str, ...]:
+        """Texts that who learns from those of `split` should understand and is not shown; none where none are known."""
 
 
 def caption_goals(

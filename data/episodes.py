@@ -74,7 +74,7 @@ class Episode:
                     raise DatasetError(f"{self.name}: captions: at step {step} {text!r}; a text of words would do")
 
 
-class Episodes(Protocol):
+class EpisodeSource(Protocol):
     """A dataset, read episode by episode; discrete: whether vectors with a single one stand for actions."""
 
     discrete: bool
@@ -194,7 +194,7 @@ def partial_folder(folder: Path) -> Path:
     return folder.with_name(f".{folder.name}.partial")
 
 
-def stage(episodes: Episodes, folder: Path) -> Path:
+def stage(episodes: EpisodeSource, folder: Path) -> Path:
     """Writes episodes beside `folder`, into its `partial_folder`, and returns that; move it once all else is well.
 
     Each is checked as it comes, and only one is held in memory. What an earlier attempt left there is removed; where
@@ -224,7 +224,12 @@ def discard(folder: Path) -> None:
         folder.parent.rmdir()
 
 
-def _write(episodes: Episodes, partial: Path) -> None:
+def settle(folder: Path) -> None:
+    """What was staged for `folder` becomes it."""
+    os.replace(partial_folder(folder), folder)
+
+
+def _write(episodes: EpisodeSource, partial: Path) -> None:
     writer, whole, count = _Writer(partial), False, 0
     try:
         for episode in episodes:

@@ -9,8 +9,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from goalbridge.configs.splits import Split
 from goalbridge.data.trajectories import DatasetError
-from goalbridge.envs.phrasing import Split
 
 
 class FreeCaptions:
@@ -61,6 +61,10 @@ class FreeCaptions:
     def all_texts(self, split: Split) -> tuple[str, ...]:
         """All distinct texts, in every split."""
         return self.labels
+
+    def validation_texts(self, split: Split) -> tuple[str, ...]:
+        """None: nobody knows of others."""
+        return ()
 
 
 def _keys(goals: NDArray[Any]) -> list[bytes]:

@@ -14,24 +14,16 @@ import numpy as np
 from gymnasium.spaces import Box, Dict, Discrete, Space
 from numpy.typing import NDArray
 
+from goalbridge.configs.splits import Split
 from goalbridge.data.collect import CAPTIONS, Captions, stream
-from goalbridge.data.demands import Demands
 from goalbridge.data.minari_import import CAPTION
+from goalbridge.data.space_spec import SpaceSpec
 from goalbridge.data.trajectories import DatasetError, TrajectoryBuffer
-from goalbridge.envs.phrasing import Split
 
 ID_FORM: Final = "a name and a version, such as mine/fork-v0, of letters, digits, '-' and '_'"
 _ID: Final = re.compile(r"(?:[-\w]+/)*[-\w]+-v\d+", re.ASCII)
 _BLOCK: Final = 256  # episodes whose captions are looked up together
 
-_FORM: Final = {
-    False: "Observations are a Dict: what is observed, and as achieved_goal what it achieves.",
-    True: (
-        "Observations are situations, bytes read off a grid: x, y, direction, the grid's width and height, type, "
-        "colour and state of the cell ahead (minigrid's indices), then types and colours of the 9 x 9 cells around, "
-        "doors that are closed or locked as types 11 and 12. options/layout of an episode: which layout it is in."
-    ),
-}
 _SAYS: Final = (
     "infos/caption: a text that is true of each state, empty where nothing can be said; it commanded nothing."
 )
@@ -61,14 +53,14 @@ class _CaptionDrawer:
 
 def export(
     buffer: TrajectoryBuffer,
-    demands: Demands,
+    spaces: SpaceSpec,
     dataset: str,
     captions: Captions | None = None,
     split: Split = "train",
     seed: int = 0,
     algorithm: str = "",
 ) -> Path:
-    """Writes trajectories of the world that `demands` describe as the Minari dataset `dataset`; returns its folder.
+    """Writes trajectories of the world that `spaces` describe as the Minari dataset `dataset`; returns its folder.
 
     captions: of the goals, drawn with `seed` in the wordings of `split`; None: there are none. algorithm: what acted.
     It is written into a hidden folder beside and moved at the end, so that a kill, or a full disk, leaves nothing that
@@ -90,11 +82,11 @@ def export(
     except OSError as error:
         raise DatasetError(f"dataset={dataset}: cannot be written ({error.strerror or error})") from error
     try:
-        see, act = _spaces(buffer, demands)
+        see, act = _spaces(buffer, spaces)
         storage = MinariStorage.new(partial / "data", see, act, data_format="hdf5", jpeg_encoding=False)
         drawer = None if captions is None else _CaptionDrawer(captions, split, seed)
-        storage.update_episodes(_episodes(buffer, demands, drawer))
-        what = f"Trajectories of {demands.world}, for no task: all rewards are 0. {_FORM[demands.grid]}"
+        storage.update_episodes(_episodes(buffer, spaces, drawer))
+        what = f"Trajectories of {spaces.world}, for no task: all rewards are 0. {spaces.form}"
         description = what if captions is None else f"{what} {_SAYS}"
         metadata = {"description": description, "algorithm_name": algorithm or "unknown"}
         with warnings.catch_warnings():
@@ -120,23 +112,23 @@ def _to_disk(path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def _spaces(buffer: TrajectoryBuffer, demands: Demands) -> tuple[Space[Any], Space[Any]]:
+def _spaces(buffer: TrajectoryBuffer, spaces: SpaceSpec) -> tuple[Space[Any], Space[Any]]:
     def box(rows: NDArray[Any], low: tuple[float, ...], high: tuple[float, ...]) -> Box:
         dtype = rows.dtype.type
         return Box(np.array(low, dtype=dtype), np.array(high, dtype=dtype), dtype=dtype)
 
-    observation = box(buffer.observations, demands.observation_low, demands.observation_high)
+    observation = box(buffer.observations, spaces.observation_low, spaces.observation_high)
     see: Space[Any] = observation
-    if not demands.grid:
-        goal = box(buffer.goals, demands.goal_low, demands.goal_high)
+    if spaces.reader is None:
+        goal = box(buffer.goals, spaces.goal_low, spaces.goal_high)
         see = Dict({"observation": observation, "achieved_goal": goal})
-    if demands.discrete:
-        return see, Discrete(demands.action_dim)
+    if spaces.discrete:
+        return see, Discrete(spaces.action_dim)
     most = max(1.0, float(np.abs(buffer.actions).max()))
-    return see, Box(-most, most, (demands.action_dim,), np.float32)
+    return see, Box(-most, most, (spaces.action_dim,), np.float32)
 
 
-def _episodes(buffer: TrajectoryBuffer, demands: Demands, drawer: _CaptionDrawer | None) -> Iterator[Any]:
+def _episodes(buffer: TrajectoryBuffer, spaces: SpaceSpec, drawer: _CaptionDrawer | None) -> Iterator[Any]:
     """Minari's buffers of episodes, one at a time."""
     from minari.data_collector import EpisodeBuffer
 
@@ -154,8 +146,8 @@ def _episodes(buffer: TrajectoryBuffer, demands: Demands, drawer: _CaptionDrawer
             last = np.arange(length) == length - 1  # [T]
             yield EpisodeBuffer(
                 options=None if buffer.groups is None else {"layout": int(buffer.groups[number])},
-                observations=seen if demands.grid else {"observation": seen, "achieved_goal": achieved},
-                actions=done.argmax(axis=1) if demands.discrete else done,
+                observations=seen if spaces.reader else {"observation": seen, "achieved_goal": achieved},
+                actions=done.argmax(axis=1) if spaces.discrete else done,
                 rewards=np.zeros(length),
                 terminations=np.zeros(length, dtype=np.bool_),
                 truncations=last,

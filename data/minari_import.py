@@ -14,9 +14,8 @@ import numpy as np
 from gymnasium.spaces import Box, Dict, Discrete
 from numpy.typing import NDArray
 
-from goalbridge.data.demands import Demands
 from goalbridge.data.episodes import Episode
-from goalbridge.data.minari_grids import GridReader
+from goalbridge.data.space_spec import DatasetReader, SpaceSpec
 from goalbridge.data.trajectories import DatasetError
 
 CAPTION: Final = "caption"  # among an episode's infos: what is true of each state, "" where nobody said anything
@@ -56,11 +55,11 @@ class MinariEpisodes:
     Of Dict observations, "observation" is observed and "achieved_goal", if there is one, is the goal; otherwise what is
     observed is. Boxes of any shape become rows; Discrete numbers become vectors with a single one. Infos named
     "caption" are captions; an instruction or mission that is observed is one of the last state of an episode that
-    terminated. Where the world is a grid, so must the dataset be: see `data.minari_grids`.
+    terminated. A world that reads observations in its own way says so: see `SpaceSpec.reader`.
 
     Args:
         dataset: id or folder.
-        demands: of the world that the data is for, whose captions then stand for those of the data; None: whatever it
+        spaces: of the world that the data is for, whose captions then stand for those of the data; None: whatever it
             is.
 
     Raises:
@@ -68,10 +67,10 @@ class MinariEpisodes:
             also where an episode is damaged, lacks a field, or leaves the world's bounds.
     """
 
-    def __init__(self, dataset: str, demands: Demands | None = None) -> None:
+    def __init__(self, dataset: str, spaces: SpaceSpec | None = None) -> None:
         import minari  # only those who ask for it wait for it
 
-        self._dataset, self._demands = dataset, demands
+        self._dataset, self._spaces = dataset, spaces
         folder = find_dataset(dataset)
         try:
             found = minari.MinariDataset(folder)
@@ -82,17 +81,17 @@ class MinariEpisodes:
         self._count = int(found.total_episodes)
         self.discrete = isinstance(found.action_space, Discrete)
         self._act, actions = self._rows_of(found.action_space, "actions")
-        self._grids: GridReader | None = None
-        if demands is not None and demands.grid:
-            self._grids = GridReader(dataset, found.observation_space, found.action_space)
-            self._act, actions = self._grids.actions, demands.action_dim
-            see: Reading = self._grids.situations
-            observations, goals = len(demands.observation_low), None
+        self._reader: DatasetReader | None = None
+        if spaces is not None and spaces.reader is not None:
+            self._reader = spaces.reader(dataset, found.observation_space, found.action_space)
+            self._act, actions = self._reader.actions, spaces.action_dim
+            see: Reading = self._reader.observations
+            observations, goals = len(spaces.observation_low), None
         else:
             see, observations, goals = self._readers(found.observation_space)
         self._see = see
-        if demands is not None:
-            demands.check_spaces(dataset, observations, goals or observations, actions, self.discrete)
+        if spaces is not None:
+            spaces.check_spaces(dataset, observations, goals or observations, actions, self.discrete)
         self._has_goals = goals is not None
 
     def _readers(self, space: gymnasium.Space[Any]) -> tuple[Reading, int, int | None]:
@@ -133,20 +132,20 @@ class MinariEpisodes:
                 raise DatasetError(message if message.startswith("dataset=") else f"{name}: {message}") from error
             except _READING as error:
                 raise DatasetError(f"{name}: cannot be read ({type(error).__name__}: {error})") from error
-            if self._demands is not None:
+            if self._spaces is not None:
                 episode.check()
-                self._demands.check_episode(episode)
+                self._spaces.check_episode(episode)
             yield episode
 
     def _read(self, name: str, stored: Mapping[str, Any], extra: Mapping[str, Any]) -> Episode:
         seen = stored["observations"]
         goals = self._achieve(_field(seen, "achieved_goal")) if self._has_goals else None
         layout = (extra.get("options") or {}).get("layout")
-        if self._grids is not None and layout is None:
-            layout = self._grids.layout(seen)
+        if self._reader is not None and layout is None:
+            layout = self._reader.layout(seen)
         actions = self._act(stored["actions"])
         # Where there is a world, its own captions say what is true, in more words than one.
-        captions = _captions(stored, len(actions)) if self._demands is None else {}
+        captions = _captions(stored, len(actions)) if self._spaces is None else {}
         return Episode(name, self._see(seen), actions, goals, captions, None if layout is None else int(layout))
 
 

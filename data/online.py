@@ -1,4 +1,4 @@
-"""An agent's own play: what it collects between its gradient steps, without an expert.
+"""Online data: what an agent collects between its gradient steps, without an expert.
 
 Play comes in rounds: one segment of T steps in each of E environments. At first, actions are random. Afterwards the
 agent commands itself goals, which it has reached before, and acts towards them with exploration noise. What it visits
@@ -14,20 +14,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goalbridge.configs.data_schema import DataConfig
+from goalbridge.configs.splits import Split
 from goalbridge.data.captions import CaptionBatch, CaptionPairs
 from goalbridge.data.collect import PLAY, Captions, caption_goals, stream
 from goalbridge.data.frontier import Frontier
-from goalbridge.data.playground import Playground
 from goalbridge.data.replay import ReplayBuffer
+from goalbridge.data.self_play import SelfPlayEnv
 from goalbridge.data.trajectories import FutureBatch
-from goalbridge.envs.phrasing import Split
 
 Commands = Callable[[np.random.Generator, NDArray[np.int64]], NDArray[Any]]
 
+_ENV: Final = "playground."  # before the names of its arrays, in checkpoints
 REACHED: Final = 1.0  # step lengths: a goal nearer than that was reached, and the next one is commanded
 
 
-class Explorer(Protocol):
+class ExploringPolicy(Protocol):
     """Who acts."""
 
     def act(self, observation: NDArray[Any], goals: NDArray[Any], rng: np.random.Generator) -> NDArray[np.float32]:
@@ -37,7 +38,7 @@ class Explorer(Protocol):
 class OnlineData:
     """Trajectories and captions that grow as the agent learns.
 
-    playground, captions: the world, and what is true of its goals. bounds: lowest and highest goals, [G] each. dtype:
+    env, captions: the world, and what is true of its goals. bounds: lowest and highest goals, [G] each. dtype:
     of observations.
     config reads: environment_steps, environments, walk_length, warmup, capacity, goals, frontier, roam, labelled_goals.
     steps: gradient steps in all, over which play is spread evenly: the first round is played at once, the last before
@@ -46,7 +47,7 @@ class OnlineData:
 
     def __init__(
         self,
-        playground: Playground,
+        env: SelfPlayEnv,
         captions: Captions,
         bounds: tuple[tuple[float, ...], tuple[float, ...]],
         config: DataConfig,
@@ -55,21 +56,21 @@ class OnlineData:
         seed: int,
         dtype: Any = np.float32,
     ) -> None:
-        self._playground, self._captions, self._bounds = playground, captions, bounds
+        self._env, self._captions, self._bounds = env, captions, bounds
         self._config, self._steps, self._split, self._seed = config, steps, split, seed
-        self.rounds = max(1, config.environment_steps // (playground.size * config.walk_length))
+        self.rounds = max(1, config.environment_steps // (env.size * config.walk_length))
         self.played, self._commanded, self._reached = 0, 0, 0
         self._pairs: CaptionPairs | None = None
         self._captioned = 0  # goals given to be captioned so far; of some nothing can be said
-        action_dim = playground.random_actions(np.random.default_rng(0)).shape[1]
-        capacity = max(playground.size, config.capacity // config.walk_length)
+        action_dim = env.random_actions(np.random.default_rng(0)).shape[1]
+        capacity = max(env.size, config.capacity // config.walk_length)
         self.replay = ReplayBuffer(capacity, config.walk_length, len(bounds[0]), action_dim, dtype)
         self._play(None)
 
     @property
     def environment_steps(self) -> int:
         """Steps taken so far, in all environments together."""
-        return self.played * self._playground.size * self._config.walk_length
+        return self.played * self._env.size * self._config.walk_length
 
     @property
     def figures(self) -> dict[str, float]:
@@ -97,29 +98,29 @@ class OnlineData:
         """As `CaptionPairs.sample`, of the goals captioned so far."""
         return self.captions.sample(rng, batch_size)
 
-    def advance(self, step: int, explorer: Callable[[], Explorer]) -> None:
+    def advance(self, step: int, explorer: Callable[[], ExploringPolicy]) -> None:
         """Plays the rounds that are due before the gradient step numbered `step`; warm, a new explorer for each."""
         share = step / (self._steps - 1) if self._steps > 1 else 1.0
         due = 1 + int((self.rounds - 1) * share)
         while self.played < due:
             self._play(explorer() if share >= self._config.warmup else None)
 
-    def _play(self, explorer: Explorer | None) -> None:
-        """One round; at random without an explorer, or where the playground is not for directed play now."""
+    def _play(self, explorer: ExploringPolicy | None) -> None:
+        """One round; at random without an explorer, or where the environments are not for directed play now."""
         rng = stream(self._seed, PLAY, self.played)  # one stream a round: resuming needs no state
-        place = self._playground.begin(int(rng.integers(2**31)))  # [E, S]
-        command = None if explorer is None or not self._playground.directed else self._commands()
+        place = self._env.begin(int(rng.integers(2**31)))  # [E, S]
+        command = None if explorer is None or not self._env.directed else self._commands()
         goals = place if command is None else command(rng, np.arange(len(place)))  # [E, S]
         places, actions = [place], []
         roaming = np.zeros(len(place), dtype=np.int64)  # [E], random steps that are left
         for _ in range(self._config.walk_length):
             if explorer is None or command is None:
-                action = self._playground.random_actions(rng)  # [E, D]
+                action = self._env.random_actions(rng)  # [E, D]
             else:
                 action = explorer.act(place, goals, rng)
                 if roaming.any():
-                    action = np.where(roaming[:, None] > 0, self._playground.random_actions(rng), action)
-            place = self._playground.step(action)
+                    action = np.where(roaming[:, None] > 0, self._env.random_actions(rng), action)
+            place = self._env.step(action)
             places.append(place)
             actions.append(action)
             if command is not None:
@@ -128,7 +129,7 @@ class OnlineData:
                 if len(reached):
                     goals[reached], roaming[reached] = command(rng, reached), self._config.roam
                 self._reached += len(reached)
-        groups, starts = self._playground.groups, self._playground.places
+        groups, starts = self._env.groups, self._env.places
         visited = self.replay.add(np.stack(places, axis=1), np.stack(actions, axis=1), groups, starts)  # [V, S]
         self._caption(visited, rng)
         self.played += 1
@@ -141,13 +142,13 @@ class OnlineData:
 
     def _commands(self) -> Commands:
         """How goals of this round are drawn: for the numbered episodes [R], [R, G]."""
-        frontier = Frontier(self.replay.states, *self._bounds) if self._playground.groups is None else None
+        frontier = Frontier(self.replay.states, *self._bounds) if self._env.groups is None else None
 
         def command(rng: np.random.Generator, episodes: NDArray[np.int64]) -> NDArray[Any]:
             self._commanded += len(episodes)
             if frontier is None:  # goals of the layout at hand; how often each was visited says little there
-                assert self._playground.groups is not None
-                return self.replay.sample_reached(rng, self._playground.groups[episodes])
+                assert self._env.groups is not None
+                return self.replay.sample_reached(rng, self._env.groups[episodes])
             return self._command(frontier, len(episodes), rng)
 
         return command
@@ -157,8 +158,8 @@ class OnlineData:
         if self._config.goals == "uniform":
             low, high = np.array(self._bounds, dtype=np.float32)  # [G] each
             return np.asarray(low + (high - low) * rng.random((count, len(low)), dtype=np.float32))
-        seldom = rng.random(count) < self._config.frontier  # [count]
-        return np.where(seldom[:, None], frontier.seldom(rng, count), frontier.any(rng, count))
+        rare = rng.random(count) < self._config.frontier  # [count]
+        return np.where(rare[:, None], frontier.sample_rare(rng, count), frontier.sample_any(rng, count))
 
     def _caption(self, visited: NDArray[Any], rng: np.random.Generator) -> None:
         """Captions this round's share of all captions, of states visited in it."""
@@ -176,7 +177,7 @@ class OnlineData:
         counters = (self.played, self._commanded, self._reached, self._captioned)
         arrays = {"counters": np.array(counters), "goals": pairs.goals, "text": pairs.text, "label": pairs.label}
         arrays |= {f"replay.{name}": array for name, array in self.replay.state_arrays().items()}
-        return arrays | {f"playground.{name}": array for name, array in self._playground.state_arrays().items()}
+        return arrays | {f"{_ENV}{name}": array for name, array in self._env.state_arrays().items()}
 
     def load_state_arrays(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Restores what `state_arrays` gave; KeyError or ValueError where it does not fit."""
@@ -185,7 +186,7 @@ class OnlineData:
         true_labels = self._captions.true_labels(goals)  # [N, T]
         self._pairs = CaptionPairs(goals, self.captions.texts, arrays["text"], arrays["label"], true_labels)
         self.replay.load_state_arrays(_part(arrays, "replay."))
-        self._playground.load_state_arrays(_part(arrays, "playground."))
+        self._env.load_state_arrays(_part(arrays, _ENV))
 
 
 def _part(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:

@@ -1,4 +1,4 @@
-"""A bounded replay buffer: the last segments of an agent's own play, and their geometric futures."""
+"""A bounded replay buffer: the last segments of online data, and their geometric futures."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from goalbridge.data.futures import geometric_offsets
 from goalbridge.data.groups import Groups
-from goalbridge.data.still import STILL, closed_up, distances, step_length
+from goalbridge.data.no_ops import STILL, distances, drop_no_ops, step_length
 from goalbridge.data.trajectories import DatasetError, FutureBatch
 
 _ARRAYS: Final = ("observations", "actions", "lengths", "groups", "places")
@@ -21,7 +21,7 @@ class ReplayBuffer:
     """A ring of `capacity` segments of at most T steps; the oldest make way for new ones.
 
     A segment is a stretch of one episode: no future crosses an episode's end. Of numbers, steps that did not move are
-    left out and time is closed up over them (`data.still`); of codes all steps stay. Observations are goals too.
+    left out and time is closed up over them (`data.no_ops`); of codes all steps stay. Observations are goals too.
 
     observation_dim, action_dim: S, D. dtype: of observations.
     Raises DatasetError for segments of another size, or with a value that is not finite.
@@ -68,7 +68,7 @@ class ReplayBuffer:
             moved = np.broadcast_to(distance.any(axis=1, keepdims=True), distance.shape)  # [E, T]
         rows = np.flatnonzero(moved.any(axis=1))  # [R]
         slots = (self.added + np.arange(len(rows))) % self.capacity  # [R]
-        kept = closed_up(observations, actions, moved)
+        kept = drop_no_ops(observations, actions, moved)
         self._observations[slots], self._actions[slots], self._lengths[slots] = kept
         if groups is not None:
             self._groups[slots] = groups[rows]

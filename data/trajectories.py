@@ -20,6 +20,7 @@ from goalbridge.data.groups import Groups
 
 FIELDS = ("observations", "goals", "actions", "lengths", "groups", "places")
 _OPTIONAL = ("goals", "groups", "places")
+FOLDER = "trajectories"  # in a run's folder
 CHECKED = "checked.json"  # written beside arrays whose numbers have been looked at: they need not be again
 _BLOCK = 16  # transitions
 _ROWS = 1 << 16  # looked at together, so that a memory map larger than memory passes

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from goalbridge.configs.checks import UserError
+from goalbridge.configs.splits import SPLITS, Split
 from goalbridge.envs.layouts import Layout
-from goalbridge.envs.phrasing import SPLITS, Split, phrase
+from goalbridge.envs.phrasing import phrase
 from goalbridge.envs.spaces import INSTRUCTION_SPACE
 
 

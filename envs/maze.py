@@ -11,11 +11,11 @@ import numpy as np
 from gymnasium.spaces import Box, Dict
 from numpy.typing import ArrayLike, NDArray
 
+from goalbridge.configs.splits import Split
 from goalbridge.envs.commands import Command
 from goalbridge.envs.layouts import Layout
 from goalbridge.envs.options import read_start
-from goalbridge.envs.phrasing import Split
-from goalbridge.envs.point_maze import MazeBatch, MazeSurface, MazeWorld
+from goalbridge.envs.point_maze import MazeBatch, MazeSurface, PointMaze
 from goalbridge.envs.rendering import draw
 from goalbridge.envs.spaces import INSTRUCTION_SPACE, Direction
 
@@ -76,7 +76,7 @@ class PointMazeEnv(MazeSurface, gymnasium.Env[Observation, NDArray[np.float32]])
         phrasings: Split = "train",
     ) -> None:
         self.render_mode = check_render_mode(render_mode)
-        self.world = MazeWorld(layout, action_noise_degrees, phrasings)
+        self.world = PointMaze(layout, action_noise_degrees, phrasings)
         self.observation_space = observation_space(self.world.layout)
         self.action_space = Direction()  # type: ignore[assignment]
         self._batch = MazeBatch(self.world, 1, keep_paths=render_mode is not None)

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from goalbridge.envs.point_maze import MazeWorld, Start, read_numbers
+from goalbridge.envs.point_maze import PointMaze, Start, read_numbers
 
 
-def read_start(world: MazeWorld, options: Mapping[str, Any]) -> Start:
+def read_start(world: PointMaze, options: Mapping[str, Any]) -> Start:
     """The start that options "position" (row, column) and "instruction" (text or Command) fix.
 
     Raises:
@@ -28,7 +28,7 @@ def read_start(world: MazeWorld, options: Mapping[str, Any]) -> Start:
     return start
 
 
-def read_starts(world: MazeWorld, options: Mapping[str, Any], rows: NDArray[np.int64], size: int) -> list[Start]:
+def read_starts(world: PointMaze, options: Mapping[str, Any], rows: NDArray[np.int64], size: int) -> list[Start]:
     """The starts of some rows [R] of a batch of `size`.
 
     Options: "position" [size, 2], or [2] for all; "instructions" (`size` texts or Commands), or "instruction" for all.

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, Literal, get_args
+from typing import Final
 
-Split = Literal["train", "validation", "held_out", "label"]
-SPLITS: Final[tuple[Split, ...]] = get_args(Split)
+from goalbridge.configs.splits import SPLITS, Split
 
 TRAIN_TEMPLATES: Final[tuple[str, ...]] = (
     "go to {place}",

@@ -17,8 +17,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from goalbridge.configs.splits import SPLITS, Split
 from goalbridge.envs.layouts import Layout
-from goalbridge.envs.phrasing import SPLITS, Split, line_names, number_words, wordings
+from goalbridge.envs.phrasing import line_names, number_words, wordings
 
 CATEGORIES: Final = ("exact", "line", "region", "vague")
 CORNER: Final = 2  # cells along a corner's side
@@ -109,6 +110,10 @@ class MazePlaces:
     def all_texts(self, split: Split) -> tuple[str, ...]:
         """The wordings of every place in a split, place by place."""
         return tuple(text for label_id in range(len(self.labels)) for text in self.phrasings(label_id, split))
+
+    def validation_texts(self, split: Split) -> tuple[str, ...]:
+        """Texts that who learns from those of `split` should understand and is not shown; labels have no others."""
+        return self.all_texts("label" if split == "label" else "validation")
 
     def find(self, text: str) -> Place | None:
         """The place that a text names, in the wording of any split, or None; case and white space do not matter."""

@@ -10,10 +10,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from goalbridge.configs.splits import SPLITS, Split
 from goalbridge.envs.commands import Command, CommandError, MazeCommands
 from goalbridge.envs.layouts import Layout, LayoutError, resolve_layout
 from goalbridge.envs.motion import execution_kernel, into_cell, move, rotate, unit_directions
-from goalbridge.envs.phrasing import SPLITS, Split
 
 NOISE_BLOCK: Final = 100
 """Angle noises that an episode draws at once; with 100 steps at most, once an episode."""
@@ -38,7 +38,7 @@ def read_numbers(name: str, value: Any) -> NDArray[np.float64]:
         raise ValueError(f"{name}: {value!r} is not made of numbers; (row, column) would do") from None
 
 
-class MazeWorld:
+class PointMaze:
     """A maze, its commands and its noise: everything that stays the same from episode to episode.
 
     Args:
@@ -131,7 +131,7 @@ class MazeWorld:
 class MazeSurface:
     """What both environments offer learners beside Gymnasium's own interface; read it from `env.unwrapped`."""
 
-    world: MazeWorld
+    world: PointMaze
 
     @property
     def layout(self) -> Layout:
@@ -174,7 +174,7 @@ class MazeBatch:
         keep_paths: keep the positions of the present episodes, for drawing.
     """
 
-    def __init__(self, world: MazeWorld, size: int, keep_paths: bool = False) -> None:
+    def __init__(self, world: PointMaze, size: int, keep_paths: bool = False) -> None:
         self.world: Final = world
         self.generators: list[np.random.Generator] = []  # B of them; set by the owner before the first reset
         self.position = np.zeros((size, 2))

@@ -18,9 +18,10 @@ from typing import Final, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from goalbridge.configs.splits import Split
 from goalbridge.envs.commands import Command
 from goalbridge.envs.layouts import Layout
-from goalbridge.envs.phrasing import TEMPLATES, Split
+from goalbridge.envs.phrasing import TEMPLATES
 from goalbridge.envs.places import CATEGORIES, MazePlaces, Place
 
 T = TypeVar("T")

@@ -13,12 +13,12 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import ArrayLike, NDArray
 
+from goalbridge.configs.splits import Split
 from goalbridge.envs.commands import Command
 from goalbridge.envs.layouts import Layout
 from goalbridge.envs.maze import Observation, check_render_mode, observation_space
 from goalbridge.envs.options import read_starts
-from goalbridge.envs.phrasing import Split
-from goalbridge.envs.point_maze import MazeBatch, MazeSurface, MazeWorld
+from goalbridge.envs.point_maze import MazeBatch, MazeSurface, PointMaze
 from goalbridge.envs.rendering import draw
 from goalbridge.envs.resets import read_mask, read_seeds
 from goalbridge.envs.spaces import Direction
@@ -69,7 +69,7 @@ class PointMazeVectorEnv(MazeSurface, VectorEnv[Observation, NDArray[np.float32]
         self.render_mode = check_render_mode(render_mode)
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = {**type(self).metadata, "autoreset_mode": self.autoreset_mode}  # type: ignore[misc]
-        self.world = MazeWorld(layout, action_noise_degrees, phrasings)
+        self.world = PointMaze(layout, action_noise_degrees, phrasings)
         self.single_observation_space = observation_space(self.world.layout)
         self.single_action_space = Direction()
         self.observation_space = batch_space(self.single_observation_space, num_envs)

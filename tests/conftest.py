@@ -28,8 +28,8 @@ from goalbridge.configs.schema import AgentConfig, EnvConfig, PolicyConfig, RunC
 from goalbridge.encoders import LabelEncoder, TextEncoder, check_instruction
 from goalbridge.encoders.grid import OWN, RADIUS, SIDE
 from goalbridge.envs.babyai.phrasing import COLOURS, FIRST_TYPE, TYPES
-from goalbridge.evaluation.grid_world import GridHome
-from goalbridge.evaluation.worlds import candidates, make_world, surface, world_spec
+from goalbridge.worlds.babyai.world import BabyAIWorld
+from goalbridge.worlds.maze.vector import candidates, make_world, surface, world_spec
 
 ROOT = Path(__file__).parents[1]
 FORK = EnvConfig("goalbridge/ForkMaze-v0")
@@ -189,7 +189,7 @@ def build_grid_agent(
     text: TextEncoder | None = None, policy: PolicyConfig | None = None, spread: float = 1.5, **settings: Any
 ) -> Agent:
     """An untrained agent of BabyAI's grids; `spread` multiplies its weights, so that situations differ."""
-    home = GridHome(EnvConfig("goalbridge/BabyAI", levels=("GoToLocal",)))
+    home = BabyAIWorld(EnvConfig("goalbridge/BabyAI", levels=("GoToLocal",)))
     text = text or FakeText()
     networks: dict[str, Any] = {"width": 16, "depth": 2, "embedding_dim": 8}
     torch.manual_seed(0)

@@ -21,20 +21,20 @@ from goalbridge.configs.run_folder import record
 from goalbridge.configs.schema import RunConfig
 from goalbridge.data import CaptionPairs, TrajectoryBuffer
 from goalbridge.data.collect import ACTIONS, BRIDGE_GOALS, LABELLED_GOALS, VALIDATION, caption_goals, stream
-from goalbridge.data.episodes import discard
-from goalbridge.data.free_captions import FreeCaptions
+from goalbridge.data.episodes import discard, settle, stage
+from goalbridge.data.minari_import import MinariEpisodes
+from goalbridge.data.trajectories import FOLDER
 from goalbridge.encoders import TextEncoder
 from goalbridge.encoders.text.sentence import CACHE
-from goalbridge.evaluation.opening import TRAJECTORIES, open_training, settle, stage_dataset
-from goalbridge.evaluation.world import World
-from goalbridge.training.sources import OwnPlay, Source, Stored
+from goalbridge.training.sources import BatchSource, OfflineSource, OnlineSource
+from goalbridge.worlds import World, world_of
 
 ACTION_POOL = 8192
 VALIDATION_TEXTS = 400
 CAPTIONED_APART = ("online", "files")  # data whose captions are not of what a trajectory's actions led to
 
 
-class Preparation:
+class RunBuilder:
     """A run's world, data and learner, on `device`; the same for the same settings.
 
     resuming: whether run_dir holds the run already. processes: those that share the run; the first one collects and
@@ -62,7 +62,7 @@ class Preparation:
         """What tells this run's world from others, for checkpoints to be compared with."""
         return {"env": self.config.env.id, "layout": self.world.fingerprint}
 
-    def prepare(self) -> tuple[Source, Learner]:
+    def prepare(self) -> tuple[BatchSource, Learner]:
         """What to learn from, and a learner that stands where the last checkpoint left it.
 
         Nothing is written until everything that may be missing, or not in order, has been looked at.
@@ -83,9 +83,9 @@ class Preparation:
 
     def _look_at_everything(self) -> tuple[TextEncoder, NDArray[np.float32]] | None:
         """Opens the world and stages a dataset; the texts' features, where captions are known before the data."""
-        trajectories = self.folder / TRAJECTORIES
+        trajectories = self.folder / FOLDER
         try:
-            self.world = open_training(self.config, trajectories)
+            self.world = world_of(self.config.env).open_training(self.config, trajectories)
             kept = self.folder / "layout.txt"
             if self.resuming and kept.is_file() and kept.read_text() != self.world.layout_text:
                 layout = self.config.env.layout
@@ -93,7 +93,8 @@ class Preparation:
             known = None if self.world.late_captions else self._text()
             if known is None:
                 self._encoder.check(self.config.encoder)
-            stage_dataset(self.config, self.world, trajectories)
+            if self.config.data.kind == "minari" and not trajectories.is_dir():
+                stage(MinariEpisodes(self.config.dataset, self.world.dataset_spec()), trajectories)
         except BaseException:
             discard(trajectories)
             raise
@@ -105,16 +106,16 @@ class Preparation:
         write_json(self.folder / "run.json", record())
         write_json(self.folder / "config.json", asdict(self.config))  # last: from here on, the run can be resumed
 
-    def _source(self) -> Source:
+    def _source(self) -> BatchSource:
         if self.config.data.kind == "online":
-            return OwnPlay(self.world, self.config, self._encoder.split())
-        folder = self.folder / TRAJECTORIES
+            return OnlineSource(self.world, self.config, self._encoder.split())
+        folder = self.folder / FOLDER
         if not folder.is_dir() and self.config.data.kind in STORED:
             settle(folder)
         elif not folder.is_dir():
             self.world.collect(self.config.data, self.config.seed).save(folder)
         trajectories = TrajectoryBuffer.open(folder)
-        return Stored(trajectories, self._captions(trajectories))
+        return OfflineSource(trajectories, self._captions(trajectories))
 
     def _captions(self, trajectories: TrajectoryBuffer) -> CaptionPairs:
         config = self.config
@@ -134,7 +135,7 @@ class Preparation:
         self.world.check_texts(text)
         return text, text.encode(captions.all_texts(self._encoder.split()))
 
-    def _learner(self, source: Source, text: TextEncoder, features: NDArray[np.float32]) -> Learner:
+    def _learner(self, source: BatchSource, text: TextEncoder, features: NDArray[np.float32]) -> Learner:
         config = self.config
         rng = stream(config.seed, BRIDGE_GOALS)
         torch.manual_seed(config.seed)
@@ -152,8 +153,8 @@ class Preparation:
 
     def _validation(self, text: TextEncoder) -> NDArray[np.float32] | None:
         """Features [V, T] of texts that should be understood and are not trained on; None where none are known."""
-        if isinstance(self.world.captions, FreeCaptions):
+        texts = self.world.captions.validation_texts(self._encoder.split())
+        if not texts:
             return None
-        texts = self.world.captions.all_texts("label" if text.canonical else "validation")
         chosen = stream(self.config.seed, VALIDATION).permutation(len(texts))[:VALIDATION_TEXTS]
         return text.encode([texts[i] for i in sorted(chosen)])

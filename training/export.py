@@ -1,6 +1,6 @@
 """Trajectories out as a Minari dataset.
 
-    python -m goalbridge.training.export export run_dir=runs/fork dataset=mine/fork-v0
+    python -m goalbridge.training.export run_dir=runs/fork dataset=mine/fork-v0
 
 The dataset lies where `minari.load_dataset` looks for it: in MINARI_DATASETS_PATH, or in Minari's own folder. Without
 dataset= it is called goalbridge/NAME-v0 after the run's folder. In: `python train.py data=minari dataset=mine/fork-v0`.
@@ -21,10 +21,10 @@ from goalbridge.configs.load import build
 from goalbridge.configs.registries import text_encoders
 from goalbridge.configs.run_folder import read_run_config
 from goalbridge.data.minari_export import export
-from goalbridge.data.trajectories import TrajectoryBuffer
-from goalbridge.evaluation.opening import TRAJECTORIES, demands_of, open_trained
+from goalbridge.data.trajectories import FOLDER, TrajectoryBuffer
+from goalbridge.worlds import world_of
 
-USAGE = "python -m goalbridge.training.export export run_dir=runs/fork dataset=mine/fork-v0"
+USAGE = "python -m goalbridge.training.export run_dir=runs/fork dataset=mine/fork-v0"
 
 
 @dataclass(frozen=True)
@@ -39,14 +39,12 @@ class ExportConfig:
 
 
 def read_arguments(arguments: Sequence[str]) -> ExportConfig:
-    """The settings after "export"; ConfigError, in one line, for anything else."""
-    if not arguments or arguments[0] != "export":
-        raise ConfigError(f"{' '.join(arguments) or 'nothing'}: is no command; {USAGE} would do")
+    """The settings that arguments give; ConfigError, in one line, for anything else."""
     values = {}
-    for argument in arguments[1:]:
+    for argument in arguments:
         name, equals, value = argument.partition("=")
         if not equals:
-            raise ConfigError(f"{argument}: must be written setting=value; {USAGE} would do")
+            raise ConfigError(f"{argument}: expected setting=value; try {USAGE}")
         values[name] = value
     return build(ExportConfig, values)
 
@@ -55,18 +53,18 @@ def run_export(config: ExportConfig) -> Path:
     """Writes the dataset and returns its folder; raises UserError."""
     folder = Path(config.run_dir)
     run = read_run_config(folder)
-    if not (folder / TRAJECTORIES).is_dir():
+    if not (folder / FOLDER).is_dir():
         raise ConfigError(
             f"run_dir={folder}: keeps no trajectories (data={run.data.kind}); a run of other data would do"
         )
-    buffer = TrajectoryBuffer.open(folder / TRAJECTORIES)
-    world = open_trained(run, folder)
+    buffer = TrajectoryBuffer.open(folder / FOLDER)
+    world = world_of(run.env).open_trained(run, folder)
     if world.late_captions:
         world.meet(buffer, np.asarray(buffer.goals))
     name = re.sub(r"[^-\w]+", "_", folder.resolve().name, flags=re.ASCII).strip("_") or "run"
     return export(
         buffer,
-        demands_of(world),
+        world.dataset_spec(),
         config.dataset or f"goalbridge/{name}-v0",
         world.captions,
         text_encoders.get(run.encoder.kind, "encoder.kind").split(),

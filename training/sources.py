@@ -1,4 +1,4 @@
-"""What a run learns from: trajectories and captions that are there before it begins, or its agent's own play."""
+"""What a run learns from: trajectories and captions that are there before it begins, or that its agent collects."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from goalbridge.agents.checkpoint import CHECKPOINT
 from goalbridge.agents.explorer import Explorer
 from goalbridge.agents.storage import CheckpointError
 from goalbridge.configs.schema import RunConfig
+from goalbridge.configs.splits import Split
 from goalbridge.data import CaptionBatch, CaptionPairs, FutureBatch, TrajectoryBuffer
 from goalbridge.data.collect import BRIDGE_GOALS, stream
 from goalbridge.data.online import OnlineData
-from goalbridge.envs.phrasing import Split
-from goalbridge.evaluation.world import World
+from goalbridge.worlds import World
 
 
-class Source(ABC):
+class BatchSource(ABC):
     """Batches of both contrastive pairs, and what else must happen for them as the agent learns."""
 
     @abstractmethod
@@ -53,7 +53,7 @@ class Source(ABC):
         """Restores what `tensors` gave; CheckpointError, which names `folder`, where it does not fit."""
 
 
-class Stored(Source):
+class OfflineSource(BatchSource):
     """Trajectories and captions that stay as they are."""
 
     def __init__(self, trajectories: TrajectoryBuffer, captions: CaptionPairs) -> None:
@@ -70,15 +70,15 @@ class Stored(Source):
         return self.captions.sample(rng, batch_size)
 
 
-class OwnPlay(Source):
+class OnlineSource(BatchSource):
     """What the agent collects itself: one round of random play, captioned in wordings of `split`, to begin with."""
 
     def __init__(self, world: World, config: RunConfig, split: Split) -> None:
         self._config = config
-        bounds, playground = (world.spec.goal_low, world.spec.goal_high), world.playground(config.data, config.seed)
-        dtype = np.uint8 if world.spec.kind == "grid" else np.float32
+        spec, env = world.spec, world.self_play(config.data, config.seed)
+        bounds = (spec.goal_low, spec.goal_high)
         self.data = OnlineData(
-            playground, world.captions, bounds, config.data, config.train.steps, split, config.seed, dtype
+            env, world.captions, bounds, config.data, config.train.steps, split, config.seed, spec.dtype
         )
 
     def sample_futures(
@@ -118,5 +118,5 @@ class OwnPlay(Source):
             self.data.load_state_arrays({name: tensor.numpy() for name, tensor in tensors.items()})
         except (KeyError, ValueError) as error:
             raise CheckpointError(
-                f"{folder / CHECKPOINT}: does not fit the run's own play ({error}); train anew"
+                f"{folder / CHECKPOINT}: does not fit the run's online data ({error}); train anew"
             ) from error

@@ -17,7 +17,7 @@ from goalbridge.agents.critics import Critic
 from goalbridge.agents.neighbours import Neighbours, Proposals, between, proposed_scores
 from goalbridge.benchmarks.scaling import seconds
 from goalbridge.configs.schema import EnvConfig
-from goalbridge.evaluation.worlds import make_world, surface
+from goalbridge.worlds.maze.vector import make_world, surface
 
 COUNTS: Final = (64, 256, 1024, 4096)  # goals instead of all
 # What neighbours are of, and which share of the goals they are.

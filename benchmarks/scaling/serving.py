@@ -13,7 +13,7 @@ from goalbridge.agents.policies import Policy
 from goalbridge.configs.schema import EnvConfig
 from goalbridge.encoders.text._cache import TextCache
 from goalbridge.encoders.text.sentence import SentenceEncoder
-from goalbridge.evaluation.worlds import candidates, make_world
+from goalbridge.worlds.maze.vector import candidates, make_world
 
 FOLDER: Final = "pretrained/fork_maze"
 INSTRUCTIONS, ALONE = 1000, 40

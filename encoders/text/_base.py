@@ -72,6 +72,10 @@ class TextEncoder(ABC):
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Features [N, T] of N texts; InstructionError for one that cannot be read."""
 
+    def readable(self, texts: Sequence[str]) -> tuple[str, ...]:
+        """Those of the texts that it can read."""
+        return tuple(texts)
+
     def description(self) -> dict[str, Any]:
         """What `from_description` needs; JSON-able."""
         return {}

@@ -54,6 +54,9 @@ class LabelEncoder(TextEncoder):
     def dim(self) -> int:
         return 1
 
+    def readable(self, texts: Sequence[str]) -> tuple[str, ...]:
+        return tuple(text for text in texts if text in self._index)
+
     def description(self) -> dict[str, Any]:
         return {"labels": list(self.labels)}
 

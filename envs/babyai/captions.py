@@ -9,9 +9,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from goalbridge.configs.splits import SPLITS, Split
 from goalbridge.envs.babyai.lexicon import is_held_out, lexicon
 from goalbridge.envs.babyai.phrasing import COLOURS, FIRST_TYPE, QUADRANTS, SIDES, TYPES, Kind, phrase, say, templates
-from goalbridge.envs.phrasing import SPLITS, Split
 
 # Where the labels of each kind start: 24 coloured things, 4 types, 6 colours, 4 sides, 4 quadrants.
 _FIRST_THING: Final = 0
@@ -107,6 +107,10 @@ class GridCaptions:
     def all_texts(self, split: Split) -> tuple[str, ...]:
         """The wordings of every label in a split, label by label."""
         return tuple(text for label_id in range(len(self.labels)) for text in self.phrasings(label_id, split))
+
+    def validation_texts(self, split: Split) -> tuple[str, ...]:
+        """Texts that who learns from those of `split` should understand and is not shown; labels have no others."""
+        return self.all_texts("label" if split == "label" else "validation")
 
     def label_id(self, text: str) -> int | None:
         """The id of the label that a text of any split words, or None; case and amount of white space do not matter."""

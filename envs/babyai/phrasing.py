@@ -10,8 +10,8 @@ import re
 from itertools import chain
 from typing import Final, Literal
 
+from goalbridge.configs.splits import SPLITS, Split
 from goalbridge.envs.babyai.four_rooms import EVALUATION_TEMPLATES, ROOMS
-from goalbridge.envs.phrasing import SPLITS, Split
 
 # In minigrid's order: a colour's id is its place here, a type's id is its place here after FIRST_TYPE.
 COLOURS: Final = ("red", "green", "blue", "purple", "yellow", "grey")

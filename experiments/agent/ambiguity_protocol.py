@@ -29,8 +29,8 @@ from goalbridge.envs.suite import SATISFIABLE, UNSATISFIABLE, draw_suite
 from goalbridge.evaluation.compare import Metrics, actor_for, compare
 from goalbridge.evaluation.metrics import METRICS, episode_metrics, interval
 from goalbridge.evaluation.rollouts import Actor, play
-from goalbridge.evaluation.worlds import make_world, surface
 from goalbridge.experiments.agent.protocol import RUNS, SEEDS, measure_parts, run_folder, train
+from goalbridge.worlds.maze.vector import make_world, surface
 
 MAZES = ("fork_maze", "island_maze")
 EVALUATION_SEED = 60_000_000  # 50 000 000 was looked at before the recipe was what it is

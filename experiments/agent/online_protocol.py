@@ -31,12 +31,12 @@ from goalbridge.configs.evaluation import EvaluateConfig
 from goalbridge.configs.run_folder import read_run_config
 from goalbridge.configs.schema import EnvConfig
 from goalbridge.evaluation.compare import EPISODES, Metrics, compare
-from goalbridge.evaluation.maze_world import MazeHome
 from goalbridge.evaluation.metrics import METRICS, episode_metrics, interval
 from goalbridge.evaluation.rollouts import play
-from goalbridge.evaluation.worlds import make_world, surface
 from goalbridge.experiments.agent.online_search import Searching
 from goalbridge.experiments.agent.protocol import SEEDS, measure_parts, train_command
+from goalbridge.worlds.maze.vector import make_world, surface
+from goalbridge.worlds.maze.world import MazeWorld
 
 EVALUATION_SEED = 60_000_000
 RUNS = Path("runs/online")
@@ -107,7 +107,7 @@ def _rows(maze: str, name: str, changes: Sequence[str], estimators: Sequence[str
 
 def _expert_trajectories(maze: str, steps: int) -> int:
     """How many of the expert's trajectories hold about so many environment steps."""
-    world = MazeHome(EnvConfig(f"goalbridge/{maze.title().replace('_', '')}-v0"))
+    world = MazeWorld(EnvConfig(f"goalbridge/{maze.title().replace('_', '')}-v0"))
     mean = world.collect(DataConfig(trajectories=2000), seed=0).lengths.mean()
     return max(1, round(steps / float(mean)))
 
@@ -165,7 +165,7 @@ def measure_search() -> dict[str, Any]:
 
 def _searched(folder: Path, count: int, refines: bool) -> Metrics:
     agent, env = Agent.from_pretrained(folder), read_run_config(folder).env
-    home = MazeHome(env)
+    home = MazeWorld(env)
     policy = agent.policy("logsumexp", candidates=home.candidates(count))
     world = make_world(env, EPISODES, "held_out")
     episodes = play(world, Searching(policy, count) if refines else policy, EVALUATION_SEED)

@@ -32,8 +32,8 @@ from goalbridge.configs.run_folder import read_run_config, record
 from goalbridge.evaluation.compare import Metrics
 from goalbridge.evaluation.metrics import interval
 from goalbridge.evaluation.own_evaluation import OwnEvaluation
-from goalbridge.evaluation.own_world import OwnHome
 from goalbridge.experiments.agent.protocol import RESULTS, RUNS, SEEDS
+from goalbridge.worlds.gym.world import GymWorld
 
 ROOT: Final = Path(__file__).parents[1]
 FILES: Final = {"my_worlds.py": "lake(goal)", "robot_worlds.py": "maze(goal)"}  # told by a function in each
@@ -82,7 +82,7 @@ def measure(world: str, folder: Path, seeds: Sequence[int] = SEEDS, episodes: in
     for seed in seeds:
         run = folder / f"{world}_{seed}"
         config = EvaluateConfig(run_dir=str(run), episodes=episodes, seed=SEED)
-        home = OwnHome(read_run_config(run).env)
+        home = GymWorld(read_run_config(run).env)
         for name, metrics in OwnEvaluation(Agent.from_pretrained(run), config, home, run).measure().items():
             found.setdefault(name, []).append(metrics)
     first = next(iter(found))

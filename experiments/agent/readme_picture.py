@@ -26,11 +26,12 @@ from goalbridge.envs.commands import Command
 from goalbridge.envs.layouts import Layout
 from goalbridge.envs.rendering import WALL_COLOUR, draw
 from goalbridge.envs.suite import SATISFIABLE
-from goalbridge.evaluation.maze_world import MazeHome
 from goalbridge.evaluation.rollouts import Episodes, play
 from goalbridge.evaluation.suite import playable, suite_commands
 from goalbridge.evaluation.watch import gif, posterior_map
-from goalbridge.evaluation.worlds import make_world, surface
+from goalbridge.worlds import require_same
+from goalbridge.worlds.maze.vector import make_world, surface
+from goalbridge.worlds.maze.world import MazeWorld
 
 ESTIMATORS: Final = {"direct": "Direct", "logsumexp": "LogSumExp"}
 SEED: Final = 2_000_000  # in no use elsewhere
@@ -75,7 +76,7 @@ def side_by_side(
 def picture(agent: Agent, folder: Path) -> tuple[bytes, list[str]]:
     """The animation of the agent in `folder`, and what there is to say of it, in lines."""
     run = read_run_config(folder)
-    MazeHome(run.env, run.data.captions).require_same(agent.world, str(folder))
+    require_same(MazeWorld(run.env, run.data), agent.world, str(folder))
     drawn = playable(suite_commands(surface(make_world(run.env, 1)).world, EPISODES * len(SATISFIABLE), SEED))
     commands = [command for command in drawn if command.region.sum() > 1]
     world = make_world(run.env, len(commands))

@@ -14,10 +14,11 @@ from goalbridge.agents import Agent, Learner
 from goalbridge.configs.data_schema import DataConfig
 from goalbridge.configs.schema import EnvConfig, TrainConfig
 from goalbridge.data.captions import CaptionPairs
-from goalbridge.data.collect import caption_goals, collect_maze, stream
+from goalbridge.data.collect import caption_goals, stream
 from goalbridge.data.trajectories import TrajectoryBuffer
 from goalbridge.envs.places import MazePlaces
-from goalbridge.evaluation.worlds import make_world, surface
+from goalbridge.worlds.maze.collect import collect_maze
+from goalbridge.worlds.maze.vector import make_world, surface
 
 MAZE = surface(make_world(EnvConfig("goalbridge/ForkMaze-v0"), 1))
 LINES = MazePlaces(MAZE.layout, ("line",))

@@ -16,9 +16,9 @@ from goalbridge.configs.schema import EnvConfig, TrainConfig
 from goalbridge.data.captions import CaptionPairs
 from goalbridge.data.collect import caption_goals, stream
 from goalbridge.data.trajectories import FutureBatch, TrajectoryBuffer
-from goalbridge.evaluation.grid_world import GridHome
+from goalbridge.worlds.babyai.world import BabyAIWorld
 
-HOME = GridHome(EnvConfig("goalbridge/BabyAI", levels=("GoToLocal", "GoToObjMazeS4R2")))
+HOME = BabyAIWorld(EnvConfig("goalbridge/BabyAI", levels=("GoToLocal", "GoToObjMazeS4R2")))
 Data = tuple[TrajectoryBuffer, CaptionPairs]
 MakeAgent = Callable[..., Agent]
 

@@ -14,13 +14,14 @@ import torch
 from goalbridge.agents import Agent, Learner
 from goalbridge.configs.data_schema import DataConfig
 from goalbridge.configs.schema import EnvConfig, TrainConfig
-from goalbridge.data.collect import caption_goals, collect_maze, stream
+from goalbridge.data.collect import caption_goals, stream
 from goalbridge.envs.layouts import LAYOUTS
-from goalbridge.evaluation.grid_world import GridHome
-from goalbridge.evaluation.maze_world import MazeHome
+from goalbridge.worlds.babyai.world import BabyAIWorld
+from goalbridge.worlds.maze.collect import collect_maze
+from goalbridge.worlds.maze.world import MazeWorld
 
-MAZE = MazeHome(EnvConfig("goalbridge/ForkMaze-v0"), ("line",))
-GRIDS = GridHome(EnvConfig("goalbridge/BabyAI", levels=("GoToLocal",)))
+MAZE = MazeWorld(EnvConfig("goalbridge/ForkMaze-v0"), DataConfig(captions=("line",)))
+GRIDS = BabyAIWorld(EnvConfig("goalbridge/BabyAI", levels=("GoToLocal",)))
 BF16_LOSS, BF16_GRADIENT = 0.02, 0.1  # relative: of the loss, and of the gradient by the norm of the difference
 
 
@@ -103,5 +104,5 @@ def test_without_a_compiler_compiling_is_refused_before_any_work(
 ) -> None:
     monkeypatch.setattr(shutil, "which", lambda _: None)
     refused = script("train", *tiny, "train.compile=true", f"run_dir={tmp_path / 'run'}").error
-    assert refused.startswith("train.compile=true: needs a C++ compiler")
+    assert refused.startswith("train.compile=true: expected a C++ compiler")
     assert not (tmp_path / "run").exists()

@@ -188,7 +188,7 @@ TRAIN_REFUSALS = [
     (["resume=2"], "resume=2: must be true or false"),
     (["device=tpu"], "device=tpu: must be one of auto, cpu, cuda, mps"),
     (["device=cuda:x"], "device=cuda:x: must be a name"),
-    (["device=cuda:99"], "device=cuda:99: is not on this machine; device=auto would do"),
+    (["device=cuda:99"], "device=cuda:99: expected a device of this machine; try device=auto"),
     (["env.max_episode_steps=0"], "env.max_episode_steps=0: must be at least 1"),
     (["env.action_noise_degrees=inf"], "env.action_noise_degrees=inf: must be at least 0"),
     (["env.id="], "env.id='': must be a Gymnasium id"),

@@ -7,12 +7,12 @@ import pytest
 from scipy import stats
 
 from goalbridge.configs.schema import EnvConfig
+from goalbridge.configs.splits import Split
 from goalbridge.data import CaptionPairs, DatasetError
 from goalbridge.data.collect import caption_goals
-from goalbridge.envs.phrasing import Split
 from goalbridge.envs.places import MazePlaces, Place
 from goalbridge.envs.point_maze import MazeSurface
-from goalbridge.evaluation.worlds import make_world, surface
+from goalbridge.worlds.maze.vector import make_world, surface
 
 
 @pytest.fixture(scope="module")

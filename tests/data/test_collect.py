@@ -12,15 +12,17 @@ from numpy.typing import NDArray
 from goalbridge.configs.checks import ConfigError
 from goalbridge.configs.data_schema import DataConfig
 from goalbridge.configs.schema import EnvConfig
+from goalbridge.configs.splits import Split
 from goalbridge.data import DatasetError, TrajectoryBuffer
-from goalbridge.data.collect import caption_goals, collect_grids, collect_maze
+from goalbridge.data.collect import caption_goals
 from goalbridge.encoders.grid import OWN, WINDOW
 from goalbridge.envs.babyai.captions import GridCaptions
 from goalbridge.envs.babyai.layouts import HELD_OUT_COMBINATIONS, draw_layouts
 from goalbridge.envs.babyai.simulator import FORWARD, LEFT, RIGHT, TOGGLE
 from goalbridge.envs.layouts import resolve_layout
-from goalbridge.envs.phrasing import Split
-from goalbridge.evaluation.grid_world import GridHome
+from goalbridge.worlds.babyai.collect import collect_grids
+from goalbridge.worlds.babyai.world import BabyAIWorld
+from goalbridge.worlds.maze.collect import collect_maze
 
 LEVELS = ("GoToLocal", "GoToObjMazeS4")
 DATA = DataConfig(kind="random", trajectories=60, walk_length=12, layouts=20)
@@ -30,7 +32,7 @@ HELD_OUT = {(OBJECT_TO_IDX[kind], COLOR_TO_IDX[colour]) for colour, kind in HELD
 
 @cache
 def collected(kind: str = "random", seed: int = 0, held_out: bool = True, trajectories: int = 60) -> TrajectoryBuffer:
-    home = GridHome(EnvConfig("goalbridge/BabyAI", levels=LEVELS, held_out=held_out))
+    home = BabyAIWorld(EnvConfig("goalbridge/BabyAI", levels=LEVELS, held_out=held_out))
     return home.collect(DataConfig(kind=kind, trajectories=trajectories, walk_length=12, layouts=20), seed)
 
 

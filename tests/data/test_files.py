@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from goalbridge.data import DatasetError
-from goalbridge.data.own_files import OwnEpisodes
+from goalbridge.data.files import FileEpisodes
 
 ARRAYS: dict[str, Any] = {
     "observations": np.arange(14, dtype=np.float64).reshape(7, 2),
@@ -41,7 +41,7 @@ def test_arrays_folders_and_lines_say_the_same(tmp_path: Path) -> None:
     write_lines(tmp_path / "lines" / "1.jsonl", LINES[:1])
     write_lines(tmp_path / "lines" / "2.jsonl", LINES[1:])
     for dataset in ("d.npz", "folder", "lines", "lines/2.jsonl"):
-        found = list(OwnEpisodes(str(tmp_path / dataset)))
+        found = list(FileEpisodes(str(tmp_path / dataset)))
         expected = LINES[-len(found) :]
         assert len(found) == (1 if dataset.endswith("2.jsonl") else 2)
         for one, line in zip(found, expected, strict=True):
@@ -55,7 +55,7 @@ def test_arrays_folders_and_lines_say_the_same(tmp_path: Path) -> None:
 
 def test_numbers_of_actions_become_vectors(tmp_path: Path) -> None:
     np.savez(tmp_path / "d.npz", **(ARRAYS | {"actions": np.array([0, 3, 1, 1, 2]), "goals": np.arange(7)[:, None]}))
-    for one in (OwnEpisodes(str(tmp_path / "d.npz")),):
+    for one in (FileEpisodes(str(tmp_path / "d.npz")),):
         assert one.discrete
         first, second = one
         assert first.actions.tolist() == [[1, 0, 0, 0], [0, 0, 0, 1]]
@@ -63,7 +63,7 @@ def test_numbers_of_actions_become_vectors(tmp_path: Path) -> None:
         assert second.goals is not None
         assert second.goals.tolist() == [[3], [4], [5], [6]]
     lines = [LINES[0] | {"actions": [0, 1]}, LINES[1] | {"actions": [2, 0, 1], "goals": [[0], [1], [2], [3]]}]
-    listed = OwnEpisodes(write_lines(tmp_path / "d.jsonl", lines))
+    listed = FileEpisodes(write_lines(tmp_path / "d.jsonl", lines))
     assert listed.discrete
     assert [one.actions.shape for one in listed] == [(2, 3), (3, 3)]
 
@@ -86,7 +86,7 @@ def test_arrays_that_do_not_fit_are_named(tmp_path: Path, changes: dict[str, Any
     whole = {name: array for name, array in (ARRAYS | changes).items() if array is not None}
     np.savez(tmp_path / "d.npz", **whole)
     with pytest.raises(DatasetError, match=says) as caught:
-        list(OwnEpisodes(str(tmp_path / "d.npz")))
+        list(FileEpisodes(str(tmp_path / "d.npz")))
     assert "\n" not in str(caught.value)
 
 
@@ -106,7 +106,7 @@ def test_arrays_that_do_not_fit_are_named(tmp_path: Path, changes: dict[str, Any
 )
 def test_lines_that_do_not_fit_are_named(tmp_path: Path, line: Any, says: str) -> None:
     with pytest.raises(DatasetError, match=says) as caught:
-        list(OwnEpisodes(write_lines(tmp_path / "d.jsonl", [LINES[0], line])))
+        list(FileEpisodes(write_lines(tmp_path / "d.jsonl", [LINES[0], line])))
     assert "\n" not in str(caught.value)
 
 
@@ -121,5 +121,5 @@ def test_what_is_no_dataset_is_named(tmp_path: Path) -> None:
         ("single.npy", "holds a single array"),
     ):
         with pytest.raises(DatasetError, match=says) as caught:
-            OwnEpisodes(str(tmp_path / name))
+            FileEpisodes(str(tmp_path / name))
         assert "\n" not in str(caught.value)

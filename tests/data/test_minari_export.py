@@ -15,12 +15,11 @@ import pytest
 from goalbridge.configs.data_schema import DataConfig
 from goalbridge.configs.schema import EnvConfig
 from goalbridge.data import DatasetError, TrajectoryBuffer
-from goalbridge.data.demands import Demands
 from goalbridge.data.minari_export import export
 from goalbridge.data.minari_import import MinariEpisodes, find_dataset
-from goalbridge.evaluation.grid_world import GridHome
-from goalbridge.evaluation.maze_world import MazeHome
-from goalbridge.evaluation.opening import demands_of
+from goalbridge.data.space_spec import SpaceSpec
+from goalbridge.worlds.babyai.world import BabyAIWorld
+from goalbridge.worlds.maze.world import MazeWorld
 
 DATASET = "test/walks-v0"
 SMALL = DataConfig(trajectories=12, walk_length=6, layouts=4)
@@ -33,14 +32,14 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "datasets"
 
 
-def maze() -> tuple[MazeHome, TrajectoryBuffer, Demands]:
-    home = MazeHome(EnvConfig("goalbridge/ForkMaze-v0"))
-    return home, home.collect(SMALL, 0), demands_of(home)
+def maze() -> tuple[MazeWorld, TrajectoryBuffer, SpaceSpec]:
+    home = MazeWorld(EnvConfig("goalbridge/ForkMaze-v0"))
+    return home, home.collect(SMALL, 0), home.dataset_spec()
 
 
 def test_minari_reads_all_of_it_with_captions_that_are_true() -> None:
-    home, buffer, demands = maze()
-    export(buffer, demands, DATASET, home.captions, seed=3)
+    home, buffer, spaces = maze()
+    export(buffer, spaces, DATASET, home.captions, seed=3)
     dataset = minari.load_dataset(DATASET)
     assert (dataset.total_episodes, dataset.total_steps) == (12, buffer.transitions)
     assert list(minari.list_local_datasets()) == [DATASET]
@@ -66,8 +65,8 @@ def test_minari_reads_all_of_it_with_captions_that_are_true() -> None:
 
 
 def test_plain_h5py_reads_it() -> None:
-    home, buffer, demands = maze()
-    folder = export(buffer, demands, DATASET, home.captions)
+    home, buffer, spaces = maze()
+    folder = export(buffer, spaces, DATASET, home.captions)
     with h5py.File(folder / "data" / "main_data.hdf5") as file:
         groups = [file[f"episode_{n}"] for n in range(12)]
         assert [group.attrs["total_steps"] for group in groups] == buffer.lengths.tolist()
@@ -79,15 +78,15 @@ def test_plain_h5py_reads_it() -> None:
 
 
 def test_grids_come_back_as_they_were(tmp_path: Path) -> None:
-    home = GridHome(EnvConfig("goalbridge/BabyAI", levels=("GoToLocal", "GoToObj")))
+    home = BabyAIWorld(EnvConfig("goalbridge/BabyAI", levels=("GoToLocal", "GoToObj")))
     buffer = home.collect(SMALL, 0)
-    export(buffer, demands_of(home), DATASET, home.captions)
+    export(buffer, home.dataset_spec(), DATASET, home.captions)
     dataset = minari.load_dataset(DATASET)
     assert dataset.action_space == gymnasium.spaces.Discrete(4)
     assert "situations" in dataset.storage.metadata["description"]
     from goalbridge.data.episodes import stage
 
-    again = TrajectoryBuffer.open(stage(MinariEpisodes(DATASET, demands_of(home)), tmp_path / "t"))
+    again = TrajectoryBuffer.open(stage(MinariEpisodes(DATASET, home.dataset_spec()), tmp_path / "t"))
     for name in ("observations", "actions", "lengths", "groups", "places"):
         before, after = getattr(buffer, name), getattr(again, name)
         np.testing.assert_array_equal(before, after)
@@ -97,18 +96,18 @@ def test_grids_come_back_as_they_were(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("dataset", ["walks", "../walks-v0", "/walks-v0", "a b-v0", "", "a//b-v0", ".hidden-v0"])
 def test_ids_that_minari_does_not_take_are_refused(dataset: str, root: Path) -> None:
-    _, buffer, demands = maze()
+    _, buffer, spaces = maze()
     with pytest.raises(DatasetError, match=f"dataset={dataset}: is no id"):
-        export(buffer, demands, dataset)
+        export(buffer, spaces, dataset)
     assert not root.exists()
 
 
 def test_a_dataset_that_is_there_stays_as_it_is() -> None:
-    _, buffer, demands = maze()
-    folder = export(buffer, demands, DATASET)
+    _, buffer, spaces = maze()
+    folder = export(buffer, spaces, DATASET)
     before = (folder / "data" / "main_data.hdf5").read_bytes()
     with pytest.raises(DatasetError, match="is already in"):
-        export(buffer, demands, DATASET)
+        export(buffer, spaces, DATASET)
     assert (folder / "data" / "main_data.hdf5").read_bytes() == before
 
 
@@ -125,7 +124,7 @@ def loadable(root: Path) -> list[str]:
 
 
 def test_a_full_disk_leaves_nothing(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    home, buffer, demands = maze()
+    home, buffer, spaces = maze()
     written: list[str] = []
     real = h5py.Group.create_dataset
 
@@ -137,7 +136,7 @@ def test_a_full_disk_leaves_nothing(root: Path, monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(h5py.Group, "create_dataset", create)
     with pytest.raises(DatasetError, match=r"cannot be written \(No space left on device\)"):
-        export(buffer, demands, DATASET, home.captions)
+        export(buffer, spaces, DATASET, home.captions)
     monkeypatch.undo()
     assert not [path for path in root.rglob("*") if path.is_file()]
 
@@ -156,8 +155,8 @@ def _export_and_die(root: str) -> None:
             yield episode
 
     minari_export._episodes = episodes  # type: ignore[assignment]
-    _, buffer, demands = maze()
-    export(buffer, demands, DATASET)
+    _, buffer, spaces = maze()
+    export(buffer, spaces, DATASET)
 
 
 def test_a_kill_leaves_nothing_that_loads_and_the_next_export_works(root: Path) -> None:
@@ -169,7 +168,7 @@ def test_a_kill_leaves_nothing_that_loads_and_the_next_export_works(root: Path) 
     assert list(minari.list_local_datasets()) == []
     with pytest.raises(DatasetError, match="is no folder, nor among the datasets"):
         find_dataset(DATASET)
-    _, buffer, demands = maze()
-    export(buffer, demands, DATASET)
+    _, buffer, spaces = maze()
+    export(buffer, spaces, DATASET)
     assert len(loadable(root)) == 1
     assert sorted(path.name for path in (root / "test").iterdir()) == ["walks-v0"]

@@ -14,11 +14,10 @@ from minari.dataset.minari_storage import MinariStorage
 
 from goalbridge.configs.schema import EnvConfig
 from goalbridge.data import DatasetError, TrajectoryBuffer
-from goalbridge.data.demands import Demands
 from goalbridge.data.episodes import Episode, stage
 from goalbridge.data.minari_import import MinariEpisodes
-from goalbridge.evaluation.maze_world import MazeHome
-from goalbridge.evaluation.opening import demands_of
+from goalbridge.data.space_spec import SpaceSpec
+from goalbridge.worlds.maze.world import MazeWorld
 
 DATASET = "D4RL/pointmaze/tiny-v2"
 # As gymnasium-robotics' point mazes: position and velocity, and the positions reached and asked for.
@@ -26,7 +25,7 @@ POINT_MAZE = Dict({name: Box(-np.inf, np.inf, (size,), np.float64) for name, siz
                    (("observation", 4), ("achieved_goal", 2), ("desired_goal", 2))})  # fmt: skip
 POINT_ACTION = Box(-1.0, 1.0, (2,), np.float32)
 INFINITE = float("inf")
-ITS_WORLD = Demands("its own world", (-INFINITE,) * 4, (INFINITE,) * 4, (-5.0,) * 2, (5.0,) * 2, 2)
+ITS_WORLD = SpaceSpec("its own world", (-INFINITE,) * 4, (INFINITE,) * 4, (-5.0,) * 2, (5.0,) * 2, 2)
 
 
 @pytest.fixture(autouse=True)
@@ -61,8 +60,8 @@ def point_mazes(count: int = 3) -> list[dict[str, Any]]:
     return episodes
 
 
-def read(demands: Demands | None = None, dataset: str = DATASET) -> list[Episode]:
-    return list(MinariEpisodes(dataset, demands))
+def read(spaces: SpaceSpec | None = None, dataset: str = DATASET) -> list[Episode]:
+    return list(MinariEpisodes(dataset, spaces))
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -81,21 +80,21 @@ def test_point_mazes_of_others_load(tmp_path: Path) -> None:
 @pytest.mark.filterwarnings("ignore")
 def test_other_spaces_than_the_worlds_are_named() -> None:
     write(POINT_MAZE, POINT_ACTION, point_mazes())
-    fork = demands_of(MazeHome(EnvConfig("goalbridge/ForkMaze-v0")))
+    fork = MazeWorld(EnvConfig("goalbridge/ForkMaze-v0")).dataset_spec()
     says = "observations have 4 numbers each, those of goalbridge/ForkMaze-v0 2; the env that the data is from would do"
     with pytest.raises(DatasetError, match=says):
         read(fork)
     one = ITS_WORLD
-    narrow = Demands("a small world", one.observation_low, one.observation_high, (-1.0,) * 2, (1.0,) * 2, 2)
+    narrow = SpaceSpec("a small world", one.observation_low, one.observation_high, (-1.0,) * 2, (1.0,) * 2, 2)
     with pytest.raises(DatasetError, match=r"episode 0: goals: at step 0 are .* between -1 and 1 in a small world"):
         read(narrow)
-    still = Demands("w", one.observation_low, one.observation_high, one.goal_low, one.goal_high, 3)
+    still = SpaceSpec("w", one.observation_low, one.observation_high, one.goal_low, one.goal_high, 3)
     with pytest.raises(DatasetError, match="there are 2 numbers in actions, in w 3"):
         read(still)
-    chosen = Demands("w", one.observation_low, one.observation_high, one.goal_low, one.goal_high, 2, discrete=True)
+    chosen = SpaceSpec("w", one.observation_low, one.observation_high, one.goal_low, one.goal_high, 2, discrete=True)
     with pytest.raises(DatasetError, match="actions are continuous, those of w discrete"):
         read(chosen)
-    aims = Demands("w", one.observation_low, one.observation_high, (0.0,) * 3, (1.0,) * 3, 2)
+    aims = SpaceSpec("w", one.observation_low, one.observation_high, (0.0,) * 3, (1.0,) * 3, 2)
     with pytest.raises(DatasetError, match="goals have 2 numbers each, those of w 3"):
         read(aims)
 

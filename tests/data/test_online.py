@@ -13,9 +13,9 @@ from goalbridge.configs.data_schema import DataConfig
 from goalbridge.configs.schema import EnvConfig
 from goalbridge.data.frontier import Frontier
 from goalbridge.data.online import OnlineData
-from goalbridge.data.playground import MazePlayground
 from goalbridge.envs.vector import PointMazeVectorEnv
-from goalbridge.evaluation.maze_world import MazeHome
+from goalbridge.worlds.maze.play import MazeSelfPlay
+from goalbridge.worlds.maze.world import MazeWorld
 
 BOUNDS = ((0.0, 0.0), (15.0, 15.0))
 CORNER: dict[str, Any] = {"start": "corner", "episode_segments": 3}
@@ -46,13 +46,13 @@ class Wanderer:
         return np.asarray(away / np.linalg.norm(away, axis=1, keepdims=True), dtype=np.float32)
 
 
-def home() -> MazeHome:
-    return MazeHome(EnvConfig("goalbridge/ForkMaze-v0"))
+def home() -> MazeWorld:
+    return MazeWorld(EnvConfig("goalbridge/ForkMaze-v0"))
 
 
 def online(steps: int = 8, seed: int = 0, **settings: Any) -> OnlineData:
     world, config = home(), DataConfig(**(SETTINGS | settings))
-    return OnlineData(world.playground(config, seed), world.captions, BOUNDS, config, steps, "label", seed)
+    return OnlineData(world.self_play(config, seed), world.captions, BOUNDS, config, steps, "label", seed)
 
 
 def test_rounds_are_played_when_they_are_due_at_random_at_first() -> None:
@@ -142,7 +142,7 @@ def test_no_step_of_a_segment_is_longer_than_one_can_go() -> None:
 
 def test_starts_at_the_corner_go_on_over_segments() -> None:
     config = DataConfig(**(SETTINGS | {"start": "corner", "episode_segments": 3}))
-    playground = home().playground(config, 0)
+    playground = home().self_play(config, 0)
     rng = np.random.default_rng(0)
     begun, ended = [], []
     for turn in range(4):
@@ -158,22 +158,22 @@ def test_starts_at_the_corner_go_on_over_segments() -> None:
 
 
 def test_starts_anywhere_cover_the_maze() -> None:
-    playground = home().playground(
+    playground = home().self_play(
         DataConfig(**(SETTINGS | {"environments": 400, "environment_steps": 4000, "capacity": 4000})), 0
     )
     assert len(np.unique(playground.begin(0).astype(int), axis=0)) > 120  # of 155
 
 
-def test_a_playground_that_begins_anew_by_itself_is_refused() -> None:
+def test_a_self_play_env_that_begins_anew_by_itself_is_refused() -> None:
     env = PointMazeVectorEnv(2, "fork", autoreset_mode=AutoresetMode.NEXT_STEP)
-    with pytest.raises(ValueError, match="autoreset_mode=DISABLED would do"):
-        MazePlayground(env, None)
+    with pytest.raises(ValueError, match="expected autoreset_mode=DISABLED"):
+        MazeSelfPlay(env, None)
 
 
 def test_the_frontier_is_what_was_seldom_visited() -> None:
     rng = np.random.default_rng(0)
     crowd, lonely = rng.random((990, 2)) * 0.9, np.full((10, 2), 14.5)
     frontier = Frontier(np.concatenate([crowd, lonely]).astype(np.float32), *BOUNDS)
-    seldom, usual = (draw(rng, 4000)[:, 0] > 10 for draw in (frontier.seldom, frontier.any))
+    seldom, usual = (draw(rng, 4000)[:, 0] > 10 for draw in (frontier.sample_rare, frontier.sample_any))
     assert seldom.mean() > 0.9  # one over the visits: 99 to 1
     assert usual.mean() < 0.03

@@ -12,9 +12,9 @@ from goalbridge.configs.checks import ConfigError
 from goalbridge.configs.data_schema import DataConfig
 from goalbridge.configs.schema import EnvConfig
 from goalbridge.data.online import OnlineData
-from goalbridge.evaluation.grid_world import GridHome
+from goalbridge.worlds.babyai.world import BabyAIWorld
 
-WORLD = GridHome(EnvConfig("goalbridge/BabyAI", levels=("GoToLocal",)))
+WORLD = BabyAIWorld(EnvConfig("goalbridge/BabyAI", levels=("GoToLocal",)))
 CONFIG: dict[str, Any] = {
     "kind": "online",
     "environments": 12,
@@ -43,7 +43,7 @@ class Told:
 def online(**settings: Any) -> OnlineData:
     config = DataConfig(**(CONFIG | settings))
     bounds = (WORLD.spec.goal_low, WORLD.spec.goal_high)
-    return OnlineData(WORLD.playground(config, 0), WORLD.captions, bounds, config, 8, "label", 0, np.uint8)
+    return OnlineData(WORLD.self_play(config, 0), WORLD.captions, bounds, config, 8, "label", 0, np.uint8)
 
 
 def test_a_random_round_is_followed_by_a_directed_one_in_the_same_layouts() -> None:

@@ -12,8 +12,8 @@ from scipy import stats
 from goalbridge.configs.data_schema import DataConfig
 from goalbridge.configs.schema import EnvConfig
 from goalbridge.data import DatasetError, TrajectoryBuffer
-from goalbridge.data.collect import collect_maze
-from goalbridge.evaluation.worlds import make_world, surface
+from goalbridge.worlds.maze.collect import collect_maze
+from goalbridge.worlds.maze.vector import make_world, surface
 
 LENGTHS = np.array([1, 7, 3, 60])
 

@@ -18,8 +18,8 @@ from goalbridge.agents.storage import write_json
 from goalbridge.configs.data_schema import DataConfig
 from goalbridge.configs.schema import EnvConfig, RunConfig
 from goalbridge.data.minari_import import MinariEpisodes
-from goalbridge.evaluation.maze_world import MazeHome
 from goalbridge.training import export as minari_io
+from goalbridge.worlds.maze.world import MazeWorld
 
 ROOMS = ("in the kitchen", "in the hall", "on the stairs", "in the attic")
 LENGTH = 12
@@ -53,7 +53,7 @@ def house(trajectories: int, seed: int = 0) -> list[dict[str, Any]]:
 def bare_run(folder: Path) -> Path:
     """A run in fork that has been begun, and whose training is still to come."""
     config = RunConfig(EnvConfig("goalbridge/ForkMaze-v0"), str(folder), data=DataConfig(trajectories=20))
-    MazeHome(config.env).collect(config.data, 0).save(folder / "trajectories")
+    MazeWorld(config.env).collect(config.data, 0).save(folder / "trajectories")
     write_json(folder / "config.json", asdict(config))
     return folder
 
@@ -87,7 +87,7 @@ def test_a_run_exported_and_read_again_trains_the_same_agent(
 ) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
     assert script("train", f"run_dir={first}", *tiny).code == 0
-    assert minari_io.main(["export", f"run_dir={first}", "dataset=mine/fork-v0"]) == 0
+    assert minari_io.main([f"run_dir={first}", "dataset=mine/fork-v0"]) == 0
     assert minari.load_dataset("mine/fork-v0").total_episodes == 100
     assert script("train", f"run_dir={second}", "data=minari", "dataset=mine/fork-v0", *tiny).code == 0
     for name in ("agent.safetensors", "trajectories/observations.npy", "trajectories/lengths.npy"):
@@ -99,12 +99,10 @@ def test_a_run_exported_and_read_again_trains_the_same_agent(
 
 def test_what_cannot_be_exported_is_one_line(tmp_path: Path, capsys: Any) -> None:
     for arguments, says in (
-        ([], "nothing: is no command"),
-        (["import"], "import: is no command"),
-        (["export", "runs"], "runs: must be written setting=value"),
-        (["export"], "run_dir: is missing"),
-        (["export", "run_dir=x", "data_set=a-v0"], "data_set=a-v0: no such setting; did you mean dataset?"),
-        (["export", f"run_dir={tmp_path / 'absent'}"], "holds no run"),
+        (["runs"], "runs: expected setting=value"),
+        ([], "run_dir: is missing"),
+        (["run_dir=x", "data_set=a-v0"], "data_set=a-v0: no such setting; did you mean dataset?"),
+        ([f"run_dir={tmp_path / 'absent'}"], "holds no run"),
     ):
         assert minari_io.main(arguments) == 2
         error = capsys.readouterr().err
@@ -112,17 +110,17 @@ def test_what_cannot_be_exported_is_one_line(tmp_path: Path, capsys: Any) -> Non
         assert says in error
         assert error.count("\n") == 1
     run = bare_run(tmp_path / "my run")
-    assert minari_io.main(["export", f"run_dir={run}"]) == 0
+    assert minari_io.main([f"run_dir={run}"]) == 0
     assert list(minari.list_local_datasets()) == ["goalbridge/my_run-v0"]
     shutil.rmtree(run / "trajectories")
-    assert minari_io.main(["export", f"run_dir={run}", "dataset=other-v0"]) == 2
+    assert minari_io.main([f"run_dir={run}", "dataset=other-v0"]) == 2
     assert "keeps no trajectories (data=expert)" in capsys.readouterr().err
 
 
 def test_a_dataset_of_another_maze_is_refused_before_anything_is_written(
     script: Any, tiny: tuple[str, ...], tmp_path: Path
 ) -> None:
-    assert minari_io.main(["export", f"run_dir={bare_run(tmp_path / 'a')}", "dataset=fork-v0"]) == 0
+    assert minari_io.main([f"run_dir={bare_run(tmp_path / 'a')}", "dataset=fork-v0"]) == 0
     for setting, says in (
         ("env=babyai", "observations are Dict(achieved_goal, observation); for BabyAI whole grids would do"),
         ("env=island_maze", "in goalbridge/IslandMaze-v0; the env and layout that the data is from would do"),
@@ -145,7 +143,7 @@ def test_files_train_without_an_environment(script: Any, tiny: tuple[str, ...], 
     given = str(dataset)
     if form == "minari":
         assert script("train", f"run_dir={tmp_path / 'a'}", "data=files", f"dataset={dataset}", *tiny).code == 0
-        assert minari_io.main(["export", f"run_dir={tmp_path / 'a'}", "dataset=house-v0"]) == 0
+        assert minari_io.main([f"run_dir={tmp_path / 'a'}", "dataset=house-v0"]) == 0
         given = "house-v0"
         said = sorted({text for one in MinariEpisodes(given) for texts in one.captions.values() for text in texts})
         assert said == sorted(ROOMS)

@@ -16,7 +16,7 @@ from goalbridge.configs.schema import RunConfig
 from goalbridge.evaluation.grid_compare import play_in_parts
 from goalbridge.evaluation.metrics import episode_metrics
 from goalbridge.evaluation.rollouts import play
-from goalbridge.evaluation.worlds import fingerprint, make_world, surface
+from goalbridge.worlds.maze.vector import fingerprint, make_world, surface
 
 ROOT = Path(__file__).parents[2]
 MAZES = ("fork_maze", "island_maze")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from minigrid.core.constants import COLOR_TO_IDX, OBJECT_TO_IDX
 
+from goalbridge.configs.splits import SPLITS
 from goalbridge.envs.babyai.captions import GridCaptions
 from goalbridge.envs.babyai.four_rooms import EVALUATION_TEMPLATES, ROOMS, room_at
 from goalbridge.envs.babyai.lexicon import HELD_OUT_WORDS
@@ -20,7 +21,6 @@ from goalbridge.envs.babyai.phrasing import (
     correct_articles,
     other_action,
 )
-from goalbridge.envs.phrasing import SPLITS
 from goalbridge.envs.spaces import INSTRUCTION_SPACE
 
 SIZES = (0, 1, 5, 20, 1000)

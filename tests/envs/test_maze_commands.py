@@ -5,16 +5,10 @@ import string
 import numpy as np
 import pytest
 
+from goalbridge.configs.splits import SPLITS
 from goalbridge.envs.commands import Command, CommandError, MazeCommands, distinct_regions
 from goalbridge.envs.layouts import LAYOUTS, Layout
-from goalbridge.envs.phrasing import (
-    HELD_OUT_TEMPLATES,
-    SPLITS,
-    TEMPLATES,
-    TRAIN_TEMPLATES,
-    VALIDATION_TEMPLATES,
-    number_words,
-)
+from goalbridge.envs.phrasing import HELD_OUT_TEMPLATES, TEMPLATES, TRAIN_TEMPLATES, VALIDATION_TEMPLATES, number_words
 
 
 @pytest.fixture(scope="module")

@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from goalbridge.configs.splits import SPLITS
 from goalbridge.data.collect import caption_goals
 from goalbridge.envs.layouts import LAYOUTS, Layout
-from goalbridge.envs.phrasing import SPLITS, TEMPLATES
+from goalbridge.envs.phrasing import TEMPLATES
 from goalbridge.envs.places import CATEGORIES, MazePlaces, Place
 from goalbridge.envs.spaces import INSTRUCTION_SPACE
 

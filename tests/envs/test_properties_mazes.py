@@ -9,9 +9,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from goalbridge.configs.splits import SPLITS
 from goalbridge.envs.commands import MazeCommands
 from goalbridge.envs.layouts import Layout
-from goalbridge.envs.phrasing import SPLITS
 
 WALLS = arrays.arrays(np.bool_, arrays.array_shapes(min_dims=2, max_dims=2, max_side=9)).filter(lambda w: not w.all())
 NUMBERS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]

@@ -12,8 +12,8 @@ from goalbridge.configs.evaluation import EvaluateConfig
 from goalbridge.configs.schema import EnvConfig
 from goalbridge.evaluation.gather import is_pattern, root_of
 from goalbridge.evaluation.grid_evaluation import GridEvaluation
-from goalbridge.evaluation.grid_world import GridHome
 from goalbridge.evaluation.maze_evaluation import MazeEvaluation
+from goalbridge.worlds.babyai.world import BabyAIWorld
 
 
 def test_patterns_and_the_folder_that_they_name(tmp_path: Path) -> None:
@@ -30,7 +30,7 @@ def test_a_grid_agents_metrics_are_of_every_episode_of_all_levels(
     make_grid_agent: Callable[..., Agent], tmp_path: Path
 ) -> None:
     levels = ("GoToObj", "GoToRedBallGrey")
-    home = GridHome(EnvConfig("goalbridge/BabyAI", levels=("GoToLocal",)))
+    home = BabyAIWorld(EnvConfig("goalbridge/BabyAI", levels=("GoToLocal",)))
     config = EvaluateConfig(run_dir=str(tmp_path), episodes=2, estimators=("planned", "random"), levels=levels)
     evaluation = GridEvaluation(make_grid_agent(), config, home, tmp_path)
     found = evaluation.measure()

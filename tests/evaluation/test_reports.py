@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,10 @@ from goalbridge.evaluation.compare import compare, summary, table
 from goalbridge.evaluation.metrics import METRICS
 from goalbridge.evaluation.rollouts import play
 from goalbridge.evaluation.watch import FRAMES_PER_SECOND, LAST_FRAME_HOLDS, gif, rollout_frames
-from goalbridge.evaluation.worlds import make_world, require_same_world, resolve_device, surface, world_spec
+from goalbridge.training.device import resolve_device
+from goalbridge.worlds import require_same
+from goalbridge.worlds.maze import MazeWorld
+from goalbridge.worlds.maze.vector import make_world, surface
 
 FORK = EnvConfig("goalbridge/ForkMaze-v0", max_episode_steps=20)
 NAMES = ("direct", "logsumexp", "limit", "random")
@@ -152,7 +156,7 @@ def test_devices_are_those_that_are_there(monkeypatch: pytest.MonkeyPatch) -> No
     assert resolve_device("auto") == torch.device("cpu")
     assert resolve_device("cpu") == torch.device("cpu")
     for name in ("cuda", "cuda:0", "mps", "cpu:3"):
-        with pytest.raises(ConfigError, match=f"device={name}: is not on this machine; device=auto would do"):
+        with pytest.raises(ConfigError, match=f"device={name}: expected a device of this machine; try device=auto"):
             resolve_device(name)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert resolve_device("auto") == torch.device("cuda")
@@ -173,12 +177,12 @@ def test_worlds_of_other_names_are_refused(name: str) -> None:
 
 
 def test_an_agent_belongs_to_its_world() -> None:
-    fork, slit = make_world(FORK, 1), make_world(EnvConfig("goalbridge/SlitMaze-v0"), 1)
-    spec = world_spec(fork, FORK.id)
-    require_same_world(spec, fork, FORK.id, "runs/x")
+    fork, slit = MazeWorld(FORK), MazeWorld(EnvConfig("goalbridge/SlitMaze-v0"))
+    spec = fork.spec
+    require_same(fork, spec, "runs/x")
     with pytest.raises(CheckpointError, match="was trained in goalbridge/ForkMaze-v0, not goalbridge/SlitMaze-v0"):
-        require_same_world(spec, slit, "goalbridge/SlitMaze-v0", "runs/x")
+        require_same(slit, spec, "runs/x")
     with pytest.raises(CheckpointError, match="was trained on another layout"):
-        require_same_world(spec, slit, FORK.id, "runs/x")
-    assert spec.observation_high == tuple(float(side) for side in surface(fork).layout.walls.shape)
+        require_same(fork, replace(spec, fingerprint="another"), "runs/x")
+    assert spec.observation_high == tuple(float(side) for side in surface(make_world(FORK, 1)).layout.walls.shape)
     assert (spec.action_dim, len(spec.goal_low)) == (2, 2)

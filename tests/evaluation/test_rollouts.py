@@ -13,7 +13,7 @@ from goalbridge.configs.schema import EnvConfig
 from goalbridge.envs.commands import CommandError
 from goalbridge.evaluation.rivals import Chance, Expert, Limit
 from goalbridge.evaluation.rollouts import Actor, Instructed, play
-from goalbridge.evaluation.worlds import make_world, surface
+from goalbridge.worlds.maze.vector import make_world, surface
 
 FORK = EnvConfig("goalbridge/ForkMaze-v0", max_episode_steps=30)
 E = 25

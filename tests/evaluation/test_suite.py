@@ -18,7 +18,7 @@ from goalbridge.configs.evaluation import EvaluateConfig
 from goalbridge.configs.schema import EnvConfig
 from goalbridge.envs.layouts import resolve_layout
 from goalbridge.envs.motion import STEP_SIZE
-from goalbridge.envs.point_maze import MazeWorld
+from goalbridge.envs.point_maze import PointMaze
 from goalbridge.envs.suite import SATISFIABLE, SUITE, UNSATISFIABLE
 from goalbridge.evaluation.compare import compare
 from goalbridge.evaluation.metrics import METRICS, interval
@@ -30,8 +30,8 @@ COUNT = 33
 
 
 @pytest.fixture(scope="module")
-def world() -> MazeWorld:
-    return MazeWorld("fork")
+def world() -> PointMaze:
+    return PointMaze("fork")
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def agent(make_agent: Callable[..., Agent], fake_text: Any) -> Agent:
 
 
 @pytest.fixture(scope="module")
-def compared(agent: Agent, world: MazeWorld) -> tuple[dict[str, Any], Any, Any, list[str]]:
+def compared(agent: Agent, world: PointMaze) -> tuple[dict[str, Any], Any, Any, list[str]]:
     config = EvaluateConfig("unused", estimators=NAMES, seed=3)
     begun: list[str] = []
     played = playable(suite_commands(world, COUNT, 3))
@@ -49,7 +49,7 @@ def compared(agent: Agent, world: MazeWorld) -> tuple[dict[str, Any], Any, Any, 
 
 
 @pytest.mark.parametrize(("episodes", "each"), [(1, 4), (28, 4), (29, 5), (1000, 143)])
-def test_as_many_of_each_category_and_no_fewer_in_all(world: MazeWorld, episodes: int, each: int) -> None:
+def test_as_many_of_each_category_and_no_fewer_in_all(world: PointMaze, episodes: int, each: int) -> None:
     commands = suite_commands(world, episodes, 0)
     assert Counter(command.category for command in commands) == dict.fromkeys(SUITE, each)
     assert [c.category for c in commands] == [name for name in SUITE for _ in range(each)]
@@ -62,18 +62,18 @@ def test_as_many_of_each_category_and_no_fewer_in_all(world: MazeWorld, episodes
 
 def test_what_cannot_be_asked_is_left_out() -> None:
     """Column 4 is a cell that is walled in; and a maze of one row is all row 0."""
-    world = MazeWorld(resolve_layout(np.array([[0, 0, 1, 1, 0], [0, 0, 1, 1, 1]])))
+    world = PointMaze(resolve_layout(np.array([[0, 0, 1, 1, 0], [0, 0, 1, 1, 1]])))
     commands = suite_commands(world, 70, 0)
     labels = {command.label for command in playable(commands)}
     assert {"row 0", "row 1", "column 0"} <= labels
     assert not {"column 4", "row 0, column 4"} & labels
     for command in commands:
         world.cells_asking(world.check_command(command))
-    line = MazeWorld(resolve_layout(np.array([[0, 0]])))
+    line = PointMaze(resolve_layout(np.array([[0, 0]])))
     assert "row 0" not in {command.label for command in suite_commands(line, 70, 0)}
 
 
-def test_a_maze_in_which_nothing_can_be_asked(world: MazeWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_maze_in_which_nothing_can_be_asked(world: PointMaze, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "goalbridge.evaluation.suite._can_be_asked", lambda world, command: command.category in UNSATISFIABLE
     )
@@ -95,7 +95,7 @@ def test_the_report_has_the_promised_layout(compared: Any) -> None:
             assert report["estimators"][name][metric]["mean"] == pytest.approx(metrics[name][metric].mean())
 
 
-def test_categories_and_regions_are_the_commands_own(compared: Any, world: MazeWorld) -> None:
+def test_categories_and_regions_are_the_commands_own(compared: Any, world: PointMaze) -> None:
     report, episodes, metrics, _ = compared
     asked = playable(suite_commands(world, COUNT, 3))
     for name in NAMES:
@@ -153,7 +153,7 @@ def test_every_episode_is_in_the_file(compared: Any) -> None:
         )
 
 
-def test_what_was_not_understood_is_told_of_each_text_once(agent: Agent, world: MazeWorld) -> None:
+def test_what_was_not_understood_is_told_of_each_text_once(agent: Agent, world: PointMaze) -> None:
     commands = suite_commands(world, 7 * 60, 0)  # more than there are unknown sentences
     policy = agent.policy()
     with torch.no_grad():

@@ -11,8 +11,8 @@ import torch
 
 from goalbridge.agents import Agent
 from goalbridge.agents.hearing import Understanding
+from goalbridge.configs.splits import SPLITS
 from goalbridge.envs.layouts import LAYOUTS, Layout
-from goalbridge.envs.phrasing import SPLITS
 from goalbridge.envs.places import MazePlaces
 from goalbridge.envs.suite import MazeCompounds
 from goalbridge.evaluation.suite_words import NamedRegions, plain_words

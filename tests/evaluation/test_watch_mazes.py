@@ -29,7 +29,7 @@ from goalbridge.evaluation.watch import (
     rollout_frames,
     spread,
 )
-from goalbridge.evaluation.worlds import make_world, surface
+from goalbridge.worlds.maze.vector import make_world, surface
 
 MakeAgent = Callable[..., Agent]
 ENV = EnvConfig("goalbridge/ForkMaze-v0", max_episode_steps=8)

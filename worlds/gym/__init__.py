@@ -1,0 +1,5 @@
+"""Any Gymnasium environment of a user's, with functions that say what is true of goals."""
+
+from goalbridge.worlds.gym.world import GymWorld
+
+__all__ = ["GymWorld"]

@@ -1,0 +1,152 @@
+"""Gymnasium's spaces as the learner knows them: which rows stand for observations, goals and actions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+from scipy.stats import qmc
+
+from goalbridge.agents.spec import as_rows
+from goalbridge.configs.checks import ConfigError
+
+_IMAGE_SIDE: Final = 8  # pixels: a smaller array of uint8 is a vector
+_HOLDS: Final = (1, 2, 4, 8)  # steps for which random play holds an action, on average; another in each episode
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """How values of one space become rows [N, size] and back; kind and shape as in `agents.spec.WorldSpec`."""
+
+    space: spaces.Box | spaces.Discrete | spaces.MultiBinary
+    kind: str
+    size: int
+    shape: tuple[int, ...]
+
+    def row(self, value: Any) -> NDArray[Any]:
+        """One value as a row [size]."""
+        if self.kind == "number":
+            one: NDArray[Any] = as_rows(np.array([int(value)]), self.kind, self.size)[0]
+            return one
+        return np.asarray(value, np.uint8 if self.kind == "image" else np.float32).reshape(self.size).copy()
+
+    def value(self, row: NDArray[Any]) -> Any:
+        """What a row [size] stands for, as the environment gives it."""
+        if self.kind == "number":
+            return int(row.argmax())
+        assert self.space.shape is not None
+        return np.asarray(row).reshape(self.space.shape).astype(self.space.dtype)
+
+    def bounds(self, rows: NDArray[Any] | None = None) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Lower and upper limit of each coordinate; the range of rows [N, size] where the space has no limit."""
+        if isinstance(self.space, spaces.Box):
+            low, high = (edge.reshape(-1).astype(np.float64) for edge in (self.space.low, self.space.high))
+        else:
+            low, high = np.zeros(self.size), np.ones(self.size)
+        if rows is not None:
+            large = np.finfo(np.float32).max / 2
+            low = np.where(low > -large, low, rows.min(axis=0))
+            high = np.where(high < large, high, rows.max(axis=0))
+        flat = high <= low  # a coordinate that never changes
+        return tuple((low - 0.5 * flat).tolist()), tuple((high + 0.5 * flat).tolist())
+
+
+def read_space(space: spaces.Space[Any], what: str) -> Reading:
+    """The reading of an observation or a goal; ConfigError, which begins with `what`, for an unsupported kind."""
+    if isinstance(space, spaces.Discrete):
+        if space.start != 0:
+            raise ConfigError(f"{what} space {space} begins at {space.start}; numbers from 0 on would do")
+        return Reading(space, "number", int(space.n), ())
+    if isinstance(space, spaces.MultiBinary):
+        return Reading(space, "box", int(np.prod(space.shape)), ())
+    if not isinstance(space, spaces.Box):
+        raise ConfigError(
+            f"{what} space is {type(space).__name__}; Box, Discrete, MultiBinary, or a Dict with 'observation' would "
+            "do, as gymnasium.wrappers.FlattenObservation makes of many"
+        )
+    size = int(np.prod(space.shape))
+    if size == 0:
+        raise ConfigError(f"{what} space {space} holds no numbers; a Box of at least one would do")
+    if space.dtype == np.uint8 and len(space.shape) in (2, 3) and min(space.shape[:2]) >= _IMAGE_SIDE:
+        return Reading(space, "image", size, (*space.shape, 1)[:3])
+    return Reading(space, "box", size, ())
+
+
+@dataclass(frozen=True, eq=False)
+class Actions:
+    """A Discrete or bounded Box space of actions; ConfigError, which begins with `what`, for others."""
+
+    space: spaces.Space[Any]
+    what: str
+
+    def __post_init__(self) -> None:
+        discrete = isinstance(self.space, spaces.Discrete) and self.space.start == 0 and self.space.n > 1
+        box = isinstance(self.space, spaces.Box) and self.space.is_bounded() and np.prod(self.space.shape) > 0
+        if not (discrete or box):
+            shown = " ".join(str(self.space).split())
+            raise ConfigError(f"{self.what}: action space {shown}; Discrete from 0 on or a bounded Box would do")
+
+    @property
+    def discrete(self) -> bool:
+        """Whether actions are numbers."""
+        return isinstance(self.space, spaces.Discrete)
+
+    @property
+    def size(self) -> int:
+        """Length of the vector that stands for an action."""
+        return int(self.space.n) if isinstance(self.space, spaces.Discrete) else int(np.prod(self.space.shape or ()))
+
+    def draw(self, count: int, rng: np.random.Generator) -> NDArray[np.float32]:
+        """Uniform actions [count, D], as vectors."""
+        if not isinstance(self.space, spaces.Box):
+            return np.eye(self.size, dtype=np.float32)[rng.integers(self.size, size=count)]
+        low, high = self._limits
+        return rng.uniform(low, high, size=(count, self.size)).astype(np.float32)
+
+    def candidates(self, count: int) -> NDArray[np.float32]:
+        """All actions, or at most `count` of a Box, [A, D]: a grid with its corners, or evenly spread where that is
+        too coarse."""
+        if not isinstance(self.space, spaces.Box):
+            return np.eye(self.size, dtype=np.float32)
+        low, high = self._limits
+        along = int(round(count ** (1 / self.size), 9))  # of a grid of so many a side
+        if along >= 2:
+            axes = np.meshgrid(*[np.linspace(0, 1, along)] * self.size, indexing="ij")
+            unit = np.stack(axes, axis=-1).reshape(-1, self.size)  # [A, D]
+        else:
+            unit = qmc.Halton(self.size, scramble=False).random(count)  # [A, D]
+        return (low + unit * (high - low)).astype(np.float32)
+
+    def given(self, vectors: NDArray[np.floating]) -> NDArray[Any]:
+        """Vectors [B, D] as policies give actions: numbers [B] if discrete."""
+        return vectors.argmax(axis=1) if self.discrete else vectors
+
+    def to_env(self, action: Any) -> Any:
+        """One action of `given` as the environment takes it."""
+        if not isinstance(self.space, spaces.Box):
+            return int(action)
+        low, high = self.space.low, self.space.high
+        return np.clip(np.asarray(action, self.space.dtype).reshape(self.space.shape), low, high)
+
+    @property
+    def _limits(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        assert isinstance(self.space, spaces.Box)
+        return self.space.low.reshape(-1).astype(np.float64), self.space.high.reshape(-1).astype(np.float64)
+
+
+class RandomPlay:
+    """Actions at random, some held for a while: who draws anew at every step of a fine clock stays where it is."""
+
+    def __init__(self, actions: Actions, rng: np.random.Generator) -> None:
+        self._actions, self._rng = actions, rng
+        self._hold = int(rng.choice(_HOLDS))
+        self._held = actions.draw(1, rng)  # [1, D]
+
+    def act(self) -> NDArray[np.float32]:
+        """The next action as a vector [D]."""
+        if self._rng.random() * self._hold < 1:
+            self._held = self._actions.draw(1, self._rng)
+        return np.asarray(self._held[0])
