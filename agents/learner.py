@@ -84,7 +84,7 @@ class Learner:
         actions, states = self._put(futures.actions), futures.states
         if self.objective.pairs_captions_with_actions:
             actions, states = self._put(captions.actions), captions.states
-        own = self.processes.share(len(actions))
+        own = self.processes.share(len(actions)) if self.processes.count > 1 else slice(None)
         return TensorBatch(
             self._put(states[own]),
             actions[own],
@@ -124,7 +124,8 @@ class Learner:
         for parameter in self._parameters:
             parameter.grad = None
         loss.backward()  # type: ignore[no-untyped-call]
-        self.processes.sum_([p.grad for p in self._parameters if p.grad is not None] + list(info.values()))
+        if self.processes.count > 1:
+            self.processes.sum_([p.grad for p in self._parameters if p.grad is not None] + list(info.values()))
         info["gradient_norm"] = nn.utils.clip_grad_norm_(self._parameters, self.config.gradient_clip)
         info["learning_rate"] = torch.tensor(rate)
         self.optimizer.step()

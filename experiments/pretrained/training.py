@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from goalbridge.agents.critics import Critic
 from goalbridge.agents.learner import DivergedError
-from goalbridge.agents.losses import info_nce
+from goalbridge.agents.model import Critic
+from goalbridge.agents.objectives import info_nce
 
 # Left and right inputs [B, ...], and which pairs [B, B] off the diagonal say the very same (None: unknown).
 Batch = tuple[Tensor, Tensor, Tensor | None]

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from goalbridge.agents import Agent, Learner
-from goalbridge.agents.losses import info_nce
+from goalbridge.agents.objectives import info_nce
 from goalbridge.configs.data_schema import DataConfig
 from goalbridge.configs.schema import EnvConfig, TrainConfig
 from goalbridge.data.captions import CaptionPairs

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from goalbridge.agents.losses import action_contrast, info_nce, info_nce_share
+from goalbridge.agents.objectives import action_contrast, info_nce, info_nce_share
 from goalbridge.configs.schema import DUPLICATES
 
 B = 7
