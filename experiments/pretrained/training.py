@@ -35,7 +35,7 @@ class Schedule:
 class Pair(nn.Module):
     """Two towers into one space, and the critic that scores them: the model of one pair of modalities.
 
-    left, right: modules of outputs [N, d] each. critic: kind, see agents.critics.
+    left, right: modules of outputs [N, d] each. critic: kind, see agents.model.Critic.
     """
 
     def __init__(self, left: nn.Module, right: nn.Module, critic: str, embedding_dim: int) -> None:
