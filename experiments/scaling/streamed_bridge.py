@@ -19,8 +19,8 @@ import torch.distributed
 from torch import Tensor
 
 from goalbridge.agents.bridge_factors import BridgeFactors
-from goalbridge.agents.critics import Critic
 from goalbridge.agents.log_factors import log_sum_of_factors
+from goalbridge.agents.model import Critic
 from goalbridge.experiments.scaling.goal_store import Goals, GoalStore
 
 MEMORY: Final = 1 << 26  # bytes of goals mapped at once

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from goalbridge.agents.bridge import bridge_scores
-from goalbridge.agents.critics import Critic
+from goalbridge.agents.model import Critic
 from goalbridge.configs.schema import CRITICS
 from goalbridge.experiments.scaling.goal_store import GoalStore, write_goal_store
 from goalbridge.experiments.scaling.streamed_bridge import combine, shard, streamed_bridge_scores, streamed_log_sums
@@ -140,7 +140,7 @@ def test_shards_are_even_and_leave_nothing_out(terms: int, processes: int) -> No
 
 PROCESS = """
 import sys, torch
-from goalbridge.agents.critics import Critic
+from goalbridge.agents.model import Critic
 from goalbridge.experiments.scaling.goal_store import GoalStore
 from goalbridge.experiments.scaling.streamed_bridge import sharded_bridge_scores
 rank, folder = int(sys.argv[1]), sys.argv[2]

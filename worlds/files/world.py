@@ -45,6 +45,7 @@ class FilesWorld(World):
     """
 
     settings: EnvConfig
+    brings_captions = True
     playable = False
 
     def __init__(self, folder: Path) -> None:
