@@ -17,21 +17,27 @@ class DataConfig:
     """Where trajectories and captions come from.
 
     kind: "expert" (shortest paths between random places; noisy in mazes), "random" (random walks), "mixed" (half of
-    each), "online" (the agent's own play, while it learns: `data.online`), or from `RunConfig.dataset`: "minari" (a
-    Minari dataset of the env) or "files" (a user's own trajectories and captions, without an env, all of which are
-    used). trajectories: how many, unless online. noise_degrees: the expert's angle noise, or that with which the agent
-    explores. walk_length: steps of a random walk, or of a segment of own play.
-    labelled_goals: how many goals are captioned, one caption each. layouts: how many the trajectories are spread over,
-    where a world has many. lexicon: colour words learnt beside each colour's own name, in BabyAI. captions: categories
-    of places that captions speak of, in mazes ("exact", "line", "region", "vague", and on request "compound");
-    the first four if empty.
-    Online: environment_steps: taken in all, in so many `environments` at once, evenly over the gradient steps. warmup:
-    share of both in which play is random, before the agent is fit to command itself goals. capacity: transitions that
-    the replay buffer holds. goals: what the agent commands itself, from the "buffer" (what it has reached) or "uniform"
-    (anywhere within bounds). frontier: share of the former that was seldom reached.
-    roam: random steps after a commanded goal was reached, before the next one is commanded.
-    exploration: share of random actions. start: of segments, "anywhere" or always from one "corner", with episodes that
-    go on over episode_segments segments.
+        each), "online" (the agent's own play, while it learns), or from `dataset`: "minari" (a Minari dataset of the
+        env) or "files" (a user's own trajectories and captions, without an env, all of which are used).
+    trajectories: how many, unless online.
+    noise_degrees: the expert's angle noise, or that with which the agent explores.
+    walk_length: steps of a random walk, or of a segment of online data.
+    labelled_goals: how many goals are captioned, one caption each.
+    layouts: how many the trajectories are spread over, where a world has many.
+    lexicon: colour words learnt beside each colour's own name, in BabyAI.
+    captions: categories of places that captions speak of, in mazes ("exact", "line", "region", "vague", and on request
+        "compound"); the first four if empty.
+    environment_steps: online: taken in all, evenly over the gradient steps.
+    environments: online: how many are played at once.
+    warmup: online: share of both kinds of steps in which play is random, before the agent commands itself goals.
+    capacity: online: transitions that the replay buffer holds.
+    goals: online: what the agent commands itself: from the "buffer" (what it has reached) or "uniform" (anywhere within
+        bounds).
+    frontier: online: share of the goals from the buffer that was seldom reached.
+    roam: online: random steps after a commanded goal was reached, before the next one is commanded.
+    exploration: online: share of random actions.
+    start: online: of segments, "anywhere" or always from one "corner".
+    episode_segments: online: segments that an episode goes on over, where all begin in one corner.
     """
 
     kind: str = "expert"

@@ -14,20 +14,24 @@ LINES = "-"  # as an instruction: one from each line of standard input
 
 @dataclass(frozen=True)
 class EvaluateConfig:
-    """An evaluation of the agent in run_dir, or of all runs that it matches, as 'runs/sweep/*' (`evaluation.gather`).
+    """An evaluation of the agent in run_dir.
 
-    episodes: how many (None: 1000; in BabyAI 100 of each level), each estimator on the same starts, commands and noise.
-    seed: of those; training never uses it. instruction: follow these words instead of drawn commands; in mazes, "-"
-    follows each line of standard input.
-    estimators: the policies to compare, and "random", in mazes "expert" (shortest paths) and "limit" (knows maze,
-    command and noise), in BabyAI "bot" (minigrid's own, which sees 7 x 7 cells); empty: this world's own choice.
-    escape: whether the agent bars actions that changed nothing, where other than it was trained for. rollouts:
-    episodes drawn as GIFs; in BabyAI spread over the levels.
-    In mazes: suite: "ambiguous" (`envs.suite`: commands of many kinds, as many episodes of each) or empty (rows and
-    columns). phrasings: wordings of the rows and columns, "held_out" (never trained on) or "train". candidate_actions,
-    average_noise, bridge_goals: how the agent acts, where other than it was trained for.
-    In BabyAI: levels: those to be played; empty: all that are solved by going somewhere. view: "full" or "partial",
-    where other than it was trained for.
+    run_dir: the run's folder, or a pattern such as 'runs/sweep/*' for all runs that it matches.
+    episodes: how many, each estimator on the same starts, commands and noise; 1000, or 100 of each BabyAI level.
+    seed: of the starts, commands and noise; training never uses it.
+    instruction: follow these words instead of drawn commands; in mazes, "-" follows each line of standard input.
+    suite: in mazes, "ambiguous" draws commands of many kinds, as many episodes of each; rows and columns if empty.
+    phrasings: in mazes, wordings of the rows and columns: "held_out" (never trained on) or "train".
+    estimators: those to compare, and "random", in mazes "expert" (shortest paths) and "limit" (knows maze, command and
+        noise), in BabyAI "bot" (minigrid's own, which sees 7 x 7 cells); this world's own choice if empty.
+    levels: in BabyAI, those to be played; all that are solved by going somewhere if empty.
+    view: in BabyAI, "full" or "partial", where other than it was trained for.
+    candidate_actions: how many actions the agent weighs, where other than it was trained for.
+    average_noise: whether the agent averages over the known noise, where other than it was trained for.
+    escape: whether the agent bars actions that changed nothing, where other than it was trained for.
+    bridge_goals: how many goals the agent knows, where other than it was trained for.
+    rollouts: episodes drawn as GIFs; in BabyAI spread over the levels.
+    device: auto (the first of cuda, mps, cpu that is there), or a name such as cuda:1.
     """
 
     run_dir: str

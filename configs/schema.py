@@ -40,13 +40,14 @@ class EnvConfig:
     """The world.
 
     id: Gymnasium id, or "goalbridge/BabyAI" for a family of levels.
-    In mazes: layout: a named layout, a text file ('#' wall, '.' free), or empty for the id's own.
-    action_noise_degrees: standard deviation of the Gaussian noise on the executed direction, in degrees.
+    layout: a named layout, a text file ('#' wall, '.' free), or empty for the id's own; in mazes.
+    action_noise_degrees: standard deviation of the Gaussian noise on the executed direction, in degrees; in mazes.
     max_episode_steps: steps after which an episode is truncated (BabyAI's levels have their own).
-    In BabyAI: levels: those from which training draws layouts. view: "full" (the whole grid) or "partial" (a map of
-    what the 7 x 7 view has shown). held_out: never show the nine colour-object pairs that are kept for testing.
-    In a world of your own (docs/OWN_WORLD.md), "module:function" each: captions: of a goal, all texts that are true of
-    it. success: of a goal and an instruction, whether the goal satisfies it; if empty, where the captions say it.
+    levels: those from which training draws layouts; in BabyAI.
+    view: "full" (the whole grid) or "partial" (a map of what the 7 x 7 view has shown); in BabyAI.
+    held_out: never show the nine colour-object pairs that are kept for testing; in BabyAI.
+    captions: "module:function" that gives all texts that are true of a goal, in a world of your own.
+    success: "module:function" of a goal and an instruction, whether the goal satisfies it; the captions, if empty.
     """
 
     id: str
@@ -71,10 +72,10 @@ class EncoderConfig:
     """The language encoder.
 
     kind: "sentence" (a frozen sentence-transformers model and a trained head) or "label" (a plain embedding of the
-    canonical command; an ablation that cannot read new phrasings).
-    text_model: name or folder of the sentence-transformers model; the packaged all-MiniLM-L6-v2 by default.
-    word_order: read where in a text its words stand, too, which sentence embeddings hardly tell.
-    cache_dir: folder that keeps each distinct text's embedding; run_dir if empty. Share one between runs of a sweep.
+        canonical command; an ablation that cannot read new phrasings).
+    text_model: name or folder of the sentence-transformers model.
+    word_order: also read where in a text its words stand, which sentence embeddings hardly tell.
+    cache_dir: folder that keeps each distinct text's embedding, shared between runs of a sweep; run_dir if empty.
     """
 
     kind: str = "sentence"
@@ -91,15 +92,19 @@ class EncoderConfig:
 class AgentConfig:
     """The networks: both critics share one goal encoder.
 
-    critic, language_critic: similarity of two representations of state-actions and goals, of goals and language (the
-    same if empty); times a learned inverse temperature each. "dot" lets what a text does not speak of drop out.
-    embedding_dim: size of every representation. width, depth: hidden units and hidden layers of each tower.
+    critic: similarity of representations of state-actions and goals, times a learned inverse temperature.
+    language_critic: that of goals and language; as `critic` if empty. "dot" lets what a text does not speak of drop
+        out.
+    embedding_dim: size of every representation.
+    width: hidden units of each tower's layers.
+    depth: hidden layers of each tower.
     frequencies: Fourier features sin, cos(2 pi k x) of coordinates scaled to [-1, 1].
     bridge_goals: M, the goals stored with the agent that LogSumExp sums over.
-    text_depth: hidden layers over the frozen text features; text_dropout: share of those features left out in training.
-    In grids: rotary: whether position enters by rotating representations, so that critics see displacements (otherwise
-    as Fourier features). things: state-actions also see the types and colours around them, and share a part of their
-    representation with language; what "direct" and the end-to-end rival need.
+    text_depth: hidden layers over the frozen text features.
+    text_dropout: share of the text features that is left out in training.
+    rotary: in grids, position rotates representations, so that critics see displacements (else Fourier features).
+    things: in grids, state-actions also see the types and colours around them, and share a part of their
+        representation with language; what "direct" and the end-to-end rival need.
     """
 
     critic: str = "neg_squared_l2"
@@ -128,22 +133,30 @@ class AgentConfig:
 class TrainConfig:
     """Optimisation, logging and checkpoints.
 
-    steps, batch_size: gradient steps, and pairs of each kind in one, of all processes together. learning_rate: the
-    peak, after `warmup` (share of the steps) and before a cosine to zero. weight_decay: AdamW's. gradient_clip: largest
-    gradient norm.
-    discount: a future goal lies Geometric(1 - discount) steps ahead. ema: decay of the averaged weights that act.
-    action_negatives: random actions contrasted with the true one at each (state, goal); action_weight: their loss's
-    weight. caption_weight: weight of the goal-language loss. logsumexp_penalty: weight of the squared log-partition.
-    objective: "bridge" (both contrastive pairs), or a rival's, which is shown captions of what state-actions led to:
-    "end_to_end" (state-actions against captions) or "behaviour_cloning" (the action taken against others).
-    group_size: goals are compared only within a layout, in groups of so many (0: all with all); nearby: the share of a
-    group from trajectories that start close together.
+    steps: gradient steps.
+    batch_size: pairs of each kind in a step, of all processes together.
+    learning_rate: its peak, after the warmup and before a cosine to zero.
+    warmup: share of the steps in which the learning rate rises to its peak.
+    weight_decay: AdamW's.
+    gradient_clip: largest gradient norm.
+    discount: a future goal lies Geometric(1 - discount) steps ahead.
+    ema: decay of the averaged weights that act.
+    action_negatives: random actions contrasted with the true one at each (state, goal).
+    action_weight: weight of the loss over these actions.
+    caption_weight: weight of the goal-language loss.
+    logsumexp_penalty: weight of the squared log-partition.
     duplicates: what becomes of captions that are true of another goal of the batch: "positives" of it too, "masked"
-    (left out) or "negatives" (plain InfoNCE).
+        (left out) or "negatives" (plain InfoNCE).
+    objective: "bridge" (both contrastive pairs), or a rival's, which is shown captions of what state-actions led to:
+        "end_to_end" (state-actions against captions) or "behaviour_cloning" (the action taken against others).
+    group_size: goals are compared only within a layout, in groups of so many (0: all with all).
+    nearby: share of such a group from trajectories that start close together.
     precision: "float32", or "bf16" (the towers compute in bfloat16; weights, critics and losses stay as they are).
-    compile: whether torch.compile makes one program of the losses, which takes a minute and a C++ compiler.
-    log_every, evaluate_every, checkpoint_every: steps between scalars, rollouts and checkpoints (0: never / only at
-    the end). evaluation_episodes: episodes of each evaluation during training.
+    compile: let torch.compile make one program of the losses, which takes a minute and a C++ compiler.
+    log_every: steps between scalars.
+    evaluate_every: steps between evaluations (0: only at the end).
+    evaluation_episodes: episodes of each evaluation during training.
+    checkpoint_every: steps between checkpoints (0: only at the end).
     """
 
     steps: int = 1600
@@ -200,15 +213,18 @@ class TrainConfig:
 class PolicyConfig:
     """How the agent acts.
 
-    name: the estimator. candidate_actions: how many actions it weighs (directions, in the mazes).
+    name: the estimator.
+    candidate_actions: how many actions it weighs (directions, in the mazes).
     average_noise: weigh an action by what the actuator makes of it, averaging exp(score) over the known noise.
     escape: after an action that changed nothing, bar it and its like for four steps (in grids: there, for good).
     candidate_goals: in grids, the poses that are goals: "free" (cells seen to be free, and unlocked doors) or "all".
-    hop_share, hop_discount, sweeps: of "planned", see `agents.planning`: how likely a hop must be beside the likeliest,
-    what each costs, and how often values are handed on at most.
-    compose: read "or", "but not" and "and" as compositions of the goals' posteriors (`agents.expressions`).
-    remember: goals that an episode has come by and gone on were not meant. language_temperature: of "tempered", what
-    f_BC is divided by. proposals: of "resampled", how many goals are drawn for an instruction.
+    hop_share: of "planned": how likely a hop must be beside the likeliest.
+    hop_discount: of "planned": what each hop costs.
+    sweeps: of "planned": how often values are handed on at most.
+    compose: read "or", "but not" and "and" as compositions of the goals' posteriors.
+    remember: goals that an episode has come by and gone on were not meant.
+    language_temperature: of "tempered": what f_BC is divided by.
+    proposals: of "resampled": how many goals are drawn for an instruction.
     """
 
     name: str = "logsumexp"
@@ -238,10 +254,17 @@ class PolicyConfig:
 class RunConfig:
     """All of a run.
 
-    run_dir: the folder under which all that is written lies. seed: decides data, weights, batches and evaluation.
-    resume: go on from run_dir's last checkpoint. device: auto (the first of cuda, mps, cpu that is there) or a name.
-    dataset: of data=minari, an id or a folder; of data=files, a file or a folder (see `data.files`). The latter has
-    no env, whatever env says.
+    env: the world.
+    run_dir: the folder under which all that is written lies.
+    seed: decides data, weights, batches and evaluation.
+    resume: go on from run_dir's last checkpoint.
+    device: auto (the first of cuda, mps, cpu that is there), or a name such as cuda:1.
+    dataset: of data=minari, an id or a folder; of data=files, a file or a folder, which have no env.
+    data: where trajectories and captions come from.
+    encoder: the language encoder.
+    agent: the networks.
+    train: optimisation, logging and checkpoints.
+    policy: how the agent acts.
     """
 
     env: EnvConfig

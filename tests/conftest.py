@@ -21,9 +21,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from goalbridge.agents import Agent
-from goalbridge.configs.evaluation import EvaluateConfig
-from goalbridge.configs.load import command_line
-from goalbridge.configs.schema import AgentConfig, EnvConfig, PolicyConfig, RunConfig
+from goalbridge.configs.schema import AgentConfig, EnvConfig, PolicyConfig
 from goalbridge.encoders import LabelEncoder, TextEncoder
 from goalbridge.encoders.grid import OWN, RADIUS, SIDE
 from goalbridge.envs.babyai.phrasing import COLOURS, FIRST_TYPE, TYPES
@@ -70,16 +68,15 @@ Script = Callable[..., Outcome]
 @pytest.fixture
 def script(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Script:
     """`script("train", "seed=1", ...)`: the script with these arguments, in this process, which saves the imports."""
-    kinds: dict[str, type[Any]] = {"train": RunConfig, "evaluate": EvaluateConfig}
 
     def run(name: str, *arguments: str) -> Outcome:
-        main = importlib.import_module(f"goalbridge.{name}").main
+        command = importlib.import_module(f"goalbridge.{name}").command
         monkeypatch.setattr(sys, "argv", [f"{name}.py", *arguments])
         monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
         capfd.readouterr()
         code = 0
         try:
-            command_line(name, kinds[name], main)
+            command()
         except SystemExit as leaving:
             code = leaving.code if isinstance(leaving.code, int) else 1
         finally:

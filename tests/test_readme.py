@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
+from goalbridge.configs.compose import Composer, settings
 from goalbridge.configs.evaluation import EvaluateConfig
-from goalbridge.configs.load import build, check_overrides, quote_text
 from goalbridge.configs.schema import RunConfig
 from goalbridge.configs.sweep import plan
 
@@ -23,9 +23,9 @@ README = (ROOT / "README.md").read_text()
 BLOCKS: list[tuple[str, str]] = re.findall(r"^```(\w*)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 SETTINGS = sorted(set(re.findall(r"`((?:train|agent|data|encoder|policy|env)\.(?!py\b)\w+)`", README)))
 BROUGHT = {"env.layout", "env.captions", "dataset"}  # by the user: other tests bring such things
-SCRIPTS: dict[str, tuple[str, type[Any]]] = {
-    "train.py": ("train", RunConfig),
-    "evaluate.py": ("evaluate", EvaluateConfig),
+SCRIPTS: dict[str, type[Any]] = {
+    "train.py": RunConfig,
+    "evaluate.py": EvaluateConfig,
 }
 
 
@@ -61,12 +61,10 @@ def test_make_targets_exist(words: list[str]) -> None:
 
 @pytest.mark.parametrize("line", SCRIPT_LINES, ids=" ".join)
 def test_settings_compose(line: list[str]) -> None:
-    name, kind = SCRIPTS[line[0]]
+    kind = SCRIPTS[line[0]]
     if "--help" in line:
         return
-    config = check_overrides(name, [quote_text(kind, argument) for argument in line[1:]])
-    values: Any = OmegaConf.to_container(config, resolve=False)
-    build(kind, {"run_dir": "x", **{key: value for key, value in values.items() if value != "???"}})
+    settings(kind, [*([] if any(argument.startswith("run_dir=") for argument in line) else ["run_dir=x"]), *line[1:]])
 
 
 @pytest.mark.parametrize("line", SWEEPS, ids=" ".join)
@@ -92,8 +90,9 @@ def test_snippets_are_python(body: str) -> None:
 
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_settings_that_are_spoken_of_exist(setting: str) -> None:
-    composed = check_overrides("train", ["run_dir=x"])
-    assert OmegaConf.select(composed, setting, default="none such") != "none such"
+    with Composer(RunConfig) as composer:
+        values = OmegaConf.create(composer.values([]))
+    assert OmegaConf.select(values, setting, default="none such") != "none such"
 
 
 @pytest.mark.parametrize("path", sorted(set(re.findall(r"\]\(((?!http)[^)#]+)\)", README))))

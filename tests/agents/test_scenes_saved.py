@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-import yaml
 from numpy.typing import NDArray
 
 from goalbridge.agents import Agent
 from goalbridge.agents.scene_policy import ScenePolicy
 from goalbridge.configs.checks import ConfigError
-from goalbridge.configs.load import FOLDER
-from goalbridge.configs.schema import POLICIES
+from goalbridge.configs.compose import settings
+from goalbridge.configs.schema import POLICIES, RunConfig
 from goalbridge.encoders import LabelEncoder
 from goalbridge.encoders.readers import ObservationError
 from goalbridge.envs.babyai.captions import GridCaptions
@@ -80,9 +80,9 @@ def test_policies_that_cannot_be_are_refused(agent: Agent, make_grid_agent: Make
     with pytest.raises(ConfigError, match=r"policy\.name=direct: .* agent\.things=true; logsumexp would do") as caught:
         make_grid_agent().policy("direct")
     assert "\n" not in str(caught.value)
-    for settings in ({"goals": np.zeros((2, 3))}, {"average_noise": True}):
+    for options in ({"goals": np.zeros((2, 3))}, {"average_noise": True}):
         with pytest.raises(ConfigError, match="are read off each grid; leave them out"):
-            agent.policy(**settings)
+            agent.policy(**options)
     assert agent.policy().name == agent.policy_config.name == "planned"
     assert agent.policy("direct").name == "direct"
 
@@ -123,9 +123,9 @@ def test_an_agent_of_the_usual_size_is_a_small_file(make_grid_agent: MakeAgent, 
         def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
             return np.zeros((len(texts), 384), np.float32)
 
-    settings = yaml.safe_load((FOLDER / "agent" / "grids.yaml").read_text())
-    goals = settings["bridge_goals"]
-    agent = make_grid_agent(Sentences(), **(settings | {"things": things, "frequencies": (1.0,)}))
+    chosen = settings(RunConfig, ["agent=grids"]).agent
+    goals = chosen.bridge_goals
+    agent = make_grid_agent(Sentences(), **asdict(replace(chosen, things=things, frequencies=(1.0,))))
     agent.bridge_goals = agent.bridge_goals[:1].repeat(goals, 1)
     agent.save_pretrained(tmp_path / "agent")
     size = sum(os.path.getsize(tmp_path / "agent" / name) for name in os.listdir(tmp_path / "agent"))

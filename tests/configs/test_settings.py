@@ -1,124 +1,145 @@
-"""Settings: YAML and dataclasses say the same, help lists them all, and what cannot be used is one line."""
+"""Settings: what the choices compose to, what --help says, and what cannot be used is one line."""
 
 from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
 import typing
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import MISSING, asdict, fields, is_dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import OmegaConf
 
 from goalbridge.configs.checks import ConfigError
+from goalbridge.configs.compose import FOLDER, Composer, quote_text, settings
 from goalbridge.configs.data_schema import DataConfig
 from goalbridge.configs.evaluation import EvaluateConfig
-from goalbridge.configs.load import FOLDER, build, check_overrides, quote_text
-from goalbridge.configs.run_folder import open_run, read_run_config
+from goalbridge.configs.help import sentences
+from goalbridge.configs.load import build
+from goalbridge.configs.run_folder import flat, open_run, read_run_config
 from goalbridge.configs.schema import AgentConfig, EncoderConfig, EnvConfig, PolicyConfig, RunConfig, TrainConfig
 
-GROUPS: dict[str, type[Any]] = {
-    "agent": AgentConfig,
-    "data": DataConfig,
-    "encoder": EncoderConfig,
-    "env": EnvConfig,
-    "policy": PolicyConfig,
-    "train": TrainConfig,
-}
-FILES = sorted(FOLDER.glob("*/*.yaml"))
-# What a choice of a group is for differs from the default on purpose.
-CHOSEN = {("data", "kind"), ("encoder", "kind"), ("env", "id")}
-OTHER_WORLD = {"agent/grids", "data/grids", "env/babyai", "env/own", "policy/planned", "train/grids"}
-OTHER_WORLD |= {"data/online", "data/online_grids", "policy/online", "train/online"}
-GIVEN = {"env/own": {"id": "my_worlds:Lake-v0", "captions": "my_worlds:captions"}}  # by the user
-
-
-def plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
-
-
-def default_of(kind: type[Any], name: str) -> Any:
-    setting = next(f for f in fields(kind) if f.name == name)
-    return setting.default if setting.default is not MISSING else None
-
-
-@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.stem}")
-def test_files_and_dataclasses_do_not_drift(path: Path) -> None:
-    kind, values = GROUPS[path.parent.name], yaml.load(path.read_text(), yaml.SafeLoader)
-    values = values.get(path.parent.name, values)  # a world that chooses the other groups too names its own
-    assert set(values) == {f.name for f in fields(kind)}
-    for name, value in values.items():
-        if (path.parent.name, name) not in CHOSEN and f"{path.parent.name}/{path.stem}" not in OTHER_WORLD:
-            assert value == plain(default_of(kind, name)), name
-    build(kind, values | GIVEN.get(f"{path.parent.name}/{path.stem}", {}))
+ROOT = Path(__file__).parents[2]
+GOLDEN = json.loads((ROOT / "tests" / "golden" / "compositions.json").read_text())
 
 
 def composed(*overrides: str) -> RunConfig:
-    values: Any = OmegaConf.to_container(check_overrides("train", ["run_dir=x", *overrides]), resolve=True)
-    return build(RunConfig, values)
+    return settings(RunConfig, ["run_dir=x", *overrides])
 
 
-def choice(group: str, name: str) -> Any:
-    values = yaml.load((FOLDER / group / f"{name}.yaml").read_text(), yaml.SafeLoader)
-    return build(GROUPS[group], values.get(group, values))
+def test_choices_compose_to_what_they_did_when_yaml_files_held_every_value() -> None:
+    """Under "" stand the values of env=fork_maze; under each other line what differs from them."""
+    with Composer(RunConfig) as composer:
+        for line, differences in GOLDEN.items():
+            assert flat(composer.values([*line.split(), "run_dir=x"])) == GOLDEN[""] | differences, line
 
 
-def test_babyai_chooses_the_groups_that_suit_it() -> None:
-    config = composed("env=babyai")
-    assert config.env == choice("env", "babyai")
-    for group, name in (("agent", "grids"), ("data", "grids"), ("train", "grids"), ("policy", "planned")):
-        assert getattr(config, group) == choice(group, name)
-    assert config.encoder == EncoderConfig(word_order=False)
-    maze = composed("env=slit_maze")
-    assert (maze.agent, maze.train, maze.policy) == (AgentConfig(), TrainConfig(), PolicyConfig())
-    assert composed() == composed("env=fork_maze")
+def test_yaml_says_only_what_differs() -> None:
+    assert sum(len(path.read_text().splitlines()) for path in FOLDER.rglob("*.yaml")) <= 150
+    assert composed("env=fork_maze") == composed() == RunConfig(EnvConfig("goalbridge/ForkMaze-v0"), "x")
+    assert settings(EvaluateConfig, ["run_dir=x"]) == EvaluateConfig("x")
 
 
 def test_what_is_asked_for_goes_before_what_a_world_chooses() -> None:
     assert composed("env=babyai", "agent=default").agent == AgentConfig()
     assert composed("policy=default", "env=babyai").policy == PolicyConfig()
     assert composed("data=random", "env=babyai").data == DataConfig(kind="random")
+    assert composed("env=babyai").encoder == EncoderConfig(word_order=False)
     config = composed("env=babyai", "env.levels=[GoTo]", "train.steps=5", "agent.things=true", "data.kind=mixed")
     assert config.env.levels == ("GoTo",)
     assert (config.train.steps, config.agent.things, config.data.kind) == (5, True, "mixed")
-    assert config.train.group_size == choice("train", "grids").group_size
+    assert config.train.group_size == composed("train=grids", "env=babyai").train.group_size
 
 
-@pytest.mark.parametrize(("name", "kind"), [("train", RunConfig), ("evaluate", EvaluateConfig)])
-def test_the_whole_agrees_with_the_dataclass(name: str, kind: type[Any]) -> None:
-    composed: Any = OmegaConf.to_container(check_overrides(name, ["run_dir=x"]), resolve=True)
-    assert set(composed) == {f.name for f in fields(kind)}
-    first = {"env": EnvConfig("goalbridge/ForkMaze-v0")} if kind is RunConfig else {}
-    assert build(kind, composed) == kind(run_dir="x", **first)
+def kinds(kind: type[Any]) -> Iterator[type[Any]]:
+    """A dataclass of settings and those of its groups."""
+    yield kind
+    for hint in typing.get_type_hints(kind).values():
+        if is_dataclass(hint):
+            yield from kinds(typing.cast(type[Any], hint))
 
 
-def test_groups_have_files_and_files_have_groups() -> None:
-    assert {path.parent.name for path in FILES} == set(GROUPS)
-    assert set(GROUPS) == {name for name, hint in typing.get_type_hints(RunConfig).items() if is_dataclass(hint)}
+@pytest.mark.parametrize("kind", [*kinds(RunConfig), *kinds(EvaluateConfig)])
+def test_every_setting_has_its_sentence(kind: type[Any]) -> None:
+    meanings = sentences(kind)
+    assert list(meanings) == [setting.name for setting in fields(kind)]
+    for name, meaning in meanings.items():
+        assert meaning.endswith("."), name
 
 
-def dotted(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    for name, value in values.items():
-        yield from dotted(value, f"{prefix}{name}.") if isinstance(value, dict) else [prefix + name]
+@dataclass
+class Documented:
+    """A title.
+
+    first: what it is,
+        and more of it.
+    second: something: else.
+    other: no setting.
+    """
+
+    first: int
+    second: int
 
 
-@pytest.mark.parametrize(("name", "kind"), [("train", RunConfig), ("evaluate", EvaluateConfig)])
-def test_help_lists_every_setting_and_choice(script: Any, name: str, kind: type[Any]) -> None:
-    shown = script(name, "--help")
+def test_sentences_are_read_off_lines_that_begin_with_the_settings_name() -> None:
+    assert sentences(Documented) == {"first": "what it is, and more of it.", "second": "something: else."}
+
+
+def test_help_is_a_line_a_setting(script: Any) -> None:
+    shown = script("train", "env=babyai", "--help")
+    lines = shown.out.splitlines()
     assert shown.code == 0
-    start = shown.out.index("Settings (setting=value)")
-    listed = yaml.safe_load(shown.out[shown.out.index("\n\n", start) :].replace("???", "x"))
-    first: dict[str, Any] = {"env": EnvConfig("x")} if kind is RunConfig else {}
-    assert set(dotted(listed)) == set(dotted(asdict(kind(run_dir="x", **first))))
-    if name == "train":
-        for path in FILES:
-            line = next(line for line in shown.out.splitlines() if line.startswith(f"{path.parent.name}: "))
-            assert path.stem in line
+    for name, value in flat(asdict(composed("env=babyai"))).items():
+        line = next(line for line in lines if line.startswith(f"{name}="))
+        assert len(line.split(maxsplit=1)) == 2, "its sentence"
+        if name.startswith("train.") and not isinstance(value, bool):
+            assert line.startswith(f"{name}={value}")
+    for path in FOLDER.glob("*/*.yaml"):
+        assert path.stem in next(line for line in lines if line.startswith(f"{path.parent.name}: "))
+    lines = script("evaluate", "--help").out.splitlines()
+    for setting in fields(EvaluateConfig):
+        assert any(line.startswith(f"{setting.name}=") for line in lines)
+
+
+HEAVY = ("torch", "minigrid", "sentence_transformers", "matplotlib", "tensorboard", "scipy.ndimage", "PIL")
+
+
+@pytest.mark.parametrize(
+    "arguments", ["train --help", "evaluate --help", "train env.levls=3", "evaluate run_dir=x episodez=3"]
+)
+def test_help_and_refusals_load_nothing_heavy(arguments: str) -> None:
+    script, *given = arguments.split()
+    code = (
+        f"import sys\nfrom goalbridge import {script}\nsys.argv[1:] = {given}\n"
+        f"try:\n    {script}.command()\nexcept SystemExit:\n    pass\n"
+        f"print([name for name in {HEAVY} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+MISTYPED = [
+    ("train", ["--env", "fork_maze"], "--env: expected setting=value; try env=fork_maze"),
+    ("train", ["--seed=3"], "--seed=3: expected setting=value; try seed=3"),
+    ("train", ["--hlep"], "--hlep: expected setting=value; try --help"),
+    ("train", ["fork_maze"], "fork_maze: must be written setting=value; try env=fork_maze"),
+    ("train", ["seed"], "seed: must be written setting=value, such as seed=1"),
+    ("evaluate", ["pretrained/fork_maze"], "must be written setting=value; try run_dir=pretrained/fork_maze"),
+    ("evaluate", ["run_dir=x", "instruction=row", "3 or", "4", "episodes=2"], "try instruction='row 3 or 4'"),
+    ("evaluate", ["run_dir=x", "estimators=direct"], "estimators=direct: must be a list; try estimators=[direct]"),
+]
+
+
+@pytest.mark.parametrize(("name", "arguments", "says"), MISTYPED, ids=lambda value: str(value)[:40])
+def test_what_people_mistype_is_answered_with_what_to_type(
+    script: Any, name: str, arguments: list[str], says: str
+) -> None:
+    assert says in script(name, *arguments).error
 
 
 TRAIN_REFUSALS = [
@@ -294,9 +315,8 @@ TEXTS = [
 
 @pytest.mark.parametrize("text", TEXTS, ids=lambda text: text[:20])
 def test_texts_reach_the_settings_as_they_were_typed(text: str) -> None:
-    quoted = quote_text(EvaluateConfig, f"instruction={text}")
-    config: Any = OmegaConf.to_container(check_overrides("evaluate", ["run_dir=x", quoted]), resolve=True)
-    assert build(EvaluateConfig, config).instruction == text
+    assert settings(EvaluateConfig, ["run_dir=x", f"instruction={text}"]).instruction == text
+    assert settings(EvaluateConfig, [f"run_dir={text}"]).run_dir == text
 
 
 def test_only_texts_are_quoted() -> None:
@@ -304,9 +324,7 @@ def test_only_texts_are_quoted() -> None:
     for argument in [*same, "train.nothing=a", "nothing.at.all=a", "encoder=label", "encoder.cache_dir=null"]:
         assert quote_text(RunConfig, argument) == argument
     assert quote_text(RunConfig, "env.layout=my maze.txt") == "env.layout='my maze.txt'"
-    assert quote_text(RunConfig, "run_dir=runs/${seed}") == "run_dir='runs/${seed}'"
-    composed = check_overrides("train", ["run_dir='runs/${seed}'", "seed=4"])
-    assert composed.run_dir == "runs/4"
+    assert settings(RunConfig, ["run_dir=runs/${seed}", "seed=4"]).run_dir == "runs/4"
     assert OverridesParser.create().parse_override(quote_text(EvaluateConfig, "instruction=a,b")).value() == "a,b"
 
 

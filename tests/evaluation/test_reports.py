@@ -16,6 +16,7 @@ from PIL import Image
 from rich.console import Console
 
 from goalbridge.agents import Agent, CheckpointError
+from goalbridge.agents.device import resolve_device
 from goalbridge.configs.checks import ConfigError
 from goalbridge.configs.evaluation import EvaluateConfig
 from goalbridge.configs.schema import EnvConfig
@@ -25,7 +26,6 @@ from goalbridge.evaluation.compare import compare, summary, table
 from goalbridge.evaluation.metrics import METRICS
 from goalbridge.evaluation.rollouts import play
 from goalbridge.evaluation.watch import FRAMES_PER_SECOND, LAST_FRAME_HOLDS, gif, rollout_frames
-from goalbridge.training.device import resolve_device
 from goalbridge.worlds import require_same
 from goalbridge.worlds.maze import MazeWorld
 from goalbridge.worlds.maze.vector import make_world, surface
