@@ -17,26 +17,21 @@ from goalbridge.agents.familiarity import FALSE_ALARMS, KEPT, familiarity, sprea
 from goalbridge.agents.spec import CandidateActions, WorldSpec
 from goalbridge.agents.storage import CheckpointError, read_json, read_tensors, write_json, write_tensors
 from goalbridge.configs.checks import ConfigError
-from goalbridge.configs.schema import AgentConfig, EncoderConfig, PolicyConfig
-from goalbridge.encoders import (
-    LabelEncoder,
-    LabelHead,
-    SentenceEncoder,
-    TextEncoder,
-    TextHead,
-    TextModelError,
-)
+from goalbridge.configs.registries import text_encoders
+from goalbridge.configs.schema import AgentConfig, PolicyConfig
+from goalbridge.encoders import TextEncoder, TextModelError
 from goalbridge.encoders.networks import networks_of
 
-FORMAT = 1
+FORMAT = 2
 
 
 class Agent(nn.Module):
     """State-action, goal and language encoders with a critic for each contrastive pair.
 
     world: the spaces it acts in. config, policy_config: see `configs.schema`. text: the frozen text encoder.
-    text_dim: length of its features. candidates: the actions that policies weigh unless told otherwise.
+    candidates: the actions that policies weigh unless told otherwise.
     bridge_goals: [M, G] draws from the goals' marginal p(g), which policies sum over unless given others.
+    has_goal_posterior: whether it was trained so that p(goal | instruction) means something.
     """
 
     bridge_goals: Tensor
@@ -51,38 +46,26 @@ class Agent(nn.Module):
         config: AgentConfig,
         policy_config: PolicyConfig,
         text: TextEncoder,
-        text_dim: int,
         candidates: CandidateActions,
         bridge_goals: NDArray[np.float32],
     ) -> None:
         super().__init__()
-        self.world, self.config, self.policy_config, self.text, self.text_dim = (
-            world,
-            config,
-            policy_config,
-            text,
-            text_dim,
-        )
+        self.world, self.config, self.policy_config, self.text = world, config, policy_config, text
+        self.has_goal_posterior = True
         networks = networks_of(world, config)
         self.rotary = networks.rotary
         self.state_action_encoder, self.goal_encoder = networks.state_action, networks.goal
         self.meaning_encoder = networks.meaning  # None: the goal encoder serves both pairs
-        self.language_head: nn.Module
-        if isinstance(text, LabelEncoder):
-            self.language_head = LabelHead(len(text.labels), config.embedding_dim)
-        else:
-            self.language_head = TextHead(
-                text_dim, config.width, config.text_depth, config.embedding_dim, config.text_dropout
-            )
+        self.language_head = text.head(config)
         self.critic_ab = Critic(config.critic, embedding_dim=config.embedding_dim)
         self.critic_bc = Critic(config.language_critic or config.critic, embedding_dim=config.embedding_dim)
         self.register_buffer("candidate_actions", torch.as_tensor(candidates.actions))
         self.register_buffer("execution", torch.as_tensor(candidates.execution, dtype=torch.float32))
         self.register_buffer("bridge_goals", torch.as_tensor(bridge_goals))
-        self.register_buffer("known_texts", torch.zeros(KEPT, text_dim))
+        self.register_buffer("known_texts", torch.zeros(KEPT, text.dim))
         self.register_buffer("least_familiarity", torch.tensor(-1.0))
 
-    def get_acquainted(self, captions: NDArray[np.float32], validation: NDArray[np.float32] | None) -> None:
+    def fit_ood_threshold(self, captions: NDArray[np.float32], validation: NDArray[np.float32] | None) -> None:
         """Keeps what is needed to tell instructions that it understands from others.
 
         captions: features [N, T] of the texts that it learns from. validation: [V, T], of other texts that it should
@@ -122,7 +105,7 @@ class Agent(nn.Module):
         output: Tensor = (self.meaning_encoder or self.goal_encoder)(goals)
         return output
 
-    def meets_language(self, a: Tensor) -> Tensor:
+    def language_part(self, a: Tensor) -> Tensor:
         """The part of phi_A [..., d or 2 d] that may be compared with language, [..., d]; ConfigError without one."""
         if self.meaning_encoder is not None and not self.config.things:
             raise ConfigError(
@@ -172,24 +155,19 @@ class Agent(nn.Module):
 
     def description(self) -> dict[str, Any]:
         """What `from_pretrained` needs beside the weights; JSON-able."""
-        text: dict[str, Any] = {"fingerprint": self.text.fingerprint, "dim": self.text_dim}
-        if isinstance(self.text, LabelEncoder):
-            text |= {"kind": "label", "labels": list(self.text.labels)}
-        else:
-            ordered = getattr(self.text, "word_order", False)
-            text |= {"kind": "sentence", "text_model": getattr(self.text, "text_model", ""), "word_order": ordered}
         return {
             "format": FORMAT,
             "world": asdict(self.world),
             "agent": asdict(self.config),
             "policy": asdict(self.policy_config),
-            "text": text,
-            "candidate_actions": len(self.candidate_actions),
+            "text": {"kind": text_encoders.name_of(type(self.text)), **self.text.description()},
+            "has_goal_posterior": self.has_goal_posterior,
         }
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """Writes agent.json and agent.safetensors into `folder`, each atomically."""
+        """Writes agent.json, agent.safetensors and what the text encoder needs into `folder`, each atomically."""
         folder = Path(folder)
+        self.text.save(folder)
         write_json(folder / "agent.json", self.description())
         write_tensors(folder / "agent.safetensors", self.state_dict())
 
@@ -229,32 +207,30 @@ def _folder_of(name_or_folder: str | Path) -> Path:
         ) from error
 
 
+def upgrade(description: dict[str, Any]) -> dict[str, Any]:
+    """A description of FORMAT 1 as one of FORMAT 2: settings by their present names."""
+    text = {"word_order": False, **description["text"]}
+    return description | {"format": FORMAT, "text": text, "has_goal_posterior": True}
+
+
 def _build(description: dict[str, Any], tensors: dict[str, Tensor], folder: Path) -> Agent:
-    if description["format"] != FORMAT:
-        raise CheckpointError(f"{folder}: agent.json has format {description['format']}, this version reads {FORMAT}")
+    if description["format"] not in (1, FORMAT):
+        raise CheckpointError(
+            f"{folder}: agent.json: expected format 1 or {FORMAT}, got {description['format']}; "
+            "try a newer version of goalbridge"
+        )
+    if description["format"] == 1:
+        description = upgrade(description)
     world: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in description["world"].items()}
     settings = description["agent"] | {"frequencies": tuple(description["agent"]["frequencies"])}
-    candidates = CandidateActions(tensors["candidate_actions"].numpy(), tensors["execution"].double().numpy())
-    return Agent(
+    text = text_encoders.get(description["text"]["kind"], f"{folder}: agent.json: text encoder")
+    agent = Agent(
         WorldSpec(**world),
         AgentConfig(**settings),
         PolicyConfig(**description["policy"]),
-        _text_encoder(description["text"], folder),
-        description["text"]["dim"],
-        candidates,
+        text.from_description(description["text"], folder),
+        CandidateActions(tensors["candidate_actions"].numpy(), tensors["execution"].double().numpy()),
         tensors["bridge_goals"].numpy(),
     )
-
-
-def _text_encoder(text: dict[str, Any], folder: Path) -> TextEncoder:
-    if text["kind"] == "label":
-        return LabelEncoder(text["labels"])
-    cache, ordered = folder / "text_cache.safetensors", text.get("word_order", False)
-    return SentenceEncoder(text["text_model"], cache, text["fingerprint"], ordered)
-
-
-def text_encoder(config: EncoderConfig, cache_path: Path, labels: Sequence[str]) -> TextEncoder:
-    """The frozen text encoder that `config` asks for; `labels` are the canonical commands of the ablation."""
-    if config.kind == "label":
-        return LabelEncoder(labels)
-    return SentenceEncoder(config.text_model, cache_path, word_order=config.word_order)
+    agent.has_goal_posterior = description["has_goal_posterior"]
+    return agent

@@ -27,7 +27,7 @@ def save_checkpoint(
     needs to go on, such as data that it has collected itself.
     """
     tensors = learner.state_tensors() | {FURTHER + name: tensor for name, tensor in (further or {}).items()}
-    learner.averaged.save_pretrained(folder)
+    learner.ema.save_pretrained(folder)
     write_tensors(folder / CHECKPOINT, tensors, {"step": learner.step, "run": run})
 
 

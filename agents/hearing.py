@@ -30,7 +30,7 @@ class Understanding:
     reading: how it was taken apart, if it was. entropy: of p(g | instruction), in nats; exp of it is how many bridge
     goals share it. likeliest: [k, G] goals, of `chances` [k]. familiarity: of its least familiar part, see
     `agents.familiarity`. agreement: of the parts of a composition, see `agents.expressions.log_ratio`. known,
-    consistent: whether they are as high as with instructions that mean something.
+    consistent: whether they are as high as with instructions that mean something. goals: how many there are.
     """
 
     reading: str
@@ -41,6 +41,7 @@ class Understanding:
     agreement: float
     known: bool
     consistent: bool
+    goals: int
 
     @property
     def understood(self) -> bool:
@@ -104,6 +105,7 @@ class Hearing:
             self._agreement[row],
             alike >= float(self._agent.least_familiarity),
             self._agreement[row] >= LEAST_AGREEMENT,
+            len(self._goals),
         )
 
     def _reading(self, instruction: Instruction) -> Instruction:

@@ -1,4 +1,4 @@
-"""One gradient step on both contrastive pairs: what `train.py` repeats."""
+"""One gradient step on an objective: what `train.py` repeats."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from goalbridge.agents.losses import Info
 from goalbridge.agents.objectives import Objective, TensorBatch
 from goalbridge.agents.parallel import ALONE, Processes
 from goalbridge.configs.checks import UserError
+from goalbridge.configs.registries import objectives
 from goalbridge.configs.schema import TrainConfig
 
 
@@ -27,10 +28,10 @@ class DivergedError(UserError):
 
 
 class Learner:
-    """Optimises an agent's encoders and critics; `averaged` is the exponential moving average that acts.
+    """Optimises an agent's encoders and critics; `ema` is the exponential moving average of their weights, which acts.
 
-    config reads: learning_rate, warmup, steps, weight_decay, gradient_clip, ema, action_negatives, action_weight,
-    caption_weight, logsumexp_penalty, duplicates, objective, group_size, precision, compile.
+    config reads: objective, learning_rate, warmup, steps, weight_decay, gradient_clip, ema, action_negatives, compile;
+    and what its objective reads.
     text_features: [distinct captions, T] frozen features. action_pool: [P, D] draws from the action space, from which
     the other actions of `action_contrast` come. processes: those that share each batch; all are given the whole of it,
     each encodes its own rows, and all take the same step, which is that of one process with the whole batch.
@@ -49,10 +50,13 @@ class Learner:
         self._dtype = agent.critic_ab.log_scale.dtype
         self._texts = self._put(text_features)  # [captions, T]
         self._action_pool = self._put(action_pool)  # [P, D]
-        objective = Objective(agent, config, self._texts, processes)
-        # Fallback: compiled code draws the same random numbers as plain code.
-        compiled = torch.compile(objective, options={"fallback_random": True}) if config.compile else objective
-        self._objective: Callable[[TensorBatch, bool], tuple[Tensor, Info]] = compiled
+        self.objective: Objective = objectives.get(config.objective, "train.objective")(
+            agent, config, self._texts, processes
+        )
+        agent.has_goal_posterior = self.objective.has_goal_posterior
+        self.loss: Callable[[TensorBatch, bool], tuple[Tensor, Info]] = self.objective
+        if config.compile:  # fallback: compiled code draws the same random numbers as plain code
+            self.loss = torch.compile(self.objective, options={"fallback_random": True})
         matrices = [p for p in agent.parameters() if p.ndim > 1]
         others = [p for p in agent.parameters() if p.ndim <= 1]  # biases and temperatures are not decayed
         self.optimizer = torch.optim.AdamW(
@@ -60,10 +64,10 @@ class Learner:
             lr=config.learning_rate,
             fused=True,
         )
-        self.averaged = copy.deepcopy(agent, memo={id(agent.text): agent.text})  # the frozen text encoder is shared
-        self.averaged.requires_grad_(False).eval()
+        self.ema = copy.deepcopy(agent, memo={id(agent.text): agent.text})  # the frozen text encoder is shared
+        self.ema.requires_grad_(False).eval()
         # Listed once: walking through the modules at every step costs a few per cent of it.
-        self._parameters, self._averages = list(agent.parameters()), list(self.averaged.parameters())
+        self._parameters, self._ema_parameters = list(agent.parameters()), list(self.ema.parameters())
         self._move_average = get_ema_multi_avg_fn(config.ema)  # type: ignore[no-untyped-call]
 
     def learning_rate(self) -> float:
@@ -73,17 +77,13 @@ class Learner:
             return self.config.learning_rate * (self.step + 1) / (warmup * self.config.steps + 1)
         return self.config.learning_rate * 0.5 * (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup)))
 
-    def loss(self, batch: TensorBatch, detailed: bool = True) -> tuple[Tensor, Info]:
-        """Weighted sum of the losses, and what to log, see `Objective`."""
-        return self._objective(batch, detailed)
-
     def tensors(self, futures: Any, captions: Any, rng: np.random.Generator) -> TensorBatch:
         """This process's rows of a `FutureBatch` and a `CaptionBatch`, on the agent's device.
 
         rng draws the other actions, for the whole batch: all processes meet the same numbers.
         """
         actions, states = self._put(futures.actions), futures.states
-        if self.config.objective != "bridge":
+        if self.objective.pairs_captions_with_actions:
             actions, states = self._put(captions.actions), captions.states
         own = self.processes.share(len(actions))
         return TensorBatch(
@@ -130,7 +130,7 @@ class Learner:
         info["learning_rate"] = torch.tensor(rate)
         self.optimizer.step()
         with torch.no_grad():
-            self._move_average(self._averages, self._parameters, self.step)
+            self._move_average(self._ema_parameters, self._parameters, self.step)
         self.step += 1
         return info
 
@@ -138,13 +138,13 @@ class Learner:
     def is_finite(self) -> bool:
         """Whether all weights, their average and both temperatures are finite numbers."""
         scales = [self.agent.critic_ab.scale, self.agent.critic_bc.scale]
-        values = [*self.agent.parameters(), *self.averaged.parameters(), *scales]
+        values = [*self.agent.parameters(), *self.ema.parameters(), *scales]
         return all(bool(value.isfinite().all()) for value in values)
 
     def state_tensors(self) -> dict[str, Tensor]:
         """All that a resumed run needs, as tensors: weights, their average, the optimiser's moments, counters."""
         tensors = {f"agent.{k}": v for k, v in self.agent.state_dict().items()}
-        tensors |= {f"average.{k}": v for k, v in self.averaged.state_dict().items()}
+        tensors |= {f"average.{k}": v for k, v in self.ema.state_dict().items()}
         for index, state in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{k}": v for k, v in state.items()}
         return tensors
@@ -156,7 +156,7 @@ class Learner:
             group, _, rest = name.partition(".")
             groups[group][rest] = tensor
         self.agent.load_state_dict(groups["agent"])
-        self.averaged.load_state_dict(groups["average"])
+        self.ema.load_state_dict(groups["average"])
         moments: dict[int, dict[str, Tensor]] = {}
         for name, tensor in groups["optimizer"].items():
             index, key = name.split(".", 1)

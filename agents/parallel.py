@@ -87,7 +87,6 @@ class Processes:
         if self.is_first:
             self.any(False)
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator]  # messages stay outside of what train.compile makes
     def gather(self, rows: Tensor) -> Tensor:
         """All processes' rows [n, d], [count n, d]; gradients flow back to where each row is from."""
         if self.count == 1:

@@ -15,9 +15,9 @@ from goalbridge.agents.bridge import goal_posterior
 from goalbridge.agents.bridge_diagnostics import effective_sample
 from goalbridge.agents.commitment import Commitment
 from goalbridge.agents.escape import Escape
-from goalbridge.agents.estimators import ESTIMATORS, Estimators, Moment
 from goalbridge.agents.expressions import Instruction
 from goalbridge.agents.hearing import Hearing, Understanding
+from goalbridge.agents.old_estimators import ESTIMATORS, Estimators, Moment
 from goalbridge.agents.shortest_paths import Ways
 from goalbridge.agents.spec import CandidateActions, as_rows
 from goalbridge.agents.tried import Tried
@@ -46,12 +46,12 @@ class Policy:
         if name not in POLICIES:
             raise ConfigError(f"policy.name={name}: must be one of {', '.join(POLICIES)}")
         self.agent, self.name = agent, name
-        self.goals = agent.bridge_goals  # [M, G]
+        self._goals = agent.bridge_goals  # [M, G]
         if goals is not None:
-            self.goals = torch.as_tensor(np.asarray(goals, dtype=np.float32), device=agent.device)
-        if self.goals.ndim != 2 or len(self.goals) == 0 or self.goals.shape[1] != len(agent.world.goal_low):
-            raise ConfigError(f"goals: has shape {tuple(self.goals.shape)}, needs [M, {len(agent.world.goal_low)}]")
-        if not self.goals.isfinite().all():
+            self._goals = torch.as_tensor(np.asarray(goals, dtype=np.float32), device=agent.device)
+        if self._goals.ndim != 2 or len(self._goals) == 0 or self._goals.shape[1] != len(agent.world.goal_low):
+            raise ConfigError(f"goals: has shape {tuple(self._goals.shape)}, needs [M, {len(agent.world.goal_low)}]")
+        if not self._goals.isfinite().all():
             raise ConfigError("goals: hold NaN or infinity; finite ones would do")
         self.actions, execution = agent.candidate_actions, agent.execution  # [A, D], [A, A]
         if candidates is not None:
@@ -66,16 +66,16 @@ class Policy:
         escapes = config.escape if escape is None else escape
         self._escape = Escape(execution, agent.observation_extent()) if escapes else None
         remembers = config.remember and agent.world.goals_are_states
-        self._tried = Tried(self.goals.float()) if remembers else None
+        self._tried = Tried(self._goals.float()) if remembers else None
         # Only coordinates tell who stays near where it was: two pictures, or numbers, just differ. "direct" has no
         # goals to settle on.
         commits = remembers and agent.world.kind == "box" and name != "direct"
         self._commitment = Commitment() if commits else None
         with torch.no_grad():
-            self._bridge = agent.encode_goals(self.goals)  # [M, d]
-        self._ways = Ways(agent, self.goals, self._bridge, self.actions)
-        self._heard = Hearing(agent, self.goals, self._bridge, config.compose)
-        self._estimators = Estimators(agent, self.goals, self._bridge, self.actions, self._heard, self._ways, seed)
+            self._bridge = agent.encode_goals(self._goals)  # [M, d]
+        self._ways = Ways(agent, self._goals, self._bridge, self.actions)
+        self._heard = Hearing(agent, self._goals, self._bridge, config.compose)
+        self._estimators = Estimators(agent, self._goals, self._bridge, self.actions, self._heard, self._ways, seed)
 
     def reset(self) -> None:
         """Forgets the episodes so far; what follows repeats what a new policy does."""
@@ -87,11 +87,15 @@ class Policy:
         if self._commitment is not None:
             self._commitment.forget()
 
-    def understand(self, instruction: Instruction) -> Understanding:
+    def understand(self, instruction: Instruction, observation: Any = None) -> Understanding:
         """What an instruction is taken to mean: its likeliest goals, how sure that is, whether it was understood."""
         return self._heard.understand(instruction)
 
-    def goal_posterior(self, instructions: Sequence[Instruction]) -> NDArray[np.float32]:
+    def goals(self, observation: Any = None) -> NDArray[np.float32]:
+        """[M, G]."""
+        return self._goals.cpu().numpy()  # type: ignore[no-any-return]
+
+    def goal_posterior(self, instructions: Sequence[Instruction], observation: Any = None) -> NDArray[np.float32]:
         """p(g_m | instruction) over the bridge goals, [B, M]; each row sums to one: what the agent thinks was meant."""
         rows = self._heard.rows(instructions)  # [B]; first, for what is kept grows by it
         posterior: NDArray[np.float32] = goal_posterior(self._heard.logits[rows]).cpu().numpy()

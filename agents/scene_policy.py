@@ -47,7 +47,7 @@ class ScenePolicy:
         self._known: dict[tuple[str, bool, tuple[int, ...]], Known] = {}
         self.reset()
         if name == "direct":
-            agent.meets_language(torch.empty(1, 2 * agent.config.embedding_dim))
+            agent.language_part(torch.empty(1, 2 * agent.config.embedding_dim))
 
     def reset(self) -> None:
         """Forgets the episodes so far."""
@@ -133,7 +133,7 @@ class ScenePolicy:
         part = min(known.task.open_parts(episode.done), default=0)
         if self.name == "direct":
             language = self.agent.encode_instructions([known.task.parts[part]])[0]  # [d]
-            return self.agent.critic_ab.paired(self.agent.meets_language(a), language)
+            return self.agent.critic_ab.paired(self.agent.language_part(a), language)
         logits = scene.logits(a)  # [A, M]
         log_bc = known.fits(scene.meaning, part)  # [M]
         if not episode.ruled_out.all():

@@ -26,6 +26,7 @@ from goalbridge.configs.checks import ConfigError
 from goalbridge.configs.data_schema import DataConfig
 from goalbridge.configs.evaluation import EvaluateConfig
 from goalbridge.configs.load import build, defaults, nearest
+from goalbridge.configs.registries import text_encoders
 from goalbridge.configs.schema import AgentConfig, EncoderConfig, EnvConfig, PolicyConfig, RunConfig, TrainConfig
 
 FOLDER: Final = Path(__file__).parent
@@ -55,6 +56,8 @@ class Composer:
         store.store("evaluate", defaults(EvaluateConfig))
         for group, (name, base) in BASES.items():
             store.store(name, defaults(base), group)
+        for name in text_encoders.names():
+            store.store(name, defaults(EncoderConfig) | {"kind": name}, "encoder")
         self._hydra.__enter__()
         return self
 

@@ -50,6 +50,13 @@ class Registry(Generic[T]):
         """All names in alphabetical order, those of members that are not imported yet among them."""
         return tuple(sorted({*self._modules, *self._entry_points, *self._known}))
 
+    def name_of(self, member: T) -> str:
+        """What a member is called; ValueError for one that is not registered."""
+        for name, known in self._known.items():
+            if known is member:
+                return name
+        raise ValueError(f"{self.kind}: expected a registered member, got {member}; try @{self.kind}.register(name)")
+
     def get(self, name: str, setting: str = "") -> T:
         """The member of that name.
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 
 from goalbridge.configs.checks import at_least, check_device, one_of, positive, require
 from goalbridge.configs.data_schema import STORED, DataConfig
+from goalbridge.configs.registries import objectives, text_encoders
 
 CRITICS = ("neg_squared_l2", "neg_l2", "dot", "cosine")
-ENCODERS = ("sentence", "label")
 POLICIES = (
     "logsumexp",
     "planned",
@@ -28,7 +28,6 @@ POLICIES = (
 )
 PLANNED = ("planned", "planned_sample")
 VIEWS = ("full", "partial")
-OBJECTIVES = ("bridge", "end_to_end", "behaviour_cloning")
 DUPLICATES = ("positives", "masked", "negatives")
 PRECISIONS = ("float32", "bf16")
 BABYAI = "goalbridge/BabyAI"  # stands for a family of levels where a Gymnasium id is asked for
@@ -71,8 +70,8 @@ class EnvConfig:
 class EncoderConfig:
     """The language encoder.
 
-    kind: "sentence" (a frozen sentence-transformers model and a trained head) or "label" (a plain embedding of the
-        canonical command; an ablation that cannot read new phrasings).
+    kind: "sentence" (a frozen sentence-transformers model and a trained head), "label" (a plain embedding of the
+        canonical command; an ablation that cannot read new phrasings), or a plug-in's.
     text_model: name or folder of the sentence-transformers model.
     word_order: also read where in a text its words stand, which sentence embeddings hardly tell.
     cache_dir: folder that keeps each distinct text's embedding, shared between runs of a sweep; run_dir if empty.
@@ -84,7 +83,7 @@ class EncoderConfig:
     cache_dir: str = ""
 
     def __post_init__(self) -> None:
-        one_of("encoder.kind", self.kind, ENCODERS)
+        one_of("encoder.kind", self.kind, text_encoders.names())
         require(bool(self.text_model), "encoder.text_model", repr(self.text_model), "must be a model's name or folder")
 
 
@@ -148,7 +147,8 @@ class TrainConfig:
     duplicates: what becomes of captions that are true of another goal of the batch: "positives" of it too, "masked"
         (left out) or "negatives" (plain InfoNCE).
     objective: "bridge" (both contrastive pairs), or a rival's, which is shown captions of what state-actions led to:
-        "end_to_end" (state-actions against captions) or "behaviour_cloning" (the action taken against others).
+        "end_to_end" (state-actions against captions) or "behaviour_cloning" (the action taken against others), or a
+        plug-in's.
     group_size: goals are compared only within a layout, in groups of so many (0: all with all).
     nearby: share of such a group from trajectories that start close together.
     precision: "float32", or "bf16" (the towers compute in bfloat16; weights, critics and losses stay as they are).
@@ -198,7 +198,7 @@ class TrainConfig:
         )
         at_least(1, train__evaluation_episodes=self.evaluation_episodes)
         one_of("train.duplicates", self.duplicates, DUPLICATES)
-        one_of("train.objective", self.objective, OBJECTIVES)
+        one_of("train.objective", self.objective, objectives.names())
         one_of("train.precision", self.precision, PRECISIONS)
         at_least(0, train__group_size=self.group_size)
         divides = self.group_size == 0 or (self.group_size > 1 and self.batch_size % self.group_size == 0)
@@ -284,9 +284,6 @@ class RunConfig:
         require(0 <= self.seed < 2**32, "seed", self.seed, "must be at least 0 and below 2**32")
         check_device(self.device)
         self._check_dataset()
-        if self.data.kind == "online":
-            only = "must be bridge with data=online, where nothing that was done meets a caption"
-            require(self.train.objective == "bridge", "train.objective", self.train.objective, only)
         if self.env.id != BABYAI:  # refused here, before anything is written
             require(
                 self.data.kind != "mixed", "data.kind", "mixed", "is for BabyAI; in mazes expert or random would do"
@@ -304,5 +301,3 @@ class RunConfig:
         require(bool(self.dataset), "dataset", repr(self.dataset), f"must be {needed} with data={kind}")
         if kind == "files":
             object.__setattr__(self, "env", EnvConfig(NO_ENV))  # so that the record names no env that was not there
-            objective = self.train.objective
-            require(objective == "bridge", "train.objective", objective, "must be bridge with data=files")

@@ -1,4 +1,4 @@
-"""An agent's own play: what it collects between its gradient steps, without an expert.
+"""Online data: what an agent collects between its gradient steps, without an expert.
 
 Play comes in rounds: one segment of T steps in each of E environments. At first, actions are random. Afterwards the
 agent commands itself goals, which it has reached before, and acts towards them with exploration noise. What it visits

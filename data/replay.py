@@ -1,4 +1,4 @@
-"""A bounded replay buffer: the last segments of an agent's own play, and their geometric futures."""
+"""A bounded replay buffer: the last segments of online data, and their geometric futures."""
 
 from __future__ import annotations
 

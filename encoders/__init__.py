@@ -1,21 +1,15 @@
 """States, goals and text to vectors; nothing about losses."""
 
-from goalbridge.encoders.text import (
-    InstructionError,
-    LabelEncoder,
-    SentenceEncoder,
-    TextEncoder,
-    TextModelError,
-    check_instruction,
-)
-from goalbridge.encoders.towers import FourierFeatures, GoalEncoder, LabelHead, StateActionEncoder, TextHead
+from goalbridge.encoders.text import InstructionError, TextEncoder, TextModelError, check_instruction
+from goalbridge.encoders.text.label import LabelEncoder
+from goalbridge.encoders.text.sentence import SentenceEncoder
+from goalbridge.encoders.towers import FourierFeatures, GoalEncoder, StateActionEncoder, TextHead
 
 __all__ = [
     "FourierFeatures",
     "GoalEncoder",
     "InstructionError",
     "LabelEncoder",
-    "LabelHead",
     "SentenceEncoder",
     "StateActionEncoder",
     "TextEncoder",

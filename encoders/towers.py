@@ -98,15 +98,3 @@ class TextHead(nn.Module):
     def forward(self, sentence_embeddings: Tensor) -> Tensor:
         output: Tensor = self.tower(self.dropout(sentence_embeddings * self.gain))
         return output
-
-
-class LabelHead(nn.Module):
-    """phi_C of the ablation: indices of canonical commands [..., 1] (as floats) to representations [..., d]."""
-
-    def __init__(self, labels: int, out_features: int) -> None:
-        super().__init__()
-        self.embedding = nn.Embedding(labels, out_features)
-
-    def forward(self, indices: Tensor) -> Tensor:
-        output: Tensor = self.embedding(indices.squeeze(-1).long())
-        return output

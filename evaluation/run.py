@@ -11,19 +11,13 @@ import torch
 
 from goalbridge.agents import Agent
 from goalbridge.agents.device import resolve_device
-from goalbridge.configs.checks import ConfigError, UserError
+from goalbridge.configs.checks import UserError
 from goalbridge.configs.evaluation import LINES, EvaluateConfig
 from goalbridge.configs.run_folder import read_run_config
 from goalbridge.encoders import check_instruction
-from goalbridge.evaluation.gather import gather, is_pattern
-from goalbridge.evaluation.grid_evaluation import GridEvaluation
-from goalbridge.evaluation.maze_evaluation import MazeEvaluation
-from goalbridge.evaluation.own_evaluation import OwnEvaluation
+from goalbridge.evaluation.aggregate import aggregate, is_pattern
+from goalbridge.evaluation.evaluation import Evaluation
 from goalbridge.worlds import open_trained, require_same
-from goalbridge.worlds.babyai.world import BabyAIWorld
-from goalbridge.worlds.gym.world import GymWorld
-
-Evaluation = MazeEvaluation | GridEvaluation | OwnEvaluation
 
 
 def evaluation_of(config: EvaluateConfig) -> Evaluation:
@@ -31,22 +25,9 @@ def evaluation_of(config: EvaluateConfig) -> Evaluation:
     folder = Path(config.run_dir)
     run = read_run_config(folder)
     world = open_trained(run, folder)
-    if isinstance(world, BabyAIWorld):
-        _refuse_maze_settings(config)
     agent = Agent.from_pretrained(folder, resolve_device(config.device))
     require_same(world, agent.world, str(folder))
-    if isinstance(world, GymWorld):
-        return OwnEvaluation(agent, config, world, folder)
-    if isinstance(world, BabyAIWorld):
-        return GridEvaluation(agent, config, world, folder)
-    return MazeEvaluation(
-        agent, config, world.settings, folder, "label" if run.encoder.kind == "label" else config.phrasings
-    )
-
-
-def _refuse_maze_settings(config: EvaluateConfig) -> None:
-    if config.suite:
-        raise ConfigError(f"suite={config.suite}: is for point mazes; levels=[GoToLocal,GoTo] would do in BabyAI")
+    return Evaluation(agent, world, config, config, folder)
 
 
 def typed_lines() -> Iterator[str]:
@@ -76,7 +57,7 @@ def evaluate(config: EvaluateConfig) -> None:
     """Evaluates the agent of one run_dir, or those of all that match a pattern, as `config` says."""
     torch.set_flush_denormal(True)
     if is_pattern(config.run_dir):
-        gather(config, evaluation_of)
+        aggregate(config, evaluation_of)
         return
     evaluation = evaluation_of(config)
     if config.instruction is None:

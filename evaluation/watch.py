@@ -1,76 +1,98 @@
-"""Rollouts that one can watch: frames, GIFs, and pictures of all kinds in TensorBoard."""
+"""Episodes that one can watch: frames, GIFs, and pictures of all kinds in TensorBoard."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
-import imageio.v3 as imageio
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
-from tensorboard.compat.proto.summary_pb2 import Summary
-from torch.utils.tensorboard import SummaryWriter
 
-from goalbridge.agents import Agent
 from goalbridge.agents.storage import write_atomically
-from goalbridge.envs.layouts import Layout
-from goalbridge.envs.rendering import draw
-from goalbridge.evaluation.projector import Projection
-from goalbridge.evaluation.rollouts import Episodes
+from goalbridge.evaluation.rollout import rollout
+from goalbridge.worlds import Actor, Begun, Belief, Episodes, Moment, Task, World
 
-FRAMES_PER_SECOND = 10
-LAST_FRAME_HOLDS = 10
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
-EVALUATION_SEED = 500_000  # apart from evaluate.py's, so that nothing is tuned on the episodes that are reported
-WATCHED_SEED = 900_000  # the animated episode stays out of the statistics
+FRAMES_PER_SECOND: Final = 10
+LAST_FRAME_HOLDS: Final = 10
+MOST_FRAMES: Final = 100
+
+Stop = Callable[[Any], bool]
 
 
-@dataclass(frozen=True)
-class Watched:
-    """How an agent does in the middle of its training.
+@dataclass(eq=False)
+class Recording:
+    """One episode, moment by moment.
 
-    metrics: means over episodes. further: other scalars, by tag. animation: a GIF of one episode, empty where the world
-    cannot be drawn. pictures: PNGs, by tag.
+    told: what the actor was told. moments: T + 1. stopped: whether it ended because `stop` said so. episodes: its
+    outcome, alone.
     """
 
-    metrics: dict[str, float]
-    further: dict[str, float]
-    animation: bytes
-    pictures: dict[str, bytes] = field(default_factory=dict)
+    told: str = ""
+    moments: list[Moment] = field(default_factory=list)
+    stopped: bool = False
+    episodes: Episodes | None = None
+
+    @property
+    def outcome(self) -> Episodes:
+        """Of the finished episode."""
+        assert self.episodes is not None
+        return self.episodes
 
 
-class Watcher(Protocol):
-    """Evaluates an agent while it trains, in the same episodes each time."""
+def record(world: World, task: Task, actor: Actor, key: int = 0, stop: Stop | None = None) -> Recording:
+    """Plays the episode of a task once more and keeps all that was seen.
 
-    def watch(self, agent: Agent, step: int) -> Watched:
-        """How the agent does at that step of its training."""
+    key: of the episode, as the actor hears it. stop: says of each observation, a batch of one, whether that is the end.
+    """
+    recording = Recording()
+    goals: list[NDArray[Any]] = []
 
-    def project(self, agent: Agent) -> Projection | None:
-        """Its goals and instructions in the space that they share; None where it learns no such space."""
+    def watch(begun: Begun, seen: Mapping[str, Any]) -> bool:
+        recording.told = begun.tasks[0].text
+        goals.append(np.asarray(seen["achieved_goal"])[0])
+        pictures = begun.env.render() if begun.env.render_mode == "rgb_array" else None
+        picture = None if not pictures else np.asarray(pictures[0], np.uint8)
+        recording.moments.append(Moment(begun.tasks[0], seen["observation"], np.stack(goals), picture))
+        recording.stopped = stop is not None and stop(seen["observation"])
+        return recording.stopped
+
+    actor.reset()
+    recording.episodes = rollout(world, [task], actor, key, watch=watch)
+    return recording
 
 
-def rollout_frames(
-    layout: Layout,
-    episodes: Episodes,
-    episode: int,
-    heat: NDArray[np.floating] | None = None,
-    caption: str | None = None,
-    most: int | None = None,
+def frames(
+    world: World, recording: Recording, policy: Any = None, title: str | None = None, most: int = MOST_FRAMES
 ) -> list[NDArray[np.uint8]]:
-    """A frame [h, w, 3] for each step of one episode: walls, commanded region, path, agent, command (or `caption`).
+    """A picture [h, w, 3] for each of at most `most` moments, both ends among them; none where nothing can be drawn.
 
-    heat: [H, W], shaded. most: of longer episodes, so many frames, see `spread`.
+    policy: whose posterior over goals is shown; nobody's if None. title: instead of what was told.
     """
-    path, command = episodes.path(episode).astype(np.float64), episodes.commands[episode]
-    last = len(path) - 1
-    return [
-        draw(layout, path[step], path[: step + 1], command.region, heat=heat, title=caption or command.text)
-        for step in spread(last, most or len(path))
-    ]
+    drawn, belief = [], None
+    for step in spread(len(recording.moments) - 1, most):
+        moment = recording.moments[step]
+        if policy is not None:
+            belief = _belief(policy, moment.observation, recording.told, belief)
+        frame = world.frame(moment, belief, recording.told if title is None else title)
+        if frame is None:
+            return []
+        drawn.append(frame)
+    return drawn
+
+
+def _belief(policy: Any, observation: Any, told: str, before: Belief | None) -> Belief:
+    """The posterior over the goals of one observation; the same as before where its goals are."""
+    goals = policy.goals(observation)
+    own = goals if isinstance(goals, np.ndarray) else goals[0]  # [M, G]
+    if before is not None and np.array_equal(before.goals, own):
+        return before
+    return Belief(own, policy.goal_posterior([told], observation)[0])
 
 
 def spread(last: int, most: int) -> list[int]:
@@ -86,26 +108,24 @@ def spread(last: int, most: int) -> list[int]:
     return [*odd_and_even, last]
 
 
-def posterior_map(layout: Layout, goals: NDArray[np.floating], posterior: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Probability of each cell, [H, W]: that of the bridge goals [M, 2] in it, of p(g | instruction) [M]."""
-    heat = np.zeros(layout.walls.shape)
-    cells = np.floor(goals).astype(np.int64)
-    np.add.at(heat, (cells[:, 0], cells[:, 1]), posterior)
-    return heat
+def gif(pictures: Sequence[NDArray[np.uint8]]) -> bytes:
+    """An endless animation of the pictures [h, w, 3]; the last one stays a second. Empty where there are none."""
+    import imageio.v3 as imageio
 
-
-def gif(frames: Sequence[NDArray[np.uint8]]) -> bytes:
-    """An endless animation of the frames [h, w, 3]; the last one stays a second."""
+    if not pictures:
+        return b""
     buffer = io.BytesIO()
-    held = [*frames, *[frames[-1]] * LAST_FRAME_HOLDS]
+    held = [*pictures, *[pictures[-1]] * LAST_FRAME_HOLDS]
     imageio.imwrite(buffer, np.stack(held), extension=".gif", duration=1000 // FRAMES_PER_SECOND, loop=0)
     return buffer.getvalue()
 
 
-def png(frame: NDArray[np.uint8]) -> bytes:
-    """One frame [h, w, 3] as a PNG."""
+def png(picture: NDArray[np.uint8]) -> bytes:
+    """One picture [h, w, 3] as a PNG."""
+    from PIL import Image
+
     buffer = io.BytesIO()
-    Image.fromarray(frame).save(buffer, "PNG")
+    Image.fromarray(picture).save(buffer, "PNG")
     return buffer.getvalue()
 
 
@@ -114,18 +134,23 @@ def add_picture(writer: SummaryWriter, tag: str, encoded: bytes, step: int) -> N
 
     (`SummaryWriter.add_video` needs a moviepy older than 2, and `add_image` knows no GIFs.)
     """
+    from PIL import Image
+    from tensorboard.compat.proto.summary_pb2 import Summary
+
     width, height = Image.open(io.BytesIO(encoded)).size
     image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=encoded)
     file_writer: Any = writer._get_file_writer()  # type: ignore[no-untyped-call]
     file_writer.add_summary(Summary(value=[Summary.Value(tag=tag, image=image)]), step)
 
 
-def write_animations(animations: Mapping[str, bytes], folder: Path) -> None:
-    """Writes GIFs by name into `folder`/rollouts, shows them in TensorBoard, and prints where they are."""
-    writer = SummaryWriter(str(folder))
-    for name, animation in animations.items():
-        path = folder / "rollouts" / f"{name}.gif"
-        write_atomically(path, animation)
-        add_picture(writer, f"rollouts/{name}", animation, 0)
-        print(f"rollout: {path}")
-    writer.close()
+def write_pictures(pictures: Mapping[str, bytes], folder: Path) -> None:
+    """Writes PNGs and GIFs by name ("plots/success.png") into `folder`, shows them in TensorBoard, says where."""
+    if not pictures:
+        return
+    from torch.utils.tensorboard import SummaryWriter
+
+    with SummaryWriter(str(folder)) as writer:
+        for name, encoded in pictures.items():
+            write_atomically(folder / name, encoded)
+            add_picture(writer, name.rpartition(".")[0], encoded, 0)
+            print(f"{'rollout' if name.endswith('.gif') else 'picture'}: {folder / name}")

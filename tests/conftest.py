@@ -21,8 +21,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from goalbridge.agents import Agent
+from goalbridge.configs.registries import text_encoders
 from goalbridge.configs.schema import AgentConfig, EnvConfig, PolicyConfig
-from goalbridge.encoders import LabelEncoder, TextEncoder
+from goalbridge.encoders import LabelEncoder, TextEncoder, check_instruction
 from goalbridge.encoders.grid import OWN, RADIUS, SIDE
 from goalbridge.envs.babyai.phrasing import COLOURS, FIRST_TYPE, TYPES
 from goalbridge.worlds.babyai.world import BabyAIWorld
@@ -124,13 +125,24 @@ def finished(script: Script, tiny: tuple[str, ...], text_cache: Path, tmp_path: 
     return Path(shutil.copytree(made, tmp_path / "finished"))
 
 
-class FakeText:
+@text_encoders.register("letters")
+class FakeText(TextEncoder):
     """A text encoder without a model: features [N, 6] from the letters of each text."""
 
-    fingerprint = "fake"
-    text_model = "fake"
+    fingerprint = "letters"
+    dim = 6
+
+    @classmethod
+    def from_config(cls, *_: Any) -> FakeText:
+        return cls()
+
+    @classmethod
+    def from_description(cls, *_: Any) -> FakeText:
+        return cls()
 
     def encode(self, texts: Sequence[str]) -> np.ndarray[Any, np.dtype[np.float32]]:
+        for text in texts:
+            check_instruction(text)
         return np.stack([np.random.default_rng([ord(c) for c in text]).normal(size=6) for text in texts]).astype("f4")
 
 
@@ -152,7 +164,6 @@ def build_agent(
         AgentConfig(**(networks | settings)),
         PolicyConfig(candidate_actions=candidate_actions),
         text,
-        text.encode([surface(world).commands.labels[0]]).shape[1],
         candidates(world, candidate_actions),
         goals[np.random.default_rng(0).integers(len(goals), size=bridge_goals)],
     )
@@ -184,7 +195,6 @@ def build_grid_agent(
         AgentConfig(**(networks | settings)),
         policy or PolicyConfig(name="planned", candidate_actions=4, average_noise=False),
         text,
-        text.encode([home.captions.labels[0]]).shape[1],
         home.candidates(4),
         np.zeros((3, len(home.spec.goal_low)), np.uint8),
     )
@@ -203,7 +213,7 @@ def make_grid_agent() -> Callable[..., Agent]:
     return build_grid_agent
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def fake_text() -> FakeText:
     """A text encoder that needs no model."""
     return FakeText()

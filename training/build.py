@@ -10,28 +10,28 @@ import torch
 from numpy.typing import NDArray
 
 from goalbridge.agents import Agent, Learner
-from goalbridge.agents.agent import text_encoder
 from goalbridge.agents.checkpoint import CHECKPOINT, load_checkpoint
+from goalbridge.agents.objectives import Objective
 from goalbridge.agents.parallel import ALONE, Processes
 from goalbridge.agents.storage import write_atomically, write_json
 from goalbridge.configs.checks import ConfigError
 from goalbridge.configs.data_schema import STORED
+from goalbridge.configs.registries import objectives, text_encoders
 from goalbridge.configs.run_folder import record
 from goalbridge.configs.schema import RunConfig
-from goalbridge.configs.splits import Split
 from goalbridge.data import CaptionPairs, TrajectoryBuffer
 from goalbridge.data.collect import ACTIONS, BRIDGE_GOALS, LABELLED_GOALS, VALIDATION, caption_goals, stream
 from goalbridge.data.episodes import discard, settle, stage
 from goalbridge.data.minari_import import MinariEpisodes
 from goalbridge.data.trajectories import FOLDER
 from goalbridge.encoders import TextEncoder
-from goalbridge.encoders.text import find_text_model
+from goalbridge.encoders.text.sentence import CACHE
 from goalbridge.training.sources import BatchSource, OfflineSource, OnlineSource
 from goalbridge.worlds import World, world_of
 
 ACTION_POOL = 8192
 VALIDATION_TEXTS = 400
-TEXT_CACHE = "text_cache.safetensors"
+CAPTIONED_APART = ("online", "files")  # data whose captions are not of what a trajectory's actions led to
 
 
 class RunBuilder:
@@ -46,6 +46,13 @@ class RunBuilder:
     ) -> None:
         self.config, self.folder, self.device = config, Path(config.run_dir), device
         self.resuming, self.processes = resuming, processes
+        self._encoder: type[TextEncoder] = text_encoders.get(config.encoder.kind, "encoder.kind")
+        self._objective: type[Objective] = objectives.get(config.train.objective, "train.objective")
+        if self._objective.pairs_captions_with_actions and config.data.kind in CAPTIONED_APART:
+            raise ConfigError(
+                f"train.objective={config.train.objective}: expected one that needs no captions of what was done, as "
+                f"data={config.data.kind} has none; try train.objective=bridge"
+            )
         self._text_folder = Path(config.encoder.cache_dir or config.run_dir)
         if self._text_folder.exists() and not self._text_folder.is_dir():
             raise ConfigError(f"encoder.cache_dir={self._text_folder}: is a file; choose a folder")
@@ -84,8 +91,8 @@ class RunBuilder:
                 layout = self.config.env.layout
                 raise ConfigError(f"env.layout={layout}: has changed since {kept} was kept; use another run_dir")
             known = None if self.world.late_captions else self._text()
-            if known is None and self.config.encoder.kind == "sentence":
-                find_text_model(self.config.encoder.text_model)
+            if known is None:
+                self._encoder.check(self.config.encoder)
             if self.config.data.kind == "minari" and not trajectories.is_dir():
                 stage(MinariEpisodes(self.config.dataset, self.world.dataset_spec()), trajectories)
         except BaseException:
@@ -101,7 +108,7 @@ class RunBuilder:
 
     def _source(self) -> BatchSource:
         if self.config.data.kind == "online":
-            return OnlineSource(self.world, self.config, self._split)
+            return OnlineSource(self.world, self.config, self._encoder.split())
         folder = self.folder / FOLDER
         if not folder.is_dir() and self.config.data.kind in STORED:
             settle(folder)
@@ -118,19 +125,15 @@ class RunBuilder:
         brought = self.world.own_pairs()
         if brought is not None:
             return brought
-        shown = (led.states, led.actions) if config.train.objective != "bridge" else None
-        return caption_goals(self.world.captions, led.goals, self._split, config.seed, shown)
-
-    @property
-    def _split(self) -> Split:
-        return "label" if self.config.encoder.kind == "label" else "train"
+        shown = (led.states, led.actions) if self._objective.pairs_captions_with_actions else None
+        return caption_goals(self.world.captions, led.goals, self._encoder.split(), config.seed, shown)
 
     def _text(self) -> tuple[TextEncoder, NDArray[np.float32]]:
         """The frozen text encoder and its features [captions, T] of all texts that captions are made of."""
         captions = self.world.captions
-        text = text_encoder(self.config.encoder, self._text_folder / TEXT_CACHE, captions.labels)
+        text = self._encoder.from_config(self.config.encoder, self._text_folder / CACHE, captions.labels)
         self.world.check_texts(text)
-        return text, text.encode(captions.all_texts(self._split))
+        return text, text.encode(captions.all_texts(self._encoder.split()))
 
     def _learner(self, source: BatchSource, text: TextEncoder, features: NDArray[np.float32]) -> Learner:
         config = self.config
@@ -141,17 +144,16 @@ class RunBuilder:
             config.agent,
             config.policy,
             text,
-            features.shape[1],
             self.world.candidates(config.policy.candidate_actions),
             source.sample_futures(rng, config.agent.bridge_goals, config.train.discount).goals,
         ).to(self.device)
-        agent.get_acquainted(features, self._validation(text))
+        agent.fit_ood_threshold(features, self._validation(text))
         pool = self.world.action_pool(ACTION_POOL, stream(config.seed, ACTIONS))  # [P, D]
         return Learner(agent, config.train, features, pool, self.processes)
 
     def _validation(self, text: TextEncoder) -> NDArray[np.float32] | None:
         """Features [V, T] of texts that should be understood and are not trained on; None where none are known."""
-        texts = self.world.captions.validation_texts(self._split)
+        texts = self.world.captions.validation_texts(self._encoder.split())
         if not texts:
             return None
         chosen = stream(self.config.seed, VALIDATION).permutation(len(texts))[:VALIDATION_TEXTS]

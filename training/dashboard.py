@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Mapping
 from operator import attrgetter
@@ -9,39 +10,39 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
-from goalbridge.agents import Learner
+from goalbridge.agents import Agent, Learner
 from goalbridge.configs.schema import RunConfig
-from goalbridge.evaluation.gather import GATHERED
-from goalbridge.evaluation.projector import add_projection
+from goalbridge.evaluation.aggregate import GATHERED
 from goalbridge.evaluation.watch import add_picture
-from goalbridge.evaluation.watchers import watcher_of
+from goalbridge.training.watcher import Watcher
+from goalbridge.worlds import Projection, World
 
+_DIGITS: Final = 4  # nobody sees more, and text files are long
+_TAG: Final = "goals_and_instructions"
 SETTINGS: Final = (
     "seed", "env.id", "data.kind", "dataset", "data.trajectories", "data.labelled_goals", "encoder.kind",
     "agent.critic", "agent.bridge_goals", "train.objective", "train.steps", "train.learning_rate", "train.discount",
     "train.action_weight", "train.duplicates", "policy.name",
 )  # fmt: skip
 RESULTS: Final = (
-    "success",
-    "spl_grid",
-    "against_optimum",
-    "goal_of_text",
-    "text_of_goal",
+    *("success", "spl_grid", "against_optimum", "mass", "first_guess", "wrong_visits"),
+    *("goal_of_text", "text_of_goal"),
 )  # of an evaluation, those of them that a world has
 
 
 class Dashboard:
     """TensorBoard logs of one run in `folder`, after `first_step` (later events of a killed run are dropped)."""
 
-    def __init__(self, config: RunConfig, folder: Path, first_step: int) -> None:
+    def __init__(self, world: World, config: RunConfig, folder: Path, first_step: int) -> None:
         # Events of `first_step` itself were written before its checkpoint and stay.
         self.writer = SummaryWriter(str(folder), purge_step=first_step + 1)
-        self._config, self._watcher = config, watcher_of(config)
+        self._config, self._watcher = config, Watcher(world, config)
         self._has_charts = False
 
     def __enter__(self) -> Self:
@@ -67,11 +68,9 @@ class Dashboard:
 
     def evaluate(self, learner: Learner) -> dict[str, float]:
         """Means of the averaged agent's metrics on held-out phrasings; logs them, an animated rollout and pictures."""
-        found = self._watcher.watch(learner.averaged, learner.step)
+        found = self._watcher.watch(learner.ema, learner.step)
         for name, value in found.metrics.items():
             self._scalar(f"evaluation/{name}", value, learner.step)
-        for tag, value in found.further.items():
-            self._scalar(tag, value, learner.step)
         if found.animation:
             add_picture(self.writer, "rollout", found.animation, learner.step)
         for tag, picture in found.pictures.items():
@@ -86,9 +85,9 @@ class Dashboard:
 
     def _conclude(self, learner: Learner, metrics: dict[str, float]) -> None:
         """Logs what is known at the end: goals and instructions in the projector, settings beside results."""
-        projection = self._watcher.project(learner.averaged)
+        projection = self._watcher.project(learner.ema)
         if projection is not None:
-            add_projection(self.writer, projection, learner.step)
+            add_projection(self.writer, learner.ema, projection, learner.step)
         results = {f"evaluation/{name}": metrics[name] for name in RESULTS if name in metrics}
         name = self._config.policy.name
         results |= {
@@ -111,3 +110,21 @@ def charts(metrics: Mapping[str, float]) -> dict[str, dict[str, list[Any]]]:
     for name in metrics:
         by_metric.setdefault(name.rpartition("/")[2], []).append(f"evaluation/{name}")
     return {"evaluation": {metric: ["Multiline", tags] for metric, tags in by_metric.items() if len(tags) > 1}}
+
+
+@torch.no_grad()
+def add_projection(writer: SummaryWriter, agent: Agent, projection: Projection, step: int) -> None:
+    """Shows goals (phi_B towards language) and instructions (phi_C) in TensorBoard's projector.
+
+    Files of the same step are written anew.
+    """
+    goals = torch.as_tensor(projection.goals, device=agent.device)
+    both = torch.cat([agent.encode_meanings(goals), agent.encode_instructions(projection.texts)])  # [M + K, d]
+    shutil.rmtree(Path(writer.log_dir) / f"{step:05d}" / _TAG, ignore_errors=True)
+    writer.add_embedding(
+        np.round(both.cpu().numpy().astype(np.float64), _DIGITS),
+        metadata=[list(row) for row in projection.rows],
+        metadata_header=list(projection.columns),
+        global_step=step,
+        tag=_TAG,
+    )

@@ -18,6 +18,7 @@ import numpy as np
 
 from goalbridge.configs.checks import ConfigError, UserError, require
 from goalbridge.configs.load import build
+from goalbridge.configs.registries import text_encoders
 from goalbridge.configs.run_folder import read_run_config
 from goalbridge.data.minari_export import export
 from goalbridge.data.trajectories import FOLDER, TrajectoryBuffer
@@ -66,7 +67,7 @@ def run_export(config: ExportConfig) -> Path:
         world.dataset_spec(),
         config.dataset or f"goalbridge/{name}-v0",
         world.captions,
-        "label" if run.encoder.kind == "label" else "train",
+        text_encoders.get(run.encoder.kind, "encoder.kind").split(),
         run.seed,
         f"{run.data.kind} (goalbridge)",
     )

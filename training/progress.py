@@ -14,6 +14,7 @@ _SHORT = {  # what there is room for
     "success": "success",
     "spl": "SPL",
     "against_optimum": "steps/optimum",
+    "mass": "mass",
     "goal_of_text": "goal of text",
     "text_of_goal": "text of goal",
 }

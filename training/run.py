@@ -29,7 +29,7 @@ from goalbridge.training.build import RunBuilder
 from goalbridge.training.dashboard import Dashboard
 from goalbridge.training.progress import TrainingProgress
 from goalbridge.training.sources import BatchSource
-from goalbridge.worlds import world_of
+from goalbridge.worlds import World, world_of
 
 RUN_FILES = (CHECKPOINT, "agent.safetensors", "config.json", FOLDER)
 
@@ -55,11 +55,11 @@ class Training:
         """Collects, learns, evaluates and checkpoints; ConfigError where another process is at work on the run."""
         with claimed(self.folder) if self.processes.is_first else nullcontext():
             # Once more: it may have been begun or finished before it was claimed.
-            preparation = RunBuilder(self.config, self.device, self._open_run(), self.processes)
+            builder = RunBuilder(self.config, self.device, self._open_run(), self.processes)
             try:
-                source, learner = preparation.prepare()
-                with self._interruptible(), self._watched(learner.step) as watching:
-                    self._learn(learner, source, preparation.identity, watching)
+                source, learner = builder.prepare()
+                with self._interruptible(), self._watched(builder.world, learner.step) as watching:
+                    self._learn(learner, source, builder.identity, watching)
             except PeerError as error:
                 raise PeerError(f"{error}; {self._goes_on()}") from error
             except OSError as error:
@@ -87,13 +87,13 @@ class Training:
                 signal.signal(number, handler)
 
     @contextmanager
-    def _watched(self, step: int) -> Iterator[Watching | None]:
+    def _watched(self, world: World, step: int) -> Iterator[Watching | None]:
         """The logs and the bar of the first process, which have come to `step`; None for the others."""
         if not self.processes.is_first:
             yield None
             return
         with (
-            Dashboard(self.config, self.folder, step) as dashboard,
+            Dashboard(world, self.config, self.folder, step) as dashboard,
             TrainingProgress(self.config.train.steps, step) as progress,
         ):
             yield dashboard, progress

@@ -94,7 +94,7 @@ class OnlineSource(BatchSource):
     def advance(self, learner: Learner) -> None:
         """Lets the averaged agent play what is due before the learner's next step."""
         config = self._config.data
-        self.data.advance(learner.step, lambda: Explorer(learner.averaged, config.exploration, config.noise_degrees))
+        self.data.advance(learner.step, lambda: Explorer(learner.ema, config.exploration, config.noise_degrees))
 
     def figures(self) -> dict[str, float]:
         """Environment steps, what is kept, and how often commanded goals are reached."""
@@ -105,7 +105,7 @@ class OnlineSource(BatchSource):
         rng = stream(self._config.seed, BRIDGE_GOALS, learner.step)
         count, discount = self._config.agent.bridge_goals, self._config.train.discount
         goals = torch.as_tensor(self.data.sample_futures(rng, count, discount).goals)  # [M, G]
-        for agent in (learner.agent, learner.averaged):
+        for agent in (learner.agent, learner.ema):
             agent.bridge_goals.copy_(goals)
 
     def tensors(self) -> dict[str, Tensor]:

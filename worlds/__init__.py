@@ -12,10 +12,14 @@ from goalbridge.worlds._base import (
     Episodes,
     Metrics,
     Moment,
+    Player,
     Projection,
+    Reference,
     Task,
     World,
+    spl,
 )
+from goalbridge.worlds._check import check_world
 from goalbridge.worlds._opening import open_trained, require_same, world_of
 
 register = worlds.register
@@ -27,12 +31,16 @@ __all__ = [
     "Episodes",
     "Metrics",
     "Moment",
+    "Player",
     "Projection",
+    "Reference",
     "Task",
     "World",
+    "check_world",
     "open_trained",
     "register",
     "require_same",
+    "spl",
     "world_of",
     "worlds",
 ]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 Metrics = dict[str, NDArray[np.float64]]
 
 
+@runtime_checkable
 class Actor(Protocol):
     """Anything that acts: a policy, or a reference that it is held against."""
 
@@ -73,13 +75,20 @@ class Begun:
     facts: Metrics = field(default_factory=dict)
 
 
+class Player(Protocol):
+    """A reference that plays by itself, for it sees what no actor is shown."""
+
+    def play(self, tasks: Sequence[Task]) -> Episodes:
+        """The episodes of tasks of one group."""
+
+
 @dataclass(frozen=True, eq=False)
 class Episodes:
     """E finished episodes of one group.
 
-    tasks: E of them, with the texts that were told. success: [E] bool. steps: [E] taken. goals: E arrays
-    [steps + 1, G], what was achieved at each moment. info: [E] each, numbers that the environment's last info held, and
-    what was known from the start.
+    tasks: E of them, texts and meanings filled in. success: [E] bool. steps: [E] taken. goals: E arrays [steps + 1, G],
+    what was achieved at each moment. info: [E] each, numbers that the environment's last info held, and what was known
+    from the start.
     """
 
     tasks: tuple[Task, ...]
@@ -87,6 +96,10 @@ class Episodes:
     steps: NDArray[np.int64]
     goals: tuple[NDArray[Any], ...]
     info: Metrics
+
+
+Reference = Callable[[Sequence[Task]], Actor | Player | None]
+"""Makes a reference for the tasks of one group; None where it cannot play them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,25 +137,35 @@ class Projection:
     rows: tuple[tuple[str, ...], ...]
 
 
+def spl(success: NDArray[np.bool_], shortest: NDArray[np.floating], path: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Success weighted by path length, [E]: success x shortest / max(path, shortest) (Anderson et al., 2018)."""
+    longest = np.maximum(path, shortest)
+    return np.where(success, shortest / np.where(longest > 0, longest, 1), 0.0)
+
+
 class World(ABC):
     """What training and evaluation ask of a world. A world of one's own overrides what it does otherwise.
 
     Settings: dataclass of the settings of `env`. EvaluationSettings: of those that evaluate.py takes here beside the
     common ones. settings: of this world. captions: what is true of its goals; with `late_captions` known only from
     `meet` on, as may be the bounds in `spec`. layout_text: the layout to be kept with the run, "" where there are many,
-    or none. playable: whether there is an environment. at_once: most episodes that are played side by side.
+    or none. playable: whether there is an environment. grouped: whether tasks come in groups, whose means have the same
+    weight. ratios: metrics that are a mean over another's mean, such as steps over the fewest. at_once: most episodes
+    that are played side by side.
     """
 
     Settings: ClassVar[type]
     EvaluationSettings: ClassVar[type]
-    estimators: ClassVar[tuple[str, ...]] = ("logsumexp", "direct", "max", "sample", "random")
-    """Those compared unless the person chooses: the agent's estimators and this world's references."""
+    shown: ClassVar[tuple[str, ...]] = ("success", "steps")
+    """Metrics that tables show, success first, then the one that says how well; all stand in evaluation.json."""
 
     settings: Any
     captions: Captions
     late_captions: bool = False
     layout_text: str = ""
     playable: ClassVar[bool] = True
+    grouped: ClassVar[bool] = False
+    ratios: ClassVar[Mapping[str, tuple[str, str]]] = {}
     at_once: int = 10_000
 
     # What the learner is told, and learns from
@@ -191,37 +214,68 @@ class World(ABC):
 
     # Episodes
 
-    def tasks(self, settings: Any, episodes: int | None, seed: int, canonical: bool) -> tuple[Task, ...]:
-        """What is asked in an evaluation, in the order of its groups; the same for the same seed.
+    def tasks(self, agent: Agent, settings: Any, episodes: int | None, seed: int) -> tuple[Task, ...]:
+        """What an agent is asked in an evaluation, in words that it can read; the same for the same seed.
 
-        settings: of `EvaluationSettings`. episodes: how many; None: as many as is usual here. canonical: the agent
-        reads nothing but labels. ConfigError for what this world cannot ask.
+        settings: of `EvaluationSettings`. episodes: how many (of each group, where the world has several); None: as
+        many as is usual here. ConfigError for what cannot be asked here.
         """
         raise NotImplementedError
 
-    def watched_tasks(self, episodes: int, seed: int, canonical: bool) -> tuple[Task, ...]:
-        """What is asked at each evaluation in training, about `episodes` tasks; their categories are shown apart."""
+    def watched_tasks(self, agent: Agent, episodes: int, seed: int) -> tuple[Task, ...]:
+        """What an agent is asked at each evaluation in training, about `episodes` tasks."""
         raise NotImplementedError
+
+    def watching_options(self, agent: Agent) -> dict[str, Any]:
+        """What `Agent.policy` is given then beside its name: fewer goals, where that is quicker and near enough."""
+        return {}
 
     def begin(self, tasks: Sequence[Task], render: bool = False) -> Begun:
         """Begins the episodes of tasks of one group. render: environments are to give pictures."""
         raise NotImplementedError
 
-    def references(self, settings: Any, seed: int) -> Mapping[str, Callable[[Sequence[Task]], Actor]]:
-        """Who the agent is held against, by name, each made for the tasks of one group: chance, the optimum, ..."""
+    def references(self, agent: Agent, settings: Any, seed: int) -> Mapping[str, Reference]:
+        """Who the agent is held against, by name: chance, the optimum, ..."""
         return {}
+
+    def default_estimators(self, agent: Agent, settings: Any) -> tuple[str, ...]:
+        """Those compared unless the person chooses: the agent's estimators and this world's references."""
+        return tuple(dict.fromkeys([agent.policy_config.name, "logsumexp", *self.references(agent, settings, 0)]))
 
     def policy_options(self, agent: Agent, settings: Any) -> dict[str, Any]:
         """What `Agent.policy` is given beside name, escape and seed: goals, candidates, average_noise."""
         return {}
 
     def metrics(self, episodes: Episodes) -> Metrics:
-        """What is measured beside success and steps, [E] each; a metric named "steps" stands for the steps taken."""
+        """What is measured beside success, [E] each; "steps", if given, stands for the steps taken."""
         return {}
 
-    def categories_of(self, tasks: Sequence[Task]) -> dict[str, NDArray[np.bool_]]:
-        """Further slices of tasks that a report shows, [E] each."""
+    def about(self, settings: Any) -> dict[str, Any]:
+        """What decides, beside number and seed, on the episodes of an evaluation; its JSON begins with it."""
+        return {"env": self.spec.env_id}
+
+    def slices(self, tasks: Sequence[Task]) -> dict[str, NDArray[np.bool_]]:
+        """Slices of the tasks that a report shows beside their categories, [E] each."""
         return {}
+
+    def further_report(self, policy: Any, settings: Any, episodes: int | None, seed: int) -> dict[str, Any]:
+        """What evaluation.json holds here beside what it holds everywhere; arrays [N] become means with intervals.
+
+        policy: of the agent. episodes, seed: as `tasks` was given them.
+        """
+        return {}
+
+    def task_arrays(self, tasks: Sequence[Task]) -> dict[str, NDArray[Any]]:
+        """What episodes.npz holds here of each task, [E, ...] each."""
+        return {}
+
+    def facts(self, tasks: Sequence[Task]) -> dict[str, float]:
+        """What a report says of the tasks of one category beside how they ended."""
+        return {}
+
+    def notes(self, report: Mapping[str, Any]) -> list[str]:
+        """Lines to be printed below the tables."""
+        return []
 
     # What was meant, in words and pictures
 
@@ -230,9 +284,9 @@ class World(ABC):
         return None
 
     def places(self, goals: NDArray[Any]) -> NDArray[np.int64]:
-        """A number for each goal [M, G], equal where an agent that visits one has as good as visited the other, [M]."""
-        _, which = np.unique(goals, axis=0, return_inverse=True)
-        return np.asarray(which.reshape(-1))
+        """A number for each goal [M, G], the same in every call, and equal for goals that are reached together, [M]."""
+        digests = [hashlib.blake2b(np.ascontiguousarray(goal).tobytes(), digest_size=8).digest() for goal in goals]
+        return np.array([int.from_bytes(digest, "big", signed=True) for digest in digests], dtype=np.int64)
 
     def describe(self, goal: NDArray[Any]) -> str:
         """A goal [G] in words."""
@@ -242,9 +296,12 @@ class World(ABC):
         """The task of somebody's own words, with `meant` where they can be judged; and what is said of that."""
         raise NotImplementedError
 
-    def stop(self, agent: Agent, instruction: str) -> Callable[[Mapping[str, Any]], bool] | None:
-        """Says of each observation, a batch of one, whether following is over; None where the environment says it."""
-        return None
+    def ends_where_meant(self) -> bool:
+        """Whether an episode in somebody's own words ends where the agent takes them to be fulfilled.
+
+        Otherwise it ends where the environment says so.
+        """
+        return False
 
     def frame(self, moment: Moment, belief: Belief | None, title: str) -> NDArray[np.uint8] | None:
         """A picture [h, w, 3] of one moment; None where nothing can be drawn."""
@@ -254,7 +311,7 @@ class World(ABC):
         """Pictures [h, w, 3] of what an agent has learnt, by tag, drawn at each evaluation in training."""
         return {}
 
-    def project(self, agent: Agent, canonical: bool) -> Projection | None:
+    def project(self, agent: Agent) -> Projection | None:
         """Goals and instructions for the projector."""
         return None
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from goalbridge.agents import Agent
 from goalbridge.agents.policies import Policy
 from goalbridge.configs.schema import EnvConfig
-from goalbridge.encoders.text import SentenceEncoder
-from goalbridge.encoders.text_cache import TextCache
+from goalbridge.encoders.text._cache import TextCache
+from goalbridge.encoders.text.sentence import SentenceEncoder
 from goalbridge.worlds.maze.vector import candidates, make_world
 
 FOLDER: Final = "pretrained/fork_maze"

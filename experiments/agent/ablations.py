@@ -38,10 +38,10 @@ def measure(change: str) -> dict[str, Any]:
     for seed in SEEDS:
         folder = RUNS / f"{MAZE}_{seed}{'_' + change.replace('=', '_') if change else ''}"
         train(MAZE, seed, folder, (change,) if change else ())
-        run = read_run_config(folder)
+        run, agent = read_run_config(folder), Agent.from_pretrained(folder)
         config = EvaluateConfig(run_dir=str(folder), estimators=ESTIMATORS)
-        split = "label" if run.encoder.kind == "label" else config.phrasings
-        by_seed.append(compare(Agent.from_pretrained(folder), config, run.env, split)[1])
+        split = "label" if agent.text.canonical else config.phrasings
+        by_seed.append(compare(agent, config, run.env, split)[1])
     return {
         name: {metric: asdict(interval([metrics[name][metric] for metrics in by_seed])) for metric in METRICS}
         for name in ESTIMATORS

@@ -49,7 +49,7 @@ def test_a_checkpoint_restores_everything(make_agent: Callable[..., Agent], lear
     for name, tensor in learner.state_tensors().items():
         assert torch.equal(tensor, other.state_tensors()[name]), name
     acting = Agent.from_pretrained(tmp_path)  # the averaged agent lies beside it
-    for name, tensor in learner.averaged.state_dict().items():
+    for name, tensor in learner.ema.state_dict().items():
         assert torch.equal(tensor, acting.state_dict()[name]), name
 
 

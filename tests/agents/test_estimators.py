@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from goalbridge.agents import Agent, Policy
-from goalbridge.agents.estimators import ESTIMATORS, Moment
 from goalbridge.agents.expressions import AllOf, AnyOf, Instruction, Not
+from goalbridge.agents.old_estimators import ESTIMATORS, Moment
 from goalbridge.agents.proposals import propose, space_filling_order
 from goalbridge.agents.shortest_paths import HOP, NEIGHBOURS
 from goalbridge.configs.checks import ConfigError

@@ -128,7 +128,7 @@ def test_compositions_may_be_longer_than_a_text(make_agent: Callable[..., Agent]
 
 def test_what_was_understood_is_told_field_by_field(make_agent: Callable[..., Agent], fake_text: Any) -> None:
     agent = make_agent(fake_text)
-    agent.get_acquainted(fake_text.encode(KNOWN), fake_text.encode(KNOWN[:10]))
+    agent.fit_ood_threshold(fake_text.encode(KNOWN), fake_text.encode(KNOWN[:10]))
     hearing = hearing_of(agent)
     for instruction in ("row 3", "row 3 or strange words", AllOf("row 3", "row 4"), Not("column 2")):
         found = hearing.understand(instruction, likeliest=4)
@@ -152,7 +152,7 @@ def test_familiarity_is_the_cosine_with_the_nearest_caption_of_the_least_familia
     make_agent: Callable[..., Agent], fake_text: Any
 ) -> None:
     agent = make_agent(fake_text)
-    agent.get_acquainted(fake_text.encode(KNOWN), fake_text.encode(KNOWN))
+    agent.fit_ood_threshold(fake_text.encode(KNOWN), fake_text.encode(KNOWN))
     hearing = hearing_of(agent)
 
     def expected(text: str) -> float:
@@ -173,7 +173,7 @@ def test_what_is_less_familiar_than_hardly_any_validation_text_is_not_known(
     agent = make_agent(fake_text)
     hearing = hearing_of(agent)
     assert hearing.understand("make me a sandwich").known  # without acquaintance nothing is held to be strange
-    agent.get_acquainted(fake_text.encode(KNOWN), fake_text.encode(KNOWN))
+    agent.fit_ood_threshold(fake_text.encode(KNOWN), fake_text.encode(KNOWN))
     hearing = hearing_of(agent)
     assert hearing.understand("row 3").understood
     strange = hearing.understand("make me a sandwich")
@@ -189,7 +189,7 @@ def test_what_is_less_familiar_than_hardly_any_validation_text_is_not_known(
 def test_the_threshold_is_a_low_quantile_of_validation_texts(make_agent: Callable[..., Agent], fake_text: Any) -> None:
     agent = make_agent(fake_text)
     texts = [f"validation {i}" for i in range(400)]
-    agent.get_acquainted(fake_text.encode(KNOWN), fake_text.encode(texts))
+    agent.fit_ood_threshold(fake_text.encode(KNOWN), fake_text.encode(texts))
     hearing = hearing_of(agent)
     hearing.rows(texts)
     unknown = [text for text in texts if not hearing.understand(text).known]
@@ -200,7 +200,7 @@ def test_every_label_is_known_to_agents_of_labels(make_agent: Callable[..., Agen
     """Their features are numbers of labels, of which none is more familiar than another; others are refused."""
     agent = make_agent()
     features = agent.text.encode(KNOWN)
-    agent.get_acquainted(features, features)
+    agent.fit_ood_threshold(features, features)
     hearing = hearing_of(agent)
     assert all(hearing.understand(text).known for text in KNOWN)
 

@@ -96,10 +96,10 @@ def test_averages_are_the_formula(make_agent: Callable[..., Agent], data: Data) 
         step(learner, data)
         for name, value in learner.agent.named_parameters():
             expected[name] = 0.8 * expected[name] + 0.2 * value.detach().double()
-    for name, value in learner.averaged.named_parameters():
+    for name, value in learner.ema.named_parameters():
         torch.testing.assert_close(value.double(), expected[name], rtol=1e-5, atol=1e-6)
         assert not value.requires_grad
-    assert learner.averaged.text is learner.agent.text
+    assert learner.ema.text is learner.agent.text
 
 
 def test_learning_rate_rises_to_the_peak_and_falls_along_a_cosine(make_agent: Callable[..., Agent], data: Data) -> None:
@@ -166,7 +166,7 @@ def test_a_state_that_does_not_fit_is_refused(make_agent: Callable[..., Agent], 
         learner.load_state_tensors({k: v for k, v in tensors.items() if not k.startswith("average.critic")}, 1)
 
 
-@pytest.mark.parametrize("where", ["agent", "averaged"])
+@pytest.mark.parametrize("where", ["agent", "ema"])
 def test_a_weight_that_is_no_number_is_noticed(make_agent: Callable[..., Agent], data: Data, where: str) -> None:
     learner = make_learner(make_agent)
     step(learner, data)

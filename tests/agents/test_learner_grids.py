@@ -76,7 +76,7 @@ def test_language_alone_moves_the_meanings_and_places_alone_the_rest(make_grid_a
     touched = {name.split(".")[0] for name, p in agent.named_parameters() if p.grad is not None}
     assert touched == {"state_action_encoder", "goal_encoder", "rotary", "critic_ab"}
     agent.zero_grad()
-    c = agent.encode_language(learner._texts[batch.captions])
+    c = agent.encode_language(learner.objective.text_features(batch.captions))
     info_nce(agent.critic_bc(agent.encode_meanings(batch.caption_goals), c))[0].backward()  # type: ignore[no-untyped-call]
     touched = {name.split(".")[0] for name, p in agent.named_parameters() if p.grad is not None}
     assert touched == {"meaning_encoder", "language_head", "critic_bc"}
@@ -129,15 +129,15 @@ def test_a_restored_learner_goes_on_bit_for_bit(
 
 def test_text_dropout_is_of_training_alone(make_grid_agent: MakeAgent, data: Data) -> None:
     learner = make_learner(make_grid_agent, text_dropout=0.5)
-    features = learner._texts[:5]
+    features = learner.objective.texts[:5]
     with torch.no_grad():
         drawn = [learner.agent.encode_language(features) for _ in range(2)]
-        steady = [learner.averaged.encode_language(features) for _ in range(2)]
+        steady = [learner.ema.encode_language(features) for _ in range(2)]
     assert not torch.equal(drawn[0], drawn[1])
     assert torch.equal(steady[0], steady[1])
     step(learner, data)
     assert learner.agent.training
-    assert not learner.averaged.training
+    assert not learner.ema.training
 
 
 @pytest.mark.parametrize("negatives", [0, 1, 2, 3, 9])
@@ -154,7 +154,7 @@ def test_other_actions_are_others_each_once(make_grid_agent: MakeAgent, data: Da
 def test_the_averaged_agent_is_one_of_grids_too(make_grid_agent: MakeAgent, data: Data) -> None:
     learner = make_learner(make_grid_agent)
     step(learner, data)
-    assert learner.averaged.rotary is not learner.agent.rotary
-    assert learner.averaged.rotary is not None
-    assert not learner.averaged.rotary.angular.requires_grad
+    assert learner.ema.rotary is not learner.agent.rotary
+    assert learner.ema.rotary is not None
+    assert not learner.ema.rotary.angular.requires_grad
     assert learner.is_finite()

@@ -22,6 +22,7 @@ from goalbridge.configs.checks import ConfigError
 from goalbridge.configs.data_schema import DataConfig
 from goalbridge.configs.schema import AgentConfig, EnvConfig, PolicyConfig, TrainConfig
 from goalbridge.data.collect import caption_goals, stream
+from goalbridge.encoders import TextEncoder
 from goalbridge.envs.layouts import LAYOUTS
 from goalbridge.worlds.maze.collect import collect_maze
 from goalbridge.worlds.maze.world import MazeWorld
@@ -36,10 +37,19 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {  # settings of the t
 }
 
 
-class LetterText:
+class LetterText(TextEncoder):
     """A text encoder without a model: features [N, 6] from the letters of each text."""
 
-    fingerprint = text_model = "letters"
+    fingerprint = "letters"
+    dim = 6
+
+    @classmethod
+    def from_config(cls, *_: Any) -> LetterText:
+        return cls()
+
+    @classmethod
+    def from_description(cls, *_: Any) -> LetterText:
+        return cls()
 
     def encode(self, texts: Any) -> Any:
         return np.stack([np.random.default_rng([ord(c) for c in text]).normal(size=6) for text in texts]).astype("f4")
@@ -62,7 +72,6 @@ def train(case: str, processes: Processes) -> tuple[Learner, list[dict[str, floa
         AgentConfig(**(NETWORKS | networks)),
         PolicyConfig(candidate_actions=4, average_noise=False),
         LetterText(),
-        6,
         CandidateActions(np.eye(4, 2, dtype=np.float32), np.eye(4)),
         led.goals[:10],
     )

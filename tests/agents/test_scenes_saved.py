@@ -18,7 +18,7 @@ from goalbridge.agents.scene_policy import ScenePolicy
 from goalbridge.configs.checks import ConfigError
 from goalbridge.configs.compose import settings
 from goalbridge.configs.schema import POLICIES, RunConfig
-from goalbridge.encoders import LabelEncoder
+from goalbridge.encoders import LabelEncoder, SentenceEncoder
 from goalbridge.encoders.readers import ObservationError
 from goalbridge.envs.babyai.captions import GridCaptions
 from goalbridge.envs.babyai.layouts import draw_layouts, free_poses
@@ -117,15 +117,10 @@ def test_a_loaded_agent_acts_as_the_saved_one(
 
 @pytest.mark.parametrize("things", [False, True])
 def test_an_agent_of_the_usual_size_is_a_small_file(make_grid_agent: MakeAgent, tmp_path: Path, things: bool) -> None:
-    class Sentences:
-        fingerprint = text_model = "none"
-
-        def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-            return np.zeros((len(texts), 384), np.float32)
-
     chosen = settings(RunConfig, ["agent=grids"]).agent
     goals = chosen.bridge_goals
-    agent = make_grid_agent(Sentences(), **asdict(replace(chosen, things=things, frequencies=(1.0,))))
+    text = SentenceEncoder("m", fingerprint="x", dim=384)
+    agent = make_grid_agent(text, **asdict(replace(chosen, things=things, frequencies=(1.0,))))
     agent.bridge_goals = agent.bridge_goals[:1].repeat(goals, 1)
     agent.save_pretrained(tmp_path / "agent")
     size = sum(os.path.getsize(tmp_path / "agent" / name) for name in os.listdir(tmp_path / "agent"))

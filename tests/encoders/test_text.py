@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
+import json
 import os
+import shutil
 import subprocess
 import sys
 import warnings
@@ -17,9 +20,10 @@ import pytest
 import torch
 
 from goalbridge.encoders import InstructionError, LabelEncoder, SentenceEncoder, TextModelError
-from goalbridge.encoders import text as text_module
-from goalbridge.encoders.text import PACKAGED_MODEL, find_text_model, first_moments
-from goalbridge.encoders.text_cache import TextCache
+from goalbridge.encoders.text import sentence
+from goalbridge.encoders.text._cache import TextCache
+from goalbridge.encoders.text._model import PACKAGED_MODEL, PACKAGED_SHA256, find_text_model
+from goalbridge.encoders.text.sentence import first_moments
 
 
 class FakeModel:
@@ -48,8 +52,8 @@ FakeModel.tokenizer.unk_token_id = 1  # type: ignore[attr-defined]
 def fake(monkeypatch: pytest.MonkeyPatch) -> FakeModel:
     """Every sentence model that is loaded is this one."""
     model = FakeModel()
-    monkeypatch.setattr(text_module, "_load_sentence_transformer", lambda *_: model)
-    monkeypatch.setattr(text_module, "find_text_model", lambda name: (name, f"sha256:{name}"))
+    monkeypatch.setattr(sentence, "load_text_model", lambda *_: model)
+    monkeypatch.setattr(sentence, "find_text_model", lambda name, _: (name, f"sha256:{name}"))
     return model
 
 
@@ -85,7 +89,7 @@ def test_a_new_process_reads_the_cache_without_loading_the_model(fake: FakeModel
     path = tmp_path / "cache.safetensors"
     expected = SentenceEncoder("m", path).encode(["go to row 3"])[0]
     program = (
-        "import sys; from pathlib import Path; from encoders import SentenceEncoder\n"
+        "import sys; from pathlib import Path; from goalbridge.encoders import SentenceEncoder\n"
         f"print(*SentenceEncoder('m', Path({str(path)!r}), 'sha256:m').encode(['go to row 3'])[0].tolist())\n"
         "assert 'sentence_transformers' not in sys.modules"
     )
@@ -113,30 +117,70 @@ def test_another_model_starts_anew(fake: FakeModel, tmp_path: Path) -> None:
     assert TextCache("sha256:m", path).vectors == {}
 
 
-def test_a_save_that_fails_leaves_the_old_cache(
-    fake: FakeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
+def test_a_cache_that_cannot_be_written(
+    fake: FakeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
+    """A full disk is told of; a folder that is only read keeps it in memory. The old file stays, and no other."""
     path = tmp_path / "cache.safetensors"
     encoder = SentenceEncoder("m", path)
     encoder.encode(["a"])
     before = path.read_bytes()
 
-    def fail(*_: Any) -> None:
-        raise OSError("disk full")
+    def fail(*_: Any, **__: Any) -> None:
+        raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, "replace", fail)
-    with pytest.raises(OSError, match="disk full"):
+    if number == errno.ENOSPC:
+        with pytest.raises(OSError, match="No space left"):
+            encoder.encode(["b"])
+    else:
         encoder.encode(["b"])
+        encoder.encode(["b", "c"])
+        assert fake.asked == ["a", "b", "c"]
+    monkeypatch.undo()
     assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == [path.name]
 
 
-@pytest.mark.parametrize("text", ["", "   ", "\n\t"])
-def test_an_empty_instruction_is_refused(fake: FakeModel, text: str) -> None:
-    for encoder in (SentenceEncoder("m"), LabelEncoder(["row 0"])):
-        with pytest.raises(InstructionError, match="is empty; say where to go") as caught:
-            encoder.encode(["row 0", text])
-        assert "\n" not in str(caught.value)
+def test_a_cache_forgets_what_was_not_asked_for_longest(tmp_path: Path) -> None:
+    cache = TextCache("m", tmp_path / "cache", most=3)
+    row = np.zeros(2, np.float32)
+    cache.add(dict.fromkeys("abc", row))
+    assert cache.find("a?").keys() == {"a"}
+    cache.add({"d": row})
+    assert cache.vectors.keys() == {"a", "c", "d"} == TextCache("m", tmp_path / "cache").vectors.keys()
+    cache.add(dict.fromkeys("vwxyz", row))  # what is met at once is kept at once
+    assert cache.vectors.keys() == set("vwxyz")
+
+
+def test_what_killed_processes_left_is_removed_and_what_others_write_is_not(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
+    left, running = (tmp_path / f".cache.{number}.partial" for number in (int(done.stdout), os.getpid()))
+    for partial in (left, running):
+        partial.write_bytes(b"half")
+    TextCache("m", tmp_path / "cache")
+    assert (left.exists(), running.exists()) == (False, True)
+
+
+def test_texts_that_are_shipped_need_no_model_and_are_not_written_to(fake: FakeModel, tmp_path: Path) -> None:
+    encoder = SentenceEncoder("m")
+    expected = encoder.encode(["a", "b"])
+    encoder.ship(["a"])
+    description = encoder.description()
+    encoder.save(tmp_path)
+    before = (tmp_path / sentence.SHIPPED).read_bytes()
+    fake.asked.clear()
+    loaded = SentenceEncoder.from_description(description, tmp_path)
+    np.testing.assert_array_equal(loaded.encode(["a"]), expected[:1])
     assert fake.asked == []
+    np.testing.assert_array_equal(loaded.encode(["a", "b"]), expected)
+    assert fake.asked == ["b"]
+    assert (tmp_path / sentence.SHIPPED).read_bytes() == before
+    again = tmp_path / "again"
+    again.mkdir()
+    loaded.save(again)
+    assert (again / sentence.SHIPPED).read_bytes() == before
 
 
 def test_what_the_model_cannot_read_is_told(fake: FakeModel) -> None:
@@ -153,7 +197,7 @@ def test_what_the_model_cannot_read_is_told(fake: FakeModel) -> None:
 def test_the_packaged_model_is_the_one_that_is_promised() -> None:
     folder, fingerprint = find_text_model(PACKAGED_MODEL)
     assert Path(folder).is_dir()
-    assert fingerprint == f"sha256:{text_module.PACKAGED_SHA256}"
+    assert fingerprint == f"sha256:{PACKAGED_SHA256}"
     assert find_text_model(f"sentence-transformers/{PACKAGED_MODEL}") == (folder, fingerprint)
 
 
@@ -238,7 +282,6 @@ def save_bag_of_words(folder: Path) -> None:
 def test_any_sentence_transformers_folder_will_do(tmp_path: Path, save: Any) -> None:
     save(tmp_path)
     encoder = SentenceEncoder(str(tmp_path / "model"), tmp_path / "cache.safetensors")
-    assert encoder.fingerprint.startswith("sha256:")
     embeddings = encoder.encode(["go to row 3", "go to column 4", "go to row 3"])
     assert embeddings.shape == (3, 8)
     np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1, atol=1e-5)
@@ -246,11 +289,34 @@ def test_any_sentence_transformers_folder_will_do(tmp_path: Path, save: Any) -> 
     assert np.abs(embeddings[0] - embeddings[1]).max() > 1e-3
     again = SentenceEncoder(str(tmp_path / "model"))
     np.testing.assert_allclose(again.encode(["go to row 3"])[0], embeddings[0], atol=1e-5)
-    weights = next((tmp_path / "model").rglob("*.safetensors"))
-    content = bytearray(weights.read_bytes())
-    content[-1] ^= 1
-    weights.write_bytes(content)
-    assert SentenceEncoder(str(tmp_path / "model")).fingerprint != encoder.fingerprint
+    for changed in ((tmp_path / "model").rglob("*.safetensors"), (tmp_path / "model").rglob("modules.json")):
+        path = next(changed)
+        content = path.read_bytes()
+        path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+        assert SentenceEncoder(str(tmp_path / "model")).fingerprint != encoder.fingerprint
+        path.write_bytes(content)
+    assert SentenceEncoder(str(tmp_path / "model")).fingerprint == encoder.fingerprint
+
+
+@pytest.mark.filterwarnings("ignore:Importing from 'sentence_transformers.models':DeprecationWarning")
+def test_models_that_only_pool_otherwise_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their weights are the same; an agent of FORMAT 1 knew no more than those, and still finds its model."""
+    save_transformer(tmp_path)
+    mean, first = tmp_path / "model", shutil.copytree(tmp_path / "model", tmp_path / "cls")
+    settings = next(first.glob("1_Pooling/config.json"))
+    pooling = json.loads(settings.read_text())
+    changed = {"pooling_mode_mean_tokens": False, "pooling_mode_cls_token": True, "pooling_mode": "cls"}
+    settings.write_text(json.dumps({k: changed.get(k, v) for k, v in pooling.items()}))
+    cache, texts = tmp_path / "cache.safetensors", ["go to row 3"]
+    encoders = [SentenceEncoder(str(folder), cache) for folder in (mean, first)]
+    assert encoders[0].fingerprint != encoders[1].fingerprint
+    assert np.abs(np.subtract(*(encoder.encode(texts) for encoder in encoders))).max() > 1e-3
+    (_, old), (_, other) = (find_text_model(str(folder), weights_alone=True) for folder in (mean, first))
+    assert old == other
+    monkeypatch.chdir(tmp_path)
+    relative = SentenceEncoder("model", fingerprint=old)
+    monkeypatch.chdir("/")  # a model in a folder is found from any other
+    np.testing.assert_allclose(relative.encode(texts), encoders[0].encode(texts), atol=1e-6)
 
 
 @pytest.fixture(scope="module")
@@ -325,7 +391,7 @@ def test_a_model_without_tokens_has_no_word_order(fake: FakeModel, monkeypatch: 
 
     model = Bag()
     model.tokenizer, model.max_seq_length = None, 8  # type: ignore[assignment]
-    monkeypatch.setattr(text_module, "_load_sentence_transformer", lambda *_: model)
+    monkeypatch.setattr(sentence, "load_text_model", lambda *_: model)
     with pytest.raises(
         TextModelError, match=r"encoder\.word_order=true: m embeds no tokens; encoder\.word_order=false"
     ):

@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from goalbridge.encoders import FourierFeatures, GoalEncoder, LabelHead, StateActionEncoder, TextHead
+from goalbridge.encoders import FourierFeatures, GoalEncoder, StateActionEncoder, TextHead
+from goalbridge.encoders.text.label import LabelHead
 
 
 @pytest.fixture(autouse=True)

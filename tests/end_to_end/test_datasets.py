@@ -226,7 +226,10 @@ def test_captions_beyond_the_encoder_are_named(script: Any, tiny_sentence: tuple
 def test_rivals_and_missing_datasets_are_refused(script: Any, tiny: tuple[str, ...], tmp_path: Path) -> None:
     dataset = write_lines(tmp_path / "house.jsonl", house(4))
     for arguments, says in (
-        ([f"dataset={dataset}", "train.objective=end_to_end"], "train.objective=end_to_end: must be bridge"),
+        (
+            [f"dataset={dataset}", "train.objective=end_to_end"],
+            "train.objective=end_to_end: expected one that needs no captions of what was done",
+        ),
         ([f"dataset={tmp_path / 'absent.jsonl'}"], "there is no such file or folder"),
         ([], "dataset='': must be a file or folder of trajectories with data=files"),
     ):

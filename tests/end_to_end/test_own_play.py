@@ -113,7 +113,10 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(
         (("data.start=middle",), "data.start=middle: must be one of anywhere, corner"),
         (("data.environment_steps=40",), "must be at least data.environments x data.walk_length = 48"),
         (("data.capacity=40",), "data.capacity=40: must be at least"),
-        (("train.objective=end_to_end",), "train.objective=end_to_end: must be bridge with data=online"),
+        (
+            ("train.objective=end_to_end",),
+            "train.objective=end_to_end: expected one that needs no captions of what was done",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_written(

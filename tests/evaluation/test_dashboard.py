@@ -34,7 +34,7 @@ CONFIG = RunConfig(
 
 def standing_at(step: int, agent: Agent) -> Any:
     """As much of a learner as the dashboard asks for."""
-    return SimpleNamespace(step=step, averaged=agent, agent=agent)
+    return SimpleNamespace(step=step, ema=agent, agent=agent)
 
 
 def run_to_the_end(agent: Agent, folder: Path, first_step: int = 0) -> EventAccumulator:

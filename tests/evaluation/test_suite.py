@@ -5,13 +5,12 @@ from __future__ import annotations
 import io
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 
 from goalbridge.agents import Agent
 from goalbridge.configs.checks import ConfigError
@@ -30,23 +29,14 @@ NAMES = ("direct", "logsumexp", "limit", "random")
 COUNT = 33
 
 
-class Letters:
-    """A text encoder without a model: features [N, 6] from the letters of each text."""
-
-    fingerprint = "letters"
-
-    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        return np.stack([np.random.default_rng([*text.encode()]).normal(size=6) for text in texts]).astype(np.float32)
-
-
 @pytest.fixture(scope="module")
 def world() -> PointMaze:
     return PointMaze("fork")
 
 
 @pytest.fixture(scope="module")
-def agent(make_agent: Callable[..., Agent]) -> Agent:
-    return make_agent(Letters())
+def agent(make_agent: Callable[..., Agent], fake_text: Any) -> Agent:
+    return make_agent(fake_text)
 
 
 @pytest.fixture(scope="module")

@@ -23,14 +23,14 @@ from goalbridge.envs.babyai.captions import GridCaptions
 from goalbridge.envs.babyai.layouts import HELD_OUT_COMBINATIONS, Layouts, draw_layouts
 from goalbridge.envs.babyai.levels import LEVELS, level
 from goalbridge.envs.babyai.simulator import ACTIONS
-from goalbridge.worlds._base import World
 from goalbridge.worlds.babyai.collect import collect_grids
+from goalbridge.worlds.babyai.episodes import BabyAIEpisodes
 from goalbridge.worlds.babyai.minari import FORM, GridReader
 from goalbridge.worlds.babyai.play import BabyAISelfPlay
 
 
 @worlds.register("babyai")
-class BabyAIWorld(World):
+class BabyAIWorld(BabyAIEpisodes):
     """Levels to draw layouts from. Raises LevelError for what is no navigation level, ConfigError for none at all.
 
     settings: reads levels, held_out; view. data: reads lexicon.

@@ -12,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from goalbridge.agents import Agent
 from goalbridge.agents.spec import CandidateActions, WorldSpec
 from goalbridge.configs.data_schema import DataConfig
 from goalbridge.configs.registries import worlds
@@ -23,8 +24,8 @@ from goalbridge.data.free_captions import FreeCaptions
 from goalbridge.data.minari_import import MinariEpisodes, is_minari
 from goalbridge.data.trajectories import FOLDER
 from goalbridge.encoders import TextEncoder
-from goalbridge.encoders.text import SentenceEncoder
 from goalbridge.worlds._base import World
+from goalbridge.worlds.files.retrieval import retrieval
 
 HELD_OUT: Final = 10  # one of so many captioned goals is kept for measuring
 _WEIGHED: Final = 4096  # actions of the data among which those worth weighing are looked for
@@ -103,8 +104,6 @@ class FilesWorld(World):
 
     def check_texts(self, text: TextEncoder) -> None:
         """DatasetError, which names the trajectory, for the first caption that is longer than the encoder reads."""
-        if not isinstance(text, SentenceEncoder):
-            return
         found = text.first_too_long(self._texts)
         if found is None:
             return
@@ -113,8 +112,8 @@ class FilesWorld(World):
         number = int(np.searchsorted(first, self._rows[which], side="right")) - 1
         raise DatasetError(
             f"trajectory {number}: captions: at step {self._rows[which] - first[number]} "
-            f"{self._texts[which][:40]!r}... has {has} tokens, of which encoder.text_model={text.text_model} reads "
-            f"{reads}; a shorter text would do"
+            f"{self._texts[which][:40]!r}... has {has} tokens, of which the text encoder reads "
+            f"{reads}; try a shorter text"
         )
 
     def own_pairs(self) -> CaptionPairs:
@@ -124,6 +123,11 @@ class FilesWorld(World):
     def held_out(self) -> CaptionPairs | None:
         """The captions of goals that are not trained on; None where the data are too few for it."""
         return self._pairs(self._held_out) if self._held_out.any() else None
+
+    def retrieval(self, agent: Agent) -> dict[str, float]:
+        """Among the held-out pairs; nothing where none are held out."""
+        pairs = self.held_out()
+        return {} if pairs is None else retrieval(agent, pairs)
 
     @classmethod
     def reads(cls, saved: Mapping[str, Any]) -> bool:

@@ -21,7 +21,7 @@ from goalbridge.configs.schema import EnvConfig
 from goalbridge.data import TrajectoryBuffer
 from goalbridge.data.collect import TRAJECTORIES, stream
 from goalbridge.data.free_captions import FreeCaptions
-from goalbridge.worlds._base import World
+from goalbridge.worlds.gym.episodes import GymEpisodes
 from goalbridge.worlds.gym.functions import Words, make_env, said
 from goalbridge.worlds.gym.spaces import Actions, RandomPlay, read_space
 
@@ -37,7 +37,7 @@ class Seen:
 
 
 @worlds.register("gym")
-class GymWorld(World):
+class GymWorld(GymEpisodes):
     """The user's world.
 
     The environment is tried for a few steps first. settings: reads id, captions, success, max_episode_steps. Raises
@@ -74,7 +74,7 @@ class GymWorld(World):
             play = RandomPlay(self.actions, rng)
             for _ in range(_PROBED):
                 texts += len(self.words.captions(self.goals.value(seen.goal)))
-                seen, over = self.step(made, self.actions.given(play.act()[None])[0])
+                seen, over, _ = self.step(made, self.actions.given(play.act()[None])[0])
                 if over:
                     seen = self.reset(made, int(rng.integers(2**31)))
         except ConfigError:
@@ -83,14 +83,18 @@ class GymWorld(World):
             raise ConfigError(f"env.id={self.settings.id}: raised {said(error)} when tried for a few steps") from error
         made.close()
 
+    def make_env(self, render: bool = False) -> gymnasium.Env[Any, Any]:
+        """One of the user's environments."""
+        return make_env(self.settings, self.settings.max_episode_steps, "rgb_array" if render else None)
+
     def reset(self, env: gymnasium.Env[Any, Any], seed: int) -> Seen:
         """Resets one of these environments."""
         return self._seen(env.reset(seed=seed)[0])
 
-    def step(self, env: gymnasium.Env[Any, Any], action: Any) -> tuple[Seen, bool]:
-        """One step of an environment, with an action as policies give it; and whether the episode is over."""
-        observation, _, terminated, truncated, _ = env.step(self.actions.to_env(action))
-        return self._seen(observation), bool(terminated or truncated)
+    def step(self, env: gymnasium.Env[Any, Any], action: Any) -> tuple[Seen, bool, dict[str, Any]]:
+        """One step of an environment, with an action as policies give it; whether the episode is over; its info."""
+        observation, _, terminated, truncated, info = env.step(self.actions.to_env(action))
+        return self._seen(observation), bool(terminated or truncated), info
 
     def _seen(self, observation: Any) -> Seen:
         if not self._in_dict:
@@ -162,7 +166,7 @@ class GymWorld(World):
             play, over = RandomPlay(self.actions, rng), False
             while not over:
                 actions.append(play.act())
-                moment, over = self.step(env, self.actions.given(actions[-1][None])[0])
+                moment, over, _ = self.step(env, self.actions.given(actions[-1][None])[0])
                 seen.append(moment)
                 lengths[episode] += 1
         env.close()

@@ -21,14 +21,14 @@ from goalbridge.data.self_play import SelfPlayEnv
 from goalbridge.envs.places import CATEGORIES, MazePlaces
 from goalbridge.envs.suite import COMPOUND, MazeCompounds
 from goalbridge.envs.vector import PointMazeVectorEnv
-from goalbridge.worlds._base import World
 from goalbridge.worlds.maze.collect import collect_maze
+from goalbridge.worlds.maze.pictures import MazePictures
 from goalbridge.worlds.maze.play import MazeSelfPlay
 from goalbridge.worlds.maze.vector import candidates, make_world, surface, world_spec
 
 
 @worlds.register("maze")
-class MazeWorld(World):
+class MazeWorld(MazePictures):
     """One maze and its places.
 
     settings: reads id, layout, action_noise_degrees, max_episode_steps. data: reads captions, the categories of places
@@ -44,11 +44,17 @@ class MazeWorld(World):
                 raise ConfigError(f"data.captions={category}: is no category; of {', '.join(known)} would do")
         self.settings = settings
         self._vector = make_world(settings, 1)
-        layout = surface(self._vector).layout
+        self.maze = surface(self._vector).world
+        layout = self.maze.layout
+        self.spoken = data.captions or CATEGORIES
         further = MazeCompounds(layout).known if COMPOUND in data.captions else ()
         places = [category for category in data.captions if category != COMPOUND]
         self.captions = MazePlaces(layout, places or CATEGORIES, further)
         self.layout_text = layout.to_text()
+
+    def make_mazes(self, count: int, phrasings: str) -> Any:
+        """So many of these mazes, in a batch."""
+        return make_world(self.settings, count, phrasings)
 
     @property
     def spec(self) -> WorldSpec:
@@ -67,7 +73,7 @@ class MazeWorld(World):
 
     def collect(self, data: DataConfig, seed: int) -> TrajectoryBuffer:
         """The noisy expert's trajectories, or random walks."""
-        return collect_maze(surface(self._vector).layout, data, seed)
+        return collect_maze(self.layout, data, seed)
 
     def self_play(self, data: DataConfig, seed: int) -> SelfPlayEnv:
         """As many mazes as `data` says, which begin anew only when told to."""

@@ -1,0 +1,115 @@
+"""Embeddings of texts on disk: each distinct text is encoded once."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+MOST_KEPT: Final = 100_000  # texts; those not asked for longest are forgotten first
+_UNWRITABLE: Final = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT)
+
+Vectors = dict[str, NDArray[np.float32]]
+
+
+class TextCache:
+    """Embeddings of texts, in memory and in one safetensors file, for one model.
+
+    path: the file; None, or one in a folder that cannot be written to, keeps the cache in memory. A file of another
+    model, or one that cannot be read, is started anew: a cache can always be made again. shipped: a file of the same
+    form that is only read. most: how many texts are kept, or as many as are met at once where those are more.
+    """
+
+    def __init__(
+        self, fingerprint: str, path: Path | None = None, shipped: Path | None = None, most: int = MOST_KEPT
+    ) -> None:
+        self.fingerprint, self.path = fingerprint, path
+        if path is not None:
+            _remove_leftovers(path)
+        self.vectors, self.shipped = self._read(path), self._read(shipped)
+        self._most = max(most, len(self.vectors))
+
+    def find(self, texts: Iterable[str]) -> Vectors:
+        """The embeddings of those of the texts that are known."""
+        found: Vectors = {}
+        for text in texts:
+            if text in self.shipped:
+                found[text] = self.shipped[text]
+            elif text in self.vectors:
+                found[text] = self.vectors[text] = self.vectors.pop(text)  # the last is what was asked for last
+        return found
+
+    def add(self, vectors: Mapping[str, NDArray[np.float32]]) -> None:
+        """Keeps further embeddings, and writes the file."""
+        self._most = max(self._most, len(vectors))
+        self.vectors.update(vectors)
+        for text in list(self.vectors)[: max(0, len(self.vectors) - self._most)]:
+            del self.vectors[text]
+        if self.path is None:
+            return
+        try:
+            _write(self.path, self.fingerprint, self.vectors)
+        except OSError as error:
+            if error.errno not in _UNWRITABLE:
+                raise
+            self.path = None
+
+    def save_shipped(self, path: Path) -> None:
+        """Writes what came with the agent, where something did."""
+        if self.shipped:
+            _write(path, self.fingerprint, self.shipped)
+
+    def _read(self, path: Path | None) -> Vectors:
+        if path is None or not path.is_file():
+            return {}
+        try:
+            with safe_open(path, framework="numpy") as file:
+                metadata = file.metadata() or {}
+                if metadata.get("fingerprint") != self.fingerprint:
+                    return {}
+                return dict(zip(json.loads(metadata["texts"]), file.get_tensor("embeddings"), strict=True))
+        except (SafetensorError, OSError, ValueError, KeyError):
+            return {}
+
+
+def _write(path: Path, fingerprint: str, vectors: Vectors) -> None:
+    """Writes the file atomically, beside other processes that may do the same."""
+    metadata = {"fingerprint": fingerprint, "texts": json.dumps(list(vectors))}
+    content = save({"embeddings": np.stack(list(vectors.values()))}, metadata=metadata)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_bytes(content)
+        os.replace(partial, path)
+    except BaseException:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Removes what processes that were killed as they wrote the file have left beside it."""
+    for partial in path.parent.glob(f".{path.name}.*.partial"):
+        number = partial.name.removesuffix(".partial").rpartition(".")[2]
+        if number.isdigit() and not _is_running(int(number)):
+            with suppress(OSError):
+                partial.unlink()
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
