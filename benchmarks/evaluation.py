@@ -11,8 +11,8 @@ import torch
 
 from goalbridge.agents import Agent
 from goalbridge.agents.policies import Policy
-from goalbridge.configs.schema import EnvConfig
 from goalbridge.evaluation.rollouts import play
+from goalbridge.worlds.maze.settings import MazeSettings
 from goalbridge.worlds.maze.vector import candidates, make_world
 
 FOLDER, EPISODES, GOALS, DIRECTIONS, ONE_BY_ONE, REPEATS = "pretrained/fork_maze", 1000, 2000, 8, 20, 4
@@ -21,7 +21,7 @@ FOLDER, EPISODES, GOALS, DIRECTIONS, ONE_BY_ONE, REPEATS = "pretrained/fork_maze
 def run() -> list[dict[str, Any]]:
     """Rows with name, value, unit and bound: the shipped agent, the same policy, the same starts."""
     torch.set_flush_denormal(True)
-    env = EnvConfig("goalbridge/ForkMaze-v0")
+    env = MazeSettings("goalbridge/ForkMaze-v0")
     agent = Agent.from_pretrained(FOLDER)
     world = make_world(env, EPISODES, "held_out")
     goals = agent.bridge_goals.numpy()[:GOALS]

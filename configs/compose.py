@@ -6,10 +6,13 @@ files of this folder hold what a choice does otherwise.
 
 from __future__ import annotations
 
+import glob
 import re
 import typing
+from collections import ChainMap
 from collections.abc import Mapping, Sequence
-from dataclasses import is_dataclass
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -25,18 +28,21 @@ from omegaconf.errors import OmegaConfBaseException
 from goalbridge.configs.checks import ConfigError
 from goalbridge.configs.data_schema import DataConfig
 from goalbridge.configs.evaluation import EvaluateConfig
-from goalbridge.configs.load import build, defaults, nearest
-from goalbridge.configs.registries import text_encoders
-from goalbridge.configs.schema import AgentConfig, EncoderConfig, EnvConfig, PolicyConfig, RunConfig, TrainConfig
+from goalbridge.configs.load import build, defaults, nearest, settings_in
+from goalbridge.configs.registries import text_encoders, worlds
+from goalbridge.configs.renamed import RENAMED
+from goalbridge.configs.run_folder import read_run_config
+from goalbridge.configs.schema import AgentConfig, EncoderConfig, PolicyConfig, RunConfig, TrainConfig
+from goalbridge.configs.world_settings import evaluation_of, settings_of
 
 FOLDER: Final = Path(__file__).parent
 SCRIPTS: Final[dict[type[Any], str]] = {RunConfig: "train", EvaluateConfig: "evaluate"}
-# The choice of each group that is the defaults themselves.
+WORLD: Final = "env"  # the group whose settings are a world's own
+# The choice of each other group that is the defaults themselves.
 BASES: Final[dict[str, tuple[str, type[Any]]]] = {
     "agent": ("default", AgentConfig),
     "data": ("expert", DataConfig),
     "encoder": ("sentence", EncoderConfig),
-    "env": ("maze", EnvConfig),
     "policy": ("default", PolicyConfig),
     "train": ("default", TrainConfig),
 }
@@ -44,21 +50,33 @@ T = TypeVar("T")
 
 
 class Composer:
-    """Hydra on the settings of one script, open within a `with`. kind: the dataclass that they become."""
+    """Hydra on the settings of one script, open within a `with`.
 
-    def __init__(self, kind: type[Any]) -> None:
+    kind: the dataclass that they become. arguments: those that tell which worlds' settings there are: the project's
+    own worlds and plug-ins that are named, or for evaluations the worlds of the runs in run_dir, if they can be read.
+    """
+
+    def __init__(self, kind: type[Any], arguments: Sequence[str] = ()) -> None:
         self.kind, self.script = kind, SCRIPTS[kind]
-        self._hydra = hydra.initialize_config_dir(str(FOLDER), job_name=self.script, version_base="1.3")
+        self.worlds = (kind is EvaluateConfig and worlds_of_runs(arguments)) or _named(arguments)
 
     def __enter__(self) -> Composer:
         store = ConfigStore.instance()
-        store.store("run_defaults", defaults(RunConfig))
-        store.store("evaluate", defaults(EvaluateConfig))
-        for group, (name, base) in BASES.items():
-            store.store(name, defaults(base), group)
-        for name in text_encoders.names():
-            store.store(name, defaults(EncoderConfig) | {"kind": name}, "encoder")
-        self._hydra.__enter__()
+        if self.kind is EvaluateConfig:
+            own = [defaults(evaluation_of(world)) for world in self.worlds]
+            store.store("evaluate", dict(ChainMap(defaults(EvaluateConfig), *own)))
+        else:
+            store.store("run_defaults", defaults(RunConfig))
+            for group, (name, base) in BASES.items():
+                store.store(name, defaults(base), group)
+            for name in text_encoders.names():
+                store.store(name, defaults(EncoderConfig) | {"kind": name}, "encoder")
+            for world in self.worlds:
+                own_defaults = defaults(settings_of(world)) | {"world": world}
+                store.store(world, own_defaults, "world")
+                if not (FOLDER / WORLD / f"{world}.yaml").is_file():
+                    store.store(world, own_defaults, WORLD)
+        self._hydra = hydra.initialize_config_dir(str(FOLDER), job_name=self.script, version_base="1.3")
         return self
 
     def __exit__(self, *exception: Any) -> None:
@@ -66,8 +84,11 @@ class Composer:
 
     def groups(self) -> dict[str, list[str]]:
         """The groups of choices and their choices."""
-        names = [] if self.kind is EvaluateConfig else list(BASES)
-        return {name: GlobalHydra.instance().config_loader().get_group_options(name) for name in names}
+        if self.kind is EvaluateConfig:
+            return {}
+        options = GlobalHydra.instance().config_loader().get_group_options
+        further = {WORLD: worlds.names()}
+        return {name: sorted({*options(name), *further.get(name, ())}) for name in sorted([*BASES, WORLD])}
 
     def compose(self, arguments: Sequence[str]) -> DictConfig:
         """The config of these setting=value, Hydra's own among it; ConfigError names the argument at fault."""
@@ -79,7 +100,7 @@ class Composer:
 
     def values(self, arguments: Sequence[str]) -> dict[str, Any]:
         """The settings as nested plain values; those left out that have no default."""
-        config = self.compose(arguments)
+        config = self.compose([self.quoted(argument) for argument in arguments])
         try:
             return {
                 name: OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
@@ -90,6 +111,27 @@ class Composer:
         except OmegaConfBaseException as error:
             raise ConfigError(str(error).splitlines()[0]) from error
 
+    def quoted(self, argument: str) -> str:
+        """The override setting=value with the value in quotes where it is a text; Hydra's grammar leaves it alone then.
+
+        A folder or an instruction may hold commas, brackets, quotes or any script; what is in quotes already stays.
+        """
+        name, equals, value = argument.partition("=")
+        if not equals or is_quoted(value) or value in ("", "null") or not self._takes_text(name.lstrip("+")):
+            return argument
+        return f"{name}={quoted(value)}"
+
+    def _takes_text(self, name: str) -> bool:
+        """Whether the setting of the dotted name is a text."""
+        group, _, rest = name.rpartition(".")
+        if self.kind is EvaluateConfig:
+            kinds = [] if group else [EvaluateConfig, *map(evaluation_of, self.worlds)]
+        elif group == WORLD:
+            kinds = list(map(settings_of, self.worlds))
+        else:
+            kinds = [BASES[group][1]] if group in BASES else [] if group else [RunConfig]
+        return any(typing.get_type_hints(kind).get(rest) in (str, str | None) for kind in kinds)
+
     def _explain(self, error: Exception, arguments: Sequence[str]) -> str:
         """One line for a Hydra error: the argument at fault and the nearest setting."""
         text = str(error)
@@ -99,15 +141,25 @@ class Composer:
         if key:
             name = key.group(1)
             given = next((o for o in arguments if o.lstrip("+~").startswith(name)), name)
-            return f"{given}: no such setting{nearest(name, _names(self.values([])))}; --help lists them all"
+            setting, _, value = given.partition("=")
+            given = f"{setting}={value[1:-1]}" if is_quoted(value) else given  # as it was typed
+            if name in RENAMED:
+                return f"{given}: is now {RENAMED[name]}"
+            if self.kind is EvaluateConfig:
+                others = [world for world in _named(()) if name in defaults(evaluation_of(world))]
+                if others:
+                    here, there = " or ".join(self.worlds), " or ".join(others)
+                    return f"{given}: no such setting for agents of {here}, only of {there}; --help lists them all"
+            choices = [one for one in arguments if one.partition("=")[0] in (*BASES, WORLD)]
+            return f"{given}: no such setting{nearest(name, _names(self.values(choices)))}; --help lists them all"
         first = text.splitlines()[0] if text else type(error).__name__
         return f"{' '.join(arguments)}: {first}"
 
     def _check_form(self, arguments: Sequence[str]) -> None:
         """ConfigError for what is no setting=value, for several values, and for a choice that a group has not."""
-        groups = self.groups()
-        for given in arguments:
-            override = parsed(given)
+        overrides = [parsed(given) for given in arguments]
+        groups = self.groups() if any(one.key_or_group in (*BASES, WORLD) for one in overrides) else {}
+        for given, override in zip(arguments, overrides, strict=True):
             if override.is_sweep_override():
                 raise ConfigError(f"{given}: gives several values; one would do, or a list such as [1, 2]")
             group, value = override.key_or_group, override.value()
@@ -115,6 +167,25 @@ class Composer:
             if known is not None and not override.is_delete() and str(value) not in known:
                 hint = nearest(str(value), known)
                 raise ConfigError(f"{group}={value}: no such choice{hint} (there are {', '.join(known)})")
+
+
+def _named(arguments: Sequence[str]) -> tuple[str, ...]:
+    """The project's own worlds, and those of plug-ins that are chosen: others are not imported."""
+    chosen = {name for one in arguments if one.startswith(f"{WORLD}=") for name in re.split("[=,]", one)}
+    return tuple(name for name in worlds.names() if worlds.module_of(name) or name in chosen)
+
+
+def worlds_of_runs(arguments: Sequence[str]) -> tuple[str, ...]:
+    """The worlds of the runs that run_dir=... names, of those that can be read."""
+    found: dict[str, None] = {}
+    for argument in arguments:
+        name, _, value = argument.partition("=")
+        if name == "run_dir":
+            value = value[1:-1] if is_quoted(value) else value
+            for folder in [value, *glob.glob(value)]:
+                with suppress(ConfigError):
+                    found[read_run_config(Path(folder)).env.world] = None
+    return tuple(found)
 
 
 def parsed(given: str) -> Override:
@@ -130,29 +201,30 @@ def parsed(given: str) -> Override:
 
 def settings(kind: type[T], arguments: Sequence[str]) -> T:
     """The settings of a command line; ConfigError in one line for what cannot be used."""
-    with Composer(kind) as composer:
-        values = composer.values([quote_text(kind, argument) for argument in arguments])
-    return build(kind, values)
+    with Composer(kind, arguments) as composer:
+        values = composer.values(arguments)
+    if kind is not EvaluateConfig:
+        return build(kind, values)
+    return typing.cast(T, _evaluation(values, composer.worlds))
 
 
-def _takes_text(kind: type, name: str) -> bool:
-    """Whether the setting of the dotted name is a text of `kind` or of a group in it."""
-    first, _, rest = name.partition(".")
-    hint = typing.get_type_hints(kind).get(first)
-    if rest:
-        return isinstance(hint, type) and is_dataclass(hint) and _takes_text(hint, rest)
-    return hint is str or hint == str | None
-
-
-def quote_text(kind: type, argument: str) -> str:
-    """The override setting=value with the value in quotes where it is a text, so that Hydra's grammar leaves it alone.
-
-    A folder or an instruction may hold commas, brackets, quotes or any script; what is in quotes already stays.
-    """
-    name, equals, value = argument.partition("=")
-    if not equals or is_quoted(value) or value in ("", "null") or not _takes_text(kind, name.lstrip("+")):
-        return argument
-    return f"{name}={quoted(value)}"
+def _evaluation(values: Mapping[str, Any], known: Sequence[str]) -> EvaluateConfig:
+    """An evaluation's settings. known: worlds of which one at least must have what is given beside the common ones."""
+    common = {one.name for one in settings_in(EvaluateConfig)}
+    usual = {name: value for world in known for name, value in defaults(evaluation_of(world)).items()}
+    further = {name: value for name, value in values.items() if name not in common and value != usual[name]}
+    config = build(EvaluateConfig, {name: value for name, value in values.items() if name in common})
+    config = replace(config, further=further)
+    able = [world for world in known if set(further) <= set(defaults(evaluation_of(world)))] or known
+    errors = []
+    for world in able:
+        try:
+            config.of_world(world)
+        except ConfigError as error:
+            errors.append(error)
+    if len(errors) == len(able):
+        raise errors[0]
+    return config
 
 
 def is_quoted(value: str) -> bool:

@@ -9,7 +9,6 @@ from goalbridge.configs.checks import at_least, one_of, require
 DATA_KINDS = ("expert", "random", "mixed", "online", "minari", "files")
 STORED = ("minari", "files")  # kinds of data that are read from a dataset, and not collected
 COMMANDED_GOALS = ("buffer", "uniform")
-STARTS = ("anywhere", "corner")
 
 
 @dataclass(frozen=True)
@@ -23,10 +22,6 @@ class DataConfig:
     noise_degrees: the expert's angle noise, or that with which the agent explores.
     walk_length: steps of a random walk, or of a segment of online data.
     labelled_goals: how many goals are captioned, one caption each.
-    layouts: how many the trajectories are spread over, where a world has many.
-    lexicon: colour words learnt beside each colour's own name, in BabyAI.
-    captions: categories of places that captions speak of, in mazes ("exact", "line", "region", "vague", and on request
-        "compound"); the first four if empty.
     environment_steps: online: taken in all, evenly over the gradient steps.
     environments: online: how many are played at once.
     warmup: online: share of both kinds of steps in which play is random, before the agent commands itself goals.
@@ -36,8 +31,6 @@ class DataConfig:
     frontier: online: share of the goals from the buffer that was seldom reached.
     roam: online: random steps after a commanded goal was reached, before the next one is commanded.
     exploration: online: share of random actions.
-    start: online: of segments, "anywhere" or always from one "corner".
-    episode_segments: online: segments that an episode goes on over, where all begin in one corner.
     """
 
     kind: str = "expert"
@@ -45,9 +38,6 @@ class DataConfig:
     noise_degrees: float = 10.0
     walk_length: int = 64
     labelled_goals: int = 100_000
-    layouts: int = 1
-    lexicon: int = 0
-    captions: tuple[str, ...] = ()
     environment_steps: int = 250_000
     environments: int = 64
     warmup: float = 0.1
@@ -56,20 +46,16 @@ class DataConfig:
     frontier: float = 0.3
     roam: int = 0
     exploration: float = 0.1
-    start: str = "anywhere"
-    episode_segments: int = 8
 
     def __post_init__(self) -> None:
         one_of("data.kind", self.kind, DATA_KINDS)
         one_of("data.goals", self.goals, COMMANDED_GOALS)
-        one_of("data.start", self.start, STARTS)
-        at_least(1, data__environments=self.environments, data__episode_segments=self.episode_segments)
+        at_least(1, data__environments=self.environments)
         for name in ("warmup", "frontier", "exploration"):
             share = getattr(self, name)
             require(0 <= share <= 1, f"data.{name}", share, "must be between 0 and 1")
         self._check_rounds()
-        at_least(1, data__layouts=self.layouts)
-        at_least(0, data__lexicon=self.lexicon, data__roam=self.roam)
+        at_least(0, data__roam=self.roam)
         at_least(1, data__trajectories=self.trajectories, data__walk_length=self.walk_length)
         at_least(1, data__labelled_goals=self.labelled_goals)
         at_least(0, data__noise_degrees=self.noise_degrees)

@@ -10,6 +10,9 @@ from dataclasses import fields, is_dataclass
 from typing import Any, Final
 
 from goalbridge.configs.compose import Composer
+from goalbridge.configs.evaluation import EvaluateConfig
+from goalbridge.configs.load import settings_in
+from goalbridge.configs.world_settings import evaluation_of
 
 WIDEST: Final = 40  # name and default; longer ones push the sentence to the right
 
@@ -36,24 +39,39 @@ def sentences(kind: type[Any]) -> dict[str, str]:
 
 def help_text(kind: type[Any], usage: str, arguments: Sequence[str]) -> str:
     """All settings of a script with the values that `arguments` leave them at. usage: what comes before."""
-    with Composer(kind) as composer:
+    with Composer(kind, arguments) as composer:
         groups, values = composer.groups(), composer.values(arguments)
     parts = [usage.strip(), ""]
     if groups:
         parts += ["Groups (group=choice):", "", *(f"{name}: {', '.join(known)}" for name, known in groups.items()), ""]
-    return "\n".join([*parts, "Settings (setting=value), with their defaults:", "", *_lines(kind, values)])
+    other = "; those of another world: env=WORLD --help" if groups else ""
+    parts += [f"Settings (setting=value), with their defaults{other}:", "", *_lines(kind, values)]
+    if kind is EvaluateConfig:
+        for world in composer.worlds:
+            own = evaluation_of(world)
+            if settings_in(own):
+                parts += ["", f"of agents of the world {world}: {title(own)}", *_lines(own, values)]
+    return "\n".join(parts)
+
+
+def title(kind: type[Any]) -> str:
+    """The first line of a dataclass's docstring."""
+    return inspect.cleandoc(kind.__doc__ or "").partition("\n")[0]
 
 
 def _lines(kind: type[Any], values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
     """The lines of a dataclass, those of its groups last, each after an empty line and the group's title."""
     hints, meanings = typing.get_type_hints(kind), sentences(kind)
-    groups = [name for name, hint in hints.items() if is_dataclass(hint)]
-    for name in hints:
+    names = [setting.name for setting in settings_in(kind)]
+    groups = [name for name in names if is_dataclass(hints[name])]
+    for name in names:
         if name not in groups:
             yield f"{f'{prefix}{name}={shown(values.get(name))}':{WIDEST}} {meanings.get(name, '')}".rstrip()
     for name in groups:
-        yield from ("", f"{name}: {meanings.get(name, '')}")
-        yield from _lines(typing.cast(type[Any], hints[name]), values[name], f"{prefix}{name}.")
+        hint = typing.cast(type[Any], hints[name])
+        own = hint.chosen(values[name]) if hasattr(hint, "chosen") else hint
+        yield from ("", f"{name}: {title(own)}")
+        yield from _lines(own, values[name], f"{prefix}{name}.")
 
 
 def shown(value: Any) -> str:

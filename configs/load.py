@@ -6,12 +6,13 @@ import difflib
 import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import MISSING, fields, is_dataclass
-from typing import Any, TypeVar
+from dataclasses import MISSING, Field, fields, is_dataclass
+from typing import Any, Final, TypeVar
 
 from goalbridge.configs.checks import ConfigError
 
 T = TypeVar("T")
+NO_SETTING: Final[Mapping[str, Any]] = {"setting": False}  # metadata of a field that nobody sets by its name
 
 
 def build(kind: type[T], values: Mapping[str, Any], prefix: str = "") -> T:
@@ -19,7 +20,7 @@ def build(kind: type[T], values: Mapping[str, Any], prefix: str = "") -> T:
     if not isinstance(values, Mapping):
         raise ConfigError(f"{prefix.rstrip('.') or 'settings'}={values}: must be a group of settings")
     hints = typing.get_type_hints(kind)
-    known = {f.name: f for f in fields(kind)}  # type: ignore[arg-type]
+    known = {f.name: f for f in settings_in(kind)}
     for name in values:
         if name not in known:
             raise ConfigError(f"{prefix}{name}={values[name]}: no such setting{nearest(name, known, prefix)}")
@@ -34,6 +35,8 @@ def build(kind: type[T], values: Mapping[str, Any], prefix: str = "") -> T:
 
 def _convert(hint: Any, value: Any, name: str) -> Any:
     if is_dataclass(hint):
+        if hasattr(hint, "chosen") and isinstance(value, Mapping):
+            hint = hint.chosen(value)  # a group whose settings depend on what is chosen
         return build(typing.cast(type[Any], hint), value, name + ".")
     if typing.get_origin(hint) in (types.UnionType, typing.Union):
         options = [option for option in typing.get_args(hint) if option is not type(None)]
@@ -60,11 +63,16 @@ def nearest(name: str, choices: Iterable[str], prefix: str = "") -> str:
     return f"; did you mean {prefix}{close[0]}?" if close else ""
 
 
+def settings_in(kind: type[Any]) -> tuple[Field[Any], ...]:
+    """The fields of a dataclass that are settings."""
+    return tuple(one for one in fields(kind) if one.metadata.get("setting", True))
+
+
 def defaults(kind: type[Any]) -> dict[str, Any]:
     """The defaults of a dataclass as plain values, those of groups left out; "???" where a setting has none."""
     hints = typing.get_type_hints(kind)
     found: dict[str, Any] = {}
-    for setting in fields(kind):
+    for setting in settings_in(kind):
         if not is_dataclass(hints[setting.name]):
             default = "???" if setting.default is MISSING else setting.default
             found[setting.name] = list(default) if isinstance(default, tuple) else default

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 
 from goalbridge.configs.checks import at_least, check_device, one_of, positive, require
 from goalbridge.configs.data_schema import STORED, DataConfig
-from goalbridge.configs.registries import objectives, text_encoders
+from goalbridge.configs.registries import objectives, text_encoders, worlds
+from goalbridge.configs.world_settings import WorldSettings, settings_of
 
 CRITICS = ("neg_squared_l2", "neg_l2", "dot", "cosine")
 POLICIES = (
@@ -27,43 +28,8 @@ POLICIES = (
     "resampled",
 )
 PLANNED = ("planned", "planned_sample")
-VIEWS = ("full", "partial")
 DUPLICATES = ("positives", "masked", "negatives")
 PRECISIONS = ("float32", "bf16")
-BABYAI = "goalbridge/BabyAI"  # stands for a family of levels where a Gymnasium id is asked for
-NO_ENV = "none"  # in its place where there is no environment, but only data=files
-
-
-@dataclass(frozen=True)
-class EnvConfig:
-    """The world.
-
-    id: Gymnasium id, or "goalbridge/BabyAI" for a family of levels.
-    layout: a named layout, a text file ('#' wall, '.' free), or empty for the id's own; in mazes.
-    action_noise_degrees: standard deviation of the Gaussian noise on the executed direction, in degrees; in mazes.
-    max_episode_steps: steps after which an episode is truncated (BabyAI's levels have their own).
-    levels: those from which training draws layouts; in BabyAI.
-    view: "full" (the whole grid) or "partial" (a map of what the 7 x 7 view has shown); in BabyAI.
-    held_out: never show the nine colour-object pairs that are kept for testing; in BabyAI.
-    captions: "module:function" that gives all texts that are true of a goal, in a world of your own.
-    success: "module:function" of a goal and an instruction, whether the goal satisfies it; the captions, if empty.
-    """
-
-    id: str
-    layout: str = ""
-    action_noise_degrees: float = 20.0
-    max_episode_steps: int = 100
-    levels: tuple[str, ...] = ()
-    view: str = "full"
-    held_out: bool = True
-    captions: str = ""
-    success: str = ""
-
-    def __post_init__(self) -> None:
-        require(bool(self.id), "env.id", repr(self.id), "must be a Gymnasium id such as goalbridge/ForkMaze-v0")
-        one_of("env.view", self.view, VIEWS)
-        at_least(0, env__action_noise_degrees=self.action_noise_degrees)
-        at_least(1, env__max_episode_steps=self.max_episode_steps)
 
 
 @dataclass(frozen=True)
@@ -254,7 +220,7 @@ class PolicyConfig:
 class RunConfig:
     """All of a run.
 
-    env: the world.
+    env: the world, and the settings of its own.
     run_dir: the folder under which all that is written lies.
     seed: decides data, weights, batches and evaluation.
     resume: go on from run_dir's last checkpoint.
@@ -267,7 +233,7 @@ class RunConfig:
     policy: how the agent acts.
     """
 
-    env: EnvConfig
+    env: WorldSettings
     run_dir: str
     seed: int = 0
     resume: bool = False
@@ -283,14 +249,10 @@ class RunConfig:
         require(bool(self.run_dir), "run_dir", repr(self.run_dir), "must be a folder, such as runs/fork")
         require(0 <= self.seed < 2**32, "seed", self.seed, "must be at least 0 and below 2**32")
         check_device(self.device)
+        if self.data.kind in worlds.names():  # data that are a world themselves: the record names no other
+            object.__setattr__(self, "env", settings_of(self.data.kind)())
         self._check_dataset()
-        if self.env.id != BABYAI:  # refused here, before anything is written
-            require(
-                self.data.kind != "mixed", "data.kind", "mixed", "is for BabyAI; in mazes expert or random would do"
-            )
-            apart = self.env.captions and self.data.kind == "expert"
-            require(not apart, "data.kind", "expert", "a world of your own has no expert; data=random would do")
-            require(self.train.group_size == 0, "train.group_size", self.train.group_size, "must be 0 in a single maze")
+        self.env.check(self)
 
     def _check_dataset(self) -> None:
         kind = self.data.kind
@@ -299,5 +261,3 @@ class RunConfig:
             return
         needed = "an id or folder of a Minari dataset" if kind == "minari" else "a file or folder of trajectories"
         require(bool(self.dataset), "dataset", repr(self.dataset), f"must be {needed} with data={kind}")
-        if kind == "files":
-            object.__setattr__(self, "env", EnvConfig(NO_ENV))  # so that the record names no env that was not there

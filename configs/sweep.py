@@ -13,7 +13,7 @@ from typing import Final
 from hydra.core.override_parser.types import Override
 
 from goalbridge.configs.checks import ConfigError, require
-from goalbridge.configs.compose import parsed, quote_text, quoted, settings
+from goalbridge.configs.compose import Composer, parsed, quoted, settings
 from goalbridge.configs.schema import RunConfig
 
 SWEEP_DIR: Final = "sweep_dir"
@@ -89,7 +89,7 @@ def _parsed(given: str) -> Override:
     try:
         return parsed(given)
     except ConfigError:
-        return parsed(quote_text(RunConfig, given))
+        return parsed(Composer(RunConfig, [given]).quoted(given))
 
 
 def _choices(override: Override) -> list[str]:

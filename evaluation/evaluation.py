@@ -17,7 +17,7 @@ from rich.console import Console
 import goalbridge.agents.estimators  # noqa: F401  (until each is a file of its own)
 from goalbridge.agents import Agent
 from goalbridge.agents.storage import write_atomically, write_json
-from goalbridge.configs.checks import ConfigError
+from goalbridge.configs.checks import one_of
 from goalbridge.configs.registries import estimators
 from goalbridge.encoders import check_instruction
 from goalbridge.evaluation.metrics import measured
@@ -60,8 +60,7 @@ class Evaluation:
         """The estimators to compare, each once; ConfigError for one that there is not."""
         possible = (*estimators.names(), *self.references)
         for name in self.config.estimators:
-            if name not in possible:
-                raise ConfigError(f"estimators={name}: expected one of {', '.join(possible)}")
+            one_of("estimators", name, possible)
         return tuple(dict.fromkeys(self.config.estimators or self.world.default_estimators(self.agent, self.settings)))
 
     def _policy(self, name: str) -> Any:

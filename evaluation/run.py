@@ -24,10 +24,11 @@ def evaluation_of(config: EvaluateConfig) -> Evaluation:
     """The evaluation that the settings ask for, of the agent in run_dir, in the world that it was trained in."""
     folder = Path(config.run_dir)
     run = read_run_config(folder)
+    settings = config.of_world(run.env.world)
     world = open_trained(run, folder)
     agent = Agent.from_pretrained(folder, resolve_device(config.device))
     require_same(world, agent.world, str(folder))
-    return Evaluation(agent, world, config, config, folder)
+    return Evaluation(agent, world, config, settings, folder)
 
 
 def typed_lines() -> Iterator[str]:

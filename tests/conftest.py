@@ -22,15 +22,17 @@ from torch.nn import functional
 
 from goalbridge.agents import Agent
 from goalbridge.configs.registries import text_encoders
-from goalbridge.configs.schema import AgentConfig, EnvConfig, PolicyConfig
+from goalbridge.configs.schema import AgentConfig, PolicyConfig
 from goalbridge.encoders import LabelEncoder, TextEncoder, check_instruction
 from goalbridge.encoders.grid import OWN, RADIUS, SIDE
 from goalbridge.envs.babyai.phrasing import COLOURS, FIRST_TYPE, TYPES
+from goalbridge.worlds.babyai.settings import BabyAISettings
 from goalbridge.worlds.babyai.world import BabyAIWorld
+from goalbridge.worlds.maze.settings import MazeSettings
 from goalbridge.worlds.maze.vector import candidates, make_world, surface, world_spec
 
 ROOT = Path(__file__).parents[1]
-FORK = EnvConfig("goalbridge/ForkMaze-v0")
+FORK = MazeSettings("goalbridge/ForkMaze-v0")
 
 TINY_DATA = ("data.trajectories=100", "data.labelled_goals=200")
 TINY_NETS = ("agent.width=16", "agent.depth=2", "agent.embedding_dim=8", "agent.bridge_goals=40")
@@ -148,7 +150,7 @@ class FakeText(TextEncoder):
 
 def build_agent(
     text: TextEncoder | None = None,
-    env: EnvConfig = FORK,
+    env: MazeSettings = FORK,
     candidate_actions: int = 8,
     bridge_goals: int = 30,
     **settings: Any,
@@ -186,7 +188,7 @@ def build_grid_agent(
     text: TextEncoder | None = None, policy: PolicyConfig | None = None, spread: float = 1.5, **settings: Any
 ) -> Agent:
     """An untrained agent of BabyAI's grids; `spread` multiplies its weights, so that situations differ."""
-    home = BabyAIWorld(EnvConfig("goalbridge/BabyAI", levels=("GoToLocal",)))
+    home = BabyAIWorld(BabyAISettings(levels=("GoToLocal",)))
     text = text or FakeText()
     networks: dict[str, Any] = {"width": 16, "depth": 2, "embedding_dim": 8}
     torch.manual_seed(0)

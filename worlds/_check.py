@@ -17,8 +17,8 @@ from goalbridge.data import TrajectoryBuffer
 from goalbridge.data.trajectories import FIELDS
 from goalbridge.worlds._base import World
 
-_DATA: Final = DataConfig("random", trajectories=8, walk_length=8, layouts=2, environments=6)
-_ONLINE: Final = DataConfig("online", walk_length=8, layouts=2, environments=6)
+_DATA: Final = DataConfig("random", trajectories=8, walk_length=8, environments=6)
+_ONLINE: Final = DataConfig("online", walk_length=8, environments=6)
 _SLACK: Final = 1e-3  # of a coordinate's range
 _SOME: Final = 16  # goals, actions and texts that are looked at
 

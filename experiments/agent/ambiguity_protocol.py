@@ -44,12 +44,12 @@ RIVALS: dict[str, tuple[tuple[str, ...], str]] = {
     "end to end": (("train.objective=end_to_end", "policy.name=direct"), "direct"),
     "behaviour cloning": (("train.objective=behaviour_cloning", "policy.name=direct"), "direct"),
     "compounds trained on": (
-        ("data.captions=[exact,line,region,vague,compound]", "policy.compose=false"),
+        ("env.categories=[exact,line,region,vague,compound]", "policy.compose=false"),
         "logsumexp",
     ),
 }
 CAPTIONED = (30, 100, 300, 1000, 100_000)
-SCARCE = ("data.captions=[line]",)
+SCARCE = ("env.categories=[line]",)
 GOALS = (16, 64, 256, 1024, 4096, 16_384)
 DRAWN = (16, 64, 256, 1024)
 

@@ -189,7 +189,7 @@ def measure_words() -> dict[str, Any]:
     """Missions of GoToLocal said in other words, over the size of the lexicon that captions draw on."""
     rows: dict[str, Any] = {}
     for size in (0, 5, 20, 60):
-        agents = [agent_of(seed, f"short lexicon {size}", (*SHORT, f"data.lexicon={size}")) for seed in SEEDS]
+        agents = [agent_of(seed, f"short lexicon {size}", (*SHORT, f"env.lexicon={size}")) for seed in SEEDS]
         rows[str(size)] = {}
         for title, words in (("development", DEVELOPMENT_WORDS), ("test", TEST_WORDS)):
             for kind in ("colours", "types", "both"):

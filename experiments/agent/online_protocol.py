@@ -29,12 +29,12 @@ from goalbridge.agents.storage import write_json
 from goalbridge.configs.data_schema import DataConfig
 from goalbridge.configs.evaluation import EvaluateConfig
 from goalbridge.configs.run_folder import read_run_config
-from goalbridge.configs.schema import EnvConfig
 from goalbridge.evaluation.compare import EPISODES, Metrics, compare
 from goalbridge.evaluation.metrics import METRICS, episode_metrics, interval
 from goalbridge.evaluation.rollouts import play
 from goalbridge.experiments.agent.online_search import Searching
 from goalbridge.experiments.agent.protocol import SEEDS, measure_parts, train_command
+from goalbridge.worlds.maze.settings import MazeSettings
 from goalbridge.worlds.maze.vector import make_world, surface
 from goalbridge.worlds.maze.world import MazeWorld
 
@@ -56,7 +56,7 @@ RANDOM_WALKS = ("data=random", "train.discount=0.95", "policy.name=shortest", GR
 ON_WALKS = ("logsumexp", "planned", "shortest")
 EXPERT = ("data=expert", GRADIENT_STEPS)
 CORNER = (
-    *("data.start=corner", "data.frontier=0.5", "data.roam=16"),
+    *("env.start=corner", "data.frontier=0.5", "data.roam=16"),
     *("train.steps=3000", "train.discount=0.95"),
 )
 ON_CORNER = ("logsumexp", "shortest")
@@ -107,7 +107,7 @@ def _rows(maze: str, name: str, changes: Sequence[str], estimators: Sequence[str
 
 def _expert_trajectories(maze: str, steps: int) -> int:
     """How many of the expert's trajectories hold about so many environment steps."""
-    world = MazeWorld(EnvConfig(f"goalbridge/{maze.title().replace('_', '')}-v0"))
+    world = MazeWorld(MazeSettings(f"goalbridge/{maze.title().replace('_', '')}-v0"))
     mean = world.collect(DataConfig(trajectories=2000), seed=0).lengths.mean()
     return max(1, round(steps / float(mean)))
 

@@ -12,20 +12,21 @@ import torch
 from goalbridge.agents import Agent, Learner
 from goalbridge.agents.losses import info_nce
 from goalbridge.configs.data_schema import DataConfig
-from goalbridge.configs.schema import EnvConfig, TrainConfig
+from goalbridge.configs.schema import TrainConfig
 from goalbridge.data.captions import CaptionPairs
 from goalbridge.data.collect import caption_goals, stream
 from goalbridge.data.trajectories import FutureBatch, TrajectoryBuffer
+from goalbridge.worlds.babyai.settings import BabyAISettings
 from goalbridge.worlds.babyai.world import BabyAIWorld
 
-HOME = BabyAIWorld(EnvConfig("goalbridge/BabyAI", levels=("GoToLocal", "GoToObjMazeS4R2")))
+HOME = BabyAIWorld(BabyAISettings(levels=("GoToLocal", "GoToObjMazeS4R2"), layouts=8))
 Data = tuple[TrajectoryBuffer, CaptionPairs]
 MakeAgent = Callable[..., Agent]
 
 
 @pytest.fixture(scope="module")
 def data() -> Data:
-    buffer = HOME.collect(DataConfig(kind="mixed", trajectories=80, walk_length=16, layouts=8), 0)
+    buffer = HOME.collect(DataConfig(kind="mixed", trajectories=80, walk_length=16), 0)
     goals = buffer.sample_futures(np.random.default_rng(0), 600, 0.6).goals
     return buffer, caption_goals(HOME.captions, goals, "label", 0)
 

@@ -20,11 +20,12 @@ from goalbridge.agents.spec import CandidateActions
 from goalbridge.agents.storage import read_tensors, write_tensors
 from goalbridge.configs.checks import ConfigError
 from goalbridge.configs.data_schema import DataConfig
-from goalbridge.configs.schema import AgentConfig, EnvConfig, PolicyConfig, TrainConfig
+from goalbridge.configs.schema import AgentConfig, PolicyConfig, TrainConfig
 from goalbridge.data.collect import caption_goals, stream
 from goalbridge.encoders import TextEncoder
 from goalbridge.envs.layouts import LAYOUTS
 from goalbridge.worlds.maze.collect import collect_maze
+from goalbridge.worlds.maze.settings import MazeSettings
 from goalbridge.worlds.maze.world import MazeWorld
 
 STEPS, FEWER_STEPS, BATCH, GROUP = 50, 12, 24, 4
@@ -61,7 +62,7 @@ NETWORKS: dict[str, Any] = {"width": 16, "depth": 2, "embedding_dim": 8, "freque
 def train(case: str, processes: Processes) -> tuple[Learner, list[dict[str, float]]]:
     """A learner after its steps in float64, and what each step logged."""
     settings, networks = CASES[case]
-    home = MazeWorld(EnvConfig("goalbridge/ForkMaze-v0"), DataConfig(captions=("line",)))
+    home = MazeWorld(MazeSettings("goalbridge/ForkMaze-v0", categories=("line",)))
     buffer = collect_maze(LAYOUTS["fork"], DataConfig(trajectories=60), 0)
     buffer = replace(buffer, groups=np.arange(60) % 3)
     led = buffer.sample_futures(stream(0, 1), 200, 0.9)

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import typing
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,16 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from goalbridge.configs.checks import ConfigError
-from goalbridge.configs.compose import FOLDER, Composer, quote_text, settings
+from goalbridge.configs.compose import FOLDER, Composer, settings
 from goalbridge.configs.data_schema import DataConfig
 from goalbridge.configs.evaluation import EvaluateConfig
 from goalbridge.configs.help import sentences
-from goalbridge.configs.load import build
+from goalbridge.configs.load import build, settings_in
+from goalbridge.configs.registries import worlds
 from goalbridge.configs.run_folder import flat, open_run, read_run_config
-from goalbridge.configs.schema import AgentConfig, EncoderConfig, EnvConfig, PolicyConfig, RunConfig, TrainConfig
+from goalbridge.configs.schema import AgentConfig, EncoderConfig, PolicyConfig, RunConfig, TrainConfig
+from goalbridge.configs.world_settings import evaluation_of, settings_of
+from goalbridge.worlds.maze.settings import MazeSettings
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = json.loads((ROOT / "tests" / "golden" / "compositions.json").read_text())
@@ -33,15 +36,19 @@ def composed(*overrides: str) -> RunConfig:
 
 
 def test_choices_compose_to_what_they_did_when_yaml_files_held_every_value() -> None:
-    """Under "" stand the values of env=fork_maze; under each other line what differs from them."""
+    """Under a world's choice stand all its values; under each other line what differs from them."""
+    lines = [line for line in GOLDEN if "=" in line]
+    assert len(lines) >= 72
     with Composer(RunConfig) as composer:
-        for line, differences in GOLDEN.items():
-            assert flat(composer.values([*line.split(), "run_dir=x"])) == GOLDEN[""] | differences, line
+        for line in lines:
+            chosen = line.split()[0].removeprefix("env=")
+            base = GOLDEN[chosen if chosen in GOLDEN else "fork_maze"]
+            assert flat(composer.values([*line.split(), "run_dir=x"])) == base | GOLDEN[line], line
 
 
 def test_yaml_says_only_what_differs() -> None:
     assert sum(len(path.read_text().splitlines()) for path in FOLDER.rglob("*.yaml")) <= 150
-    assert composed("env=fork_maze") == composed() == RunConfig(EnvConfig("goalbridge/ForkMaze-v0"), "x")
+    assert composed("env=fork_maze") == composed() == RunConfig(MazeSettings("goalbridge/ForkMaze-v0"), "x")
     assert settings(EvaluateConfig, ["run_dir=x"]) == EvaluateConfig("x")
 
 
@@ -64,10 +71,17 @@ def kinds(kind: type[Any]) -> Iterator[type[Any]]:
             yield from kinds(typing.cast(type[Any], hint))
 
 
-@pytest.mark.parametrize("kind", [*kinds(RunConfig), *kinds(EvaluateConfig)])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *kinds(RunConfig),
+        EvaluateConfig,
+        *(find(world) for world in worlds.names() for find in (settings_of, evaluation_of)),
+    ],
+)
 def test_every_setting_has_its_sentence(kind: type[Any]) -> None:
     meanings = sentences(kind)
-    assert list(meanings) == [setting.name for setting in fields(kind)]
+    assert sorted(meanings) == sorted(setting.name for setting in settings_in(kind))
     for name, meaning in meanings.items():
         assert meaning.endswith("."), name
 
@@ -102,8 +116,9 @@ def test_help_is_a_line_a_setting(script: Any) -> None:
     for path in FOLDER.glob("*/*.yaml"):
         assert path.stem in next(line for line in lines if line.startswith(f"{path.parent.name}: "))
     lines = script("evaluate", "--help").out.splitlines()
-    for setting in fields(EvaluateConfig):
-        assert any(line.startswith(f"{setting.name}=") for line in lines)
+    for kind in (EvaluateConfig, *map(evaluation_of, worlds.names())):
+        for setting in settings_in(kind):
+            assert any(line.startswith(f"{setting.name}=") for line in lines)
 
 
 HEAVY = ("torch", "minigrid", "sentence_transformers", "matplotlib", "tensorboard", "scipy.ndimage", "PIL")
@@ -176,7 +191,7 @@ TRAIN_REFUSALS = [
     (["train.group_size=-32"], "train.group_size=-32: must be at least 0"),
     (["env=babyai", "train.group_size=1"], "train.group_size=1: must divide train.batch_size=512"),
     (["env=babyai", "train.group_size=48"], "train.group_size=48: must divide train.batch_size=512"),
-    (["train.group_size=32"], "train.group_size=32: must be 0 in a single maze"),
+    (["train.group_size=32"], "train.group_size=32: must be 0 in the world maze"),
     (["train.nearby=1.5"], "train.nearby=1.5: must be between 0 and 1"),
     (["agent.embedding_dim=0"], "agent.embedding_dim=0: must be at least 1"),
     (["agent.width=-4"], "agent.width=-4: must be at least 1"),
@@ -193,9 +208,9 @@ TRAIN_REFUSALS = [
     (["agent.bridge_goals=0"], "agent.bridge_goals=0: must be at least 1"),
     (["data.trajectories=0"], "data.trajectories=0: must be at least 1"),
     (["data.kind=exprt"], "did you mean expert?"),
-    (["data.kind=mixed"], "data.kind=mixed: is for BabyAI; in mazes expert or random would do"),
-    (["data.layouts=0"], "data.layouts=0: must be at least 1"),
-    (["data.lexicon=-1"], "data.lexicon=-1: must be at least 0"),
+    (["data.kind=mixed"], "data.kind=mixed: must be one of expert, random, online, minari"),
+    (["env=babyai", "env.layouts=0"], "env.layouts=0: must be at least 1"),
+    (["env=babyai", "env.lexicon=-1"], "env.lexicon=-1: must be at least 0"),
     (["data.noise_degrees=-1"], "data.noise_degrees=-1.0: must be at least 0"),
     (["encoder.kind=labels"], "did you mean label?"),
     (["encoder.text_model="], "encoder.text_model='': must be a model's name or folder"),
@@ -218,12 +233,21 @@ TRAIN_REFUSALS = [
     (["env=point_maze", "env.layout=/no/such.txt"], "layout '/no/such.txt': is neither a known name nor a file"),
     (["env=point_maze", "env.layout=frok"], "did you mean 'fork'?"),
     (["env.layout=${nothing}"], "nothing"),
-    (["env.view=half"], "env.view=half: must be one of full, partial"),
+    (["env=babyai", "env.view=half"], "env.view=half: must be one of full, partial"),
     (["env=babyai", "env.levels=[]"], "env.levels=[]: is empty; name at least one level, such as [GoToLocal]"),
     (["env=babyai", "env.levels=GoTo"], "env.levels=GoTo: must be a list"),
     (["env=babyai", "env.levels=[GoToLocl]"], "'GoToLocl' is no navigation level; one of these would do: GoToLocal"),
     (["env=babyai", "env.held_out=perhaps"], "env.held_out=perhaps: must be true or false"),
     (["run_dir="], "run_dir='': must be a folder"),
+    (["env.view=full"], "env.view=full: no such setting"),
+    (["env=babyai", "env.layout=fork"], "env.layout=fork: no such setting; did you mean env.layouts?"),
+    (["env=babyai", "data.layouts=3"], "data.layouts=3: is now env.layouts"),
+    (["env.world=mase"], "env.world=mase: expected one of babyai, files, gym, maze; did you mean maze?"),
+    (
+        ["env=own", "env.id=CartPole-v1"],
+        "CartPole-v1 is a world of your own, which needs env.captions=",
+    ),
+    (["env=gym", "env.id=x", "env.captions=a:b", "data=online"], "data.kind=online: must be one of random, minari"),
 ]
 
 
@@ -274,8 +298,6 @@ EVALUATE_REFUSALS = [
     (["run_dir=none", "rollouts=-1"], "rollouts=-1: must be at least 0"),
     (["run_dir=none", "view=half"], "view=half: must be one of full, partial"),
     (["run_dir=none", "levels=GoTo"], "levels=GoTo: must be a list"),
-    (["run_dir=none", "estimators=[limits]"], "estimators=limits: must be one of"),
-    (["run_dir=none", "estimators=[limits]"], "did you mean limit?"),
     (["run_dir=none", "estimators=limit"], "estimators=limit: must be a list"),
     (["run_dir=none", "phrasings=heldout"], "did you mean held_out?"),
     (["run_dir=none", "suite=ambigous"], "suite=ambigous: must be one of ambiguous; did you mean ambiguous?"),
@@ -283,6 +305,11 @@ EVALUATE_REFUSALS = [
     (["run_dir=none", "suite=ambiguous", "phrasings=train"], "has its own wordings; leave out phrasings"),
     (["run_dir=none", "candidate_actions=1"], "candidate_actions=1: must be at least 2"),
     (["run_dir=none", "bridge_goals=0"], "bridge_goals=0: must be at least 1"),
+    (["run_dir=pretrained/fork_maze", "estimators=[limits]"], "estimators=limits: must be one of"),
+    (["run_dir=pretrained/fork_maze", "estimators=[limits]"], "did you mean limit?"),
+    (["run_dir=pretrained/fork_maze", "levels=[GoTo]"], "no such setting for agents of maze, only of babyai"),
+    (["run_dir=pretrained/babyai", "suite=ambiguous"], "no such setting for agents of babyai, only of maze"),
+    (["run_dir=pretrained/babyai", "vieuw=full"], "vieuw=full: no such setting; did you mean view?"),
     (["run_dir=none", "device=gpu"], "device=gpu: must be one of auto, cpu, cuda, mps"),
 ]
 
@@ -291,9 +318,10 @@ EVALUATE_REFUSALS = [
 def test_evaluate_refuses_in_one_line(
     script: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], says: str
 ) -> None:
+    (tmp_path / "pretrained").symlink_to(ROOT / "pretrained")
     monkeypatch.chdir(tmp_path)
     assert says in script("evaluate", *arguments).error
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["pretrained"]
 
 
 TEXTS = [
@@ -320,12 +348,13 @@ def test_texts_reach_the_settings_as_they_were_typed(text: str) -> None:
 
 
 def test_only_texts_are_quoted() -> None:
+    train, evaluate = Composer(RunConfig), Composer(EvaluateConfig)
     same = ["seed=3", "train.steps=5", "estimators=[limit]", "run_dir='a b'", "env=fork_maze", "run_dir=", "~env", "x"]
     for argument in [*same, "train.nothing=a", "nothing.at.all=a", "encoder=label", "encoder.cache_dir=null"]:
-        assert quote_text(RunConfig, argument) == argument
-    assert quote_text(RunConfig, "env.layout=my maze.txt") == "env.layout='my maze.txt'"
+        assert train.quoted(argument) == argument
+    assert train.quoted("env.layout=my maze.txt") == "env.layout='my maze.txt'"
     assert settings(RunConfig, ["run_dir=runs/${seed}", "seed=4"]).run_dir == "runs/4"
-    assert OverridesParser.create().parse_override(quote_text(EvaluateConfig, "instruction=a,b")).value() == "a,b"
+    assert OverridesParser.create().parse_override(evaluate.quoted("instruction=a,b")).value() == "a,b"
 
 
 def test_what_is_no_group_of_settings() -> None:
@@ -336,7 +365,7 @@ def test_what_is_no_group_of_settings() -> None:
         build(RunConfig, typing.cast(dict[str, Any], []))
 
 
-CONFIG = RunConfig(EnvConfig("goalbridge/ForkMaze-v0"), "unset")
+CONFIG = RunConfig(MazeSettings("goalbridge/ForkMaze-v0"), "unset")
 FILES_OF_A_RUN = ("agent.safetensors", "config.json")
 
 

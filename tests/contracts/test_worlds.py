@@ -13,8 +13,12 @@ import pytest
 
 from goalbridge.configs.data_schema import DataConfig
 from goalbridge.configs.registries import worlds
-from goalbridge.configs.schema import EnvConfig, RunConfig
+from goalbridge.configs.schema import RunConfig
 from goalbridge.worlds import World, check_world, world_of
+from goalbridge.worlds.babyai.settings import BabyAISettings
+from goalbridge.worlds.files.settings import FilesSettings
+from goalbridge.worlds.gym.settings import GymSettings
+from goalbridge.worlds.maze.settings import MazeSettings
 
 CUSTOM = """
 def captions(goal):
@@ -25,10 +29,10 @@ LINES = [
     {"observations": [[6, 7], [8, 9]], "actions": [[2]], "captions": {"1": "at the end"}},
 ]
 ENVS = {
-    "maze": EnvConfig("goalbridge/ForkMaze-v0"),
-    "babyai": EnvConfig("goalbridge/BabyAI", levels=("GoToLocal",)),
-    "gym": EnvConfig("FrozenLake-v1", captions="worlds_of_tests:captions", max_episode_steps=8),
-    "files": EnvConfig("none"),
+    "maze": MazeSettings("goalbridge/ForkMaze-v0"),
+    "babyai": BabyAISettings(levels=("GoToLocal",)),
+    "gym": GymSettings("FrozenLake-v1", captions="worlds_of_tests:captions", max_episode_steps=8),
+    "files": FilesSettings(),
 }
 
 

@@ -21,7 +21,7 @@ from goalbridge.agents import Agent
 TINY = (
     "env=babyai",
     "env.levels=[GoToLocal,GoToObjMazeS4R2]",
-    "data.layouts=12",
+    "env.layouts=12",
     "data.trajectories=48",
     "data.walk_length=12",
     "data.labelled_goals=200",

@@ -200,7 +200,7 @@ def speaking(script: Any, tiny_sentence: tuple[str, ...], text_cache: Path) -> P
 
     folder = text_cache / f"run_{getpid()}"
     if not (folder / "agent.safetensors").exists():
-        done = script("train", *tiny_sentence, "data.captions=[region]", f"run_dir={folder}")
+        done = script("train", *tiny_sentence, "env.categories=[region]", f"run_dir={folder}")
         assert done.code == 0, done.err
         shutil.copy(text_cache / "text_cache.safetensors", folder)
     return folder

@@ -16,12 +16,13 @@ from PIL import Image
 from goalbridge.agents import Agent
 from goalbridge.agents.storage import write_json
 from goalbridge.configs.checks import ConfigError
-from goalbridge.configs.schema import EnvConfig, RunConfig
+from goalbridge.configs.schema import RunConfig
 from goalbridge.envs import rendering
 from goalbridge.envs.commands import Command
 from goalbridge.envs.layouts import LAYOUTS
 from goalbridge.evaluation.rollouts import Episodes
 from goalbridge.experiments.agent.readme_picture import chosen_episode, main, side_by_side
+from goalbridge.worlds.maze.settings import MazeSettings
 
 FORK = LAYOUTS["fork"]
 REGION = np.zeros_like(FORK.walls)
@@ -74,7 +75,7 @@ def test_the_picture_is_drawn_anew_to_the_byte(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    config = RunConfig(EnvConfig("goalbridge/ForkMaze-v0", max_episode_steps=12), str(tmp_path))
+    config = RunConfig(MazeSettings("goalbridge/ForkMaze-v0", max_episode_steps=12), str(tmp_path))
     write_json(tmp_path / "config.json", asdict(config))
     monkeypatch.setattr(Agent, "from_pretrained", lambda folder: make_agent(text=fake_text))
     made, said = [tmp_path / name for name in ("one.gif", "other.gif")], []
