@@ -131,7 +131,7 @@ def test_a_dataset_of_another_maze_is_refused_before_anything_is_written(
     ):
         overrides = ["dataset=fork-v0", "data=minari", *tiny]
         kept = [one for one in overrides if one.partition("=")[0] != setting.partition("=")[0]]
-        nets = [one for one in kept if setting != "env=babyai" or not one.startswith(("train.", "agent."))]
+        nets = [one for one in kept if setting != "env=babyai" or not one.startswith(("train.", "agent.", "env."))]
         assert says in script("train", f"run_dir={tmp_path / 'b'}", *nets, setting).error
         assert not (tmp_path / "b").exists()
 
