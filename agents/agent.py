@@ -1,4 +1,4 @@
-"""The agent: three encoders, two critics, the goals that bridge them, and how it is saved."""
+"""The agent: a model that reads texts, acts by a policy, and is saved and loaded."""
 
 from __future__ import annotations
 
@@ -10,33 +10,27 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
-from goalbridge.agents.critics import Critic
-from goalbridge.agents.familiarity import FALSE_ALARMS, KEPT, familiarity, spread_out
+from goalbridge.agents.model import Model
+from goalbridge.agents.ood import FALSE_ALARMS, KEPT, familiarity, spread_out
+from goalbridge.agents.policy import Policy
 from goalbridge.agents.spec import CandidateActions, WorldSpec
 from goalbridge.agents.storage import CheckpointError, read_json, read_tensors, write_json, write_tensors
-from goalbridge.configs.checks import ConfigError
 from goalbridge.configs.registries import text_encoders
 from goalbridge.configs.schema import AgentConfig, PolicyConfig
 from goalbridge.encoders import TextEncoder, TextModelError
-from goalbridge.encoders.networks import networks_of
 
 FORMAT = 2
 
 
-class Agent(nn.Module):
-    """State-action, goal and language encoders with a critic for each contrastive pair.
+class Agent(Model):
+    """A model with what it reads texts by, what it learnt of them, and how it acts unless told otherwise.
 
-    world: the spaces it acts in. config, policy_config: see `configs.schema`. text: the frozen text encoder.
-    candidates: the actions that policies weigh unless told otherwise.
-    bridge_goals: [M, G] draws from the goals' marginal p(g), which policies sum over unless given others.
+    world, config, text, candidates, bridge_goals: see `Model`. policy_config: see `configs.schema`.
     has_goal_posterior: whether it was trained so that p(goal | instruction) means something.
     """
 
-    bridge_goals: Tensor
-    candidate_actions: Tensor
-    execution: Tensor
     known_texts: Tensor
     least_familiarity: Tensor
 
@@ -49,19 +43,9 @@ class Agent(nn.Module):
         candidates: CandidateActions,
         bridge_goals: NDArray[np.float32],
     ) -> None:
-        super().__init__()
-        self.world, self.config, self.policy_config, self.text = world, config, policy_config, text
+        super().__init__(world, config, text, candidates, bridge_goals)
+        self.policy_config, self.text = policy_config, text
         self.has_goal_posterior = True
-        networks = networks_of(world, config)
-        self.rotary = networks.rotary
-        self.state_action_encoder, self.goal_encoder = networks.state_action, networks.goal
-        self.meaning_encoder = networks.meaning  # None: the goal encoder serves both pairs
-        self.language_head = text.head(config)
-        self.critic_ab = Critic(config.critic, embedding_dim=config.embedding_dim)
-        self.critic_bc = Critic(config.language_critic or config.critic, embedding_dim=config.embedding_dim)
-        self.register_buffer("candidate_actions", torch.as_tensor(candidates.actions))
-        self.register_buffer("execution", torch.as_tensor(candidates.execution, dtype=torch.float32))
-        self.register_buffer("bridge_goals", torch.as_tensor(bridge_goals))
         self.register_buffer("known_texts", torch.zeros(KEPT, text.dim))
         self.register_buffer("least_familiarity", torch.tensor(-1.0))
 
@@ -81,43 +65,6 @@ class Agent(nn.Module):
                 alike = familiarity(torch.as_tensor(validation, device=self.device), self.known_texts)
             self.least_familiarity.copy_(alike.quantile(FALSE_ALARMS))
 
-    @property
-    def device(self) -> torch.device:
-        """Where the weights lie."""
-        return self.bridge_goals.device
-
-    def encode_state_actions(self, states: Tensor, actions: Tensor) -> Tensor:
-        """phi_A: states [..., S], actions [..., D] to [..., d]."""
-        output: Tensor = self.state_action_encoder(states, actions)
-        return output if self.rotary is None else self.rotary.turn(output, states)
-
-    def encode_goals(self, goals: Tensor) -> Tensor:
-        """phi_B towards state-actions: goals [..., G] to [..., d], or [..., 2 d] in grids with `AgentConfig.things`."""
-        output: Tensor = self.goal_encoder(goals)
-        if self.rotary is not None:
-            output = self.rotary.turn(output, goals)
-        if self.meaning_encoder is not None and self.config.things:
-            output = torch.cat([output, self.meaning_encoder(goals)], dim=-1)
-        return output
-
-    def encode_meanings(self, goals: Tensor) -> Tensor:
-        """phi_B towards language: goals [..., G] to [..., d]; where both pairs share one tower, the same as goals'."""
-        output: Tensor = (self.meaning_encoder or self.goal_encoder)(goals)
-        return output
-
-    def language_part(self, a: Tensor) -> Tensor:
-        """The part of phi_A [..., d or 2 d] that may be compared with language, [..., d]; ConfigError without one."""
-        if self.meaning_encoder is not None and not self.config.things:
-            raise ConfigError(
-                "policy.name=direct: in grids needs an agent trained with agent.things=true; logsumexp would do"
-            )
-        return a[..., -self.config.embedding_dim :]
-
-    def encode_language(self, features: Tensor) -> Tensor:
-        """phi_C from frozen text features: [..., T] to [..., d]."""
-        output: Tensor = self.language_head(features)
-        return output
-
     def encode_instructions(self, instructions: Sequence[str]) -> Tensor:
         """phi_C: K strings to [K, d]. Raises InstructionError for what cannot be read."""
         features = torch.as_tensor(self.text.encode(instructions), device=self.device)  # [K, T]
@@ -131,27 +78,14 @@ class Agent(nn.Module):
         average_noise: bool | None = None,
         escape: bool | None = None,
         seed: int = 0,
-    ) -> Any:
-        """A way to act, one of `configs.schema.POLICIES`; without a name, what it was trained for.
+    ) -> Policy:
+        """A way to act by one of the registered estimators; without a name, by the one that it was trained for.
 
-        A `Policy`, or where layouts differ a `ScenePolicy`, which reads its goals off each observation.
-
-        goals: [M, G] bridge goals instead of those stored. candidates: actions instead of those stored.
-        average_noise, escape: see `PolicyConfig`. seed: of the "sample" policy's goals.
+        goals: [M, G] bridge goals instead of those stored. candidates: actions instead of those stored. None of both
+        where goals are read off observations. average_noise, escape: see `PolicyConfig`. seed: of drawn goals. Raises
+        ConfigError for an estimator that this agent cannot use.
         """
-        from goalbridge.agents.policies import Policy  # policies need agents, not the other way round
-        from goalbridge.agents.scene_policy import ScenePolicy
-
-        if self.world.kind == "grid":
-            if goals is not None or candidates is not None or average_noise:
-                raise ConfigError("goals, candidates, average_noise: are read off each grid; leave them out")
-            return ScenePolicy(self, name or self.policy_config.name, escape, seed)
         return Policy(self, name or self.policy_config.name, goals, candidates, average_noise, escape, seed)
-
-    def observation_extent(self) -> Tensor:
-        """The range of each observed coordinate, [S]."""
-        low, high = torch.tensor(self.world.observation_low), torch.tensor(self.world.observation_high)
-        return (high - low).to(self.device)
 
     def description(self) -> dict[str, Any]:
         """What `from_pretrained` needs beside the weights; JSON-able."""

@@ -13,9 +13,9 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from goalbridge.agents.bridge_factors import BridgeFactors, check_bridge, check_weights, goals_in_memory
-from goalbridge.agents.critics import Critic
 from goalbridge.agents.log_factors import chunks, log_sum_exp_, log_sum_of_factors
 from goalbridge.agents.log_matmul_exp import log_matmul_exp
+from goalbridge.agents.model import Critic
 
 __all__ = [
     "bridge_max_scores",

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from goalbridge.agents.bridge_factors import BridgeFactors, check_bridge, goals_in_memory
-from goalbridge.agents.critics import Critic
 from goalbridge.agents.log_factors import LogMatmulExpInfo, log_sum_of_factors
+from goalbridge.agents.model import Critic
 
 
 @dataclass(frozen=True)

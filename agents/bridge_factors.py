@@ -5,8 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from goalbridge.agents.critics import Critic
 from goalbridge.agents.log_factors import LogFactors
+from goalbridge.agents.model import Critic
 
 
 class BridgeFactors:

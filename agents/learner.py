@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -15,7 +15,6 @@ from torch.nn import functional
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from goalbridge.agents.agent import Agent
-from goalbridge.agents.losses import Info
 from goalbridge.agents.objectives import Objective, TensorBatch
 from goalbridge.agents.parallel import ALONE, Processes
 from goalbridge.configs.checks import UserError
@@ -54,9 +53,9 @@ class Learner:
             agent, config, self._texts, processes
         )
         agent.has_goal_posterior = self.objective.has_goal_posterior
-        self.loss: Callable[[TensorBatch, bool], tuple[Tensor, Info]] = self.objective
+        self.loss: Objective = self.objective
         if config.compile:  # fallback: compiled code draws the same random numbers as plain code
-            self.loss = torch.compile(self.objective, options={"fallback_random": True})
+            self.loss = cast(Objective, torch.compile(self.objective, options={"fallback_random": True}))
         matrices = [p for p in agent.parameters() if p.ndim > 1]
         others = [p for p in agent.parameters() if p.ndim <= 1]  # biases and temperatures are not decayed
         self.optimizer = torch.optim.AdamW(
@@ -85,7 +84,7 @@ class Learner:
         actions, states = self._put(futures.actions), futures.states
         if self.objective.pairs_captions_with_actions:
             actions, states = self._put(captions.actions), captions.states
-        own = self.processes.share(len(actions))
+        own = self.processes.share(len(actions)) if self.processes.count > 1 else slice(None)
         return TensorBatch(
             self._put(states[own]),
             actions[own],
@@ -125,7 +124,8 @@ class Learner:
         for parameter in self._parameters:
             parameter.grad = None
         loss.backward()  # type: ignore[no-untyped-call]
-        self.processes.sum_([p.grad for p in self._parameters if p.grad is not None] + list(info.values()))
+        if self.processes.count > 1:
+            self.processes.sum_([p.grad for p in self._parameters if p.grad is not None] + list(info.values()))
         info["gradient_norm"] = nn.utils.clip_grad_norm_(self._parameters, self.config.gradient_clip)
         info["learning_rate"] = torch.tensor(rate)
         self.optimizer.step()

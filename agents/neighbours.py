@@ -16,7 +16,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from goalbridge.agents.critics import Critic
+from goalbridge.agents.model import Critic
 from goalbridge.configs.checks import ConfigError
 
 PROBED: Final = 16  # cells of the inverted file that neighbours are sought in

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from goalbridge.agents.bridge import bridge_scores_per_row
-from goalbridge.agents.critics import Critic
 from goalbridge.agents.log_matmul_exp import log_matmul_exp
+from goalbridge.agents.model import Critic
 
 ROWS, COLUMNS, GOALS, DIM = 256, 64, 100_000, 64
 EPISODES, ACTIONS, EPISODE_GOALS = 1000, 8, 2000
@@ -24,7 +24,7 @@ _BLOCK = 1 << 17  # float32 elements, 0.5 MB: half a core's usual L2 cache
 _EXTRA_MEMORY_PROGRAM = f"""
 import resource, sys, torch
 from goalbridge.agents.bridge import bridge_scores
-from goalbridge.agents.critics import Critic
+from goalbridge.agents.model import Critic
 from goalbridge.agents.log_matmul_exp import log_matmul_exp
 
 def peak_megabytes():

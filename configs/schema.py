@@ -11,23 +11,10 @@ from dataclasses import dataclass, field
 
 from goalbridge.configs.checks import at_least, check_device, one_of, positive, require
 from goalbridge.configs.data_schema import STORED, DataConfig
-from goalbridge.configs.registries import objectives, text_encoders, worlds
+from goalbridge.configs.registries import estimators, objectives, text_encoders, worlds
 from goalbridge.configs.world_settings import WorldSettings, settings_of
 
 CRITICS = ("neg_squared_l2", "neg_l2", "dot", "cosine")
-POLICIES = (
-    "logsumexp",
-    "planned",
-    "direct",
-    "max",
-    "sample",
-    "planned_sample",
-    "shortest",
-    "likeliest",
-    "tempered",
-    "resampled",
-)
-PLANNED = ("planned", "planned_sample")
 DUPLICATES = ("positives", "masked", "negatives")
 PRECISIONS = ("float32", "bf16")
 
@@ -207,7 +194,7 @@ class PolicyConfig:
     proposals: int = 256
 
     def __post_init__(self) -> None:
-        one_of("policy.name", self.name, POLICIES)
+        one_of("policy.name", self.name, estimators.names())
         one_of("policy.candidate_goals", self.candidate_goals, ("free", "all"))
         at_least(1, policy__sweeps=self.sweeps, policy__proposals=self.proposals)
         positive(policy__language_temperature=self.language_temperature)

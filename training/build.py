@@ -31,7 +31,6 @@ from goalbridge.worlds import World, world_of
 
 ACTION_POOL = 8192
 VALIDATION_TEXTS = 400
-CAPTIONED_APART = ("online", "files")  # data whose captions are not of what a trajectory's actions led to
 
 
 class RunBuilder:
@@ -48,11 +47,6 @@ class RunBuilder:
         self.resuming, self.processes = resuming, processes
         self._encoder: type[TextEncoder] = text_encoders.get(config.encoder.kind, "encoder.kind")
         self._objective: type[Objective] = objectives.get(config.train.objective, "train.objective")
-        if self._objective.pairs_captions_with_actions and config.data.kind in CAPTIONED_APART:
-            raise ConfigError(
-                f"train.objective={config.train.objective}: expected one that needs no captions of what was done, as "
-                f"data={config.data.kind} has none; try train.objective=bridge"
-            )
         self._text_folder = Path(config.encoder.cache_dir or config.run_dir)
         if self._text_folder.exists() and not self._text_folder.is_dir():
             raise ConfigError(f"encoder.cache_dir={self._text_folder}: is a file; choose a folder")
@@ -86,6 +80,7 @@ class RunBuilder:
         trajectories = self.folder / FOLDER
         try:
             self.world = world_of(self.config.env).open_training(self.config, trajectories)
+            self._check_objective()
             kept = self.folder / "layout.txt"
             if self.resuming and kept.is_file() and kept.read_text() != self.world.layout_text:
                 layout = getattr(self.config.env, "layout", "")
@@ -99,6 +94,14 @@ class RunBuilder:
             discard(trajectories)
             raise
         return known
+
+    def _check_objective(self) -> None:
+        apart = self.config.data.kind == "online" or self.world.brings_captions
+        if self._objective.pairs_captions_with_actions and apart:
+            raise ConfigError(
+                f"train.objective={self.config.train.objective}: expected one that needs no captions of what was done, "
+                f"got data={self.config.data.kind}, which has none; try train.objective=bridge"
+            )
 
     def _write_record(self) -> None:
         if self.world.layout_text:

@@ -150,9 +150,10 @@ class World(ABC):
     Settings: dataclass of the settings of `env`. EvaluationSettings: of those that evaluate.py takes here beside the
     common ones. settings: of this world. captions: what is true of its goals; with `late_captions` known only from
     `meet` on, as may be the bounds in `spec`. layout_text: the layout to be kept with the run, "" where there are many,
-    or none. playable: whether there is an environment. grouped: whether tasks come in groups, whose means have the same
-    weight. ratios: metrics that are a mean over another's mean, such as steps over the fewest. at_once: most episodes
-    that are played side by side.
+    or none. brings_captions: captions come with the trajectories, see `own_pairs`; nobody knows then which actions led
+    to what they say. playable: whether there is an environment. grouped: whether tasks come in groups, whose means have
+    the same weight. ratios: metrics that are a mean over another's mean, such as steps over the fewest. at_once: most
+    episodes that are played side by side.
     """
 
     Settings: ClassVar[type[WorldSettings]] = WorldSettings
@@ -164,6 +165,7 @@ class World(ABC):
     captions: Captions
     late_captions: bool = False
     layout_text: str = ""
+    brings_captions: ClassVar[bool] = False
     playable: ClassVar[bool] = True
     grouped: ClassVar[bool] = False
     ratios: ClassVar[Mapping[str, tuple[str, str]]] = {}

@@ -6,16 +6,21 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass
 from itertools import takewhile
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from goalbridge.configs.checks import ConfigError
 from goalbridge.configs.data_schema import DataConfig
+from goalbridge.configs.schema import AgentConfig, PolicyConfig
+from goalbridge.configs.world_settings import WorldEvaluation, WorldSettings
 from goalbridge.data import TrajectoryBuffer
 from goalbridge.data.trajectories import FIELDS
 from goalbridge.worlds._base import World
+
+if TYPE_CHECKING:
+    from goalbridge.agents import Agent
 
 _DATA: Final = DataConfig("random", trajectories=8, walk_length=8, environments=6)
 _ONLINE: Final = DataConfig("online", walk_length=8, environments=6)
@@ -25,11 +30,12 @@ _SOME: Final = 16  # goals, actions and texts that are looked at
 Lines = Iterator[str]
 
 
-def check_world(world: World, data: DataConfig = _DATA) -> list[str]:
+def check_world(world: World, data: DataConfig = _DATA, settings: Any = None) -> list[str]:
     """What a world does otherwise than its contract (`World`) says, one line each; none where all is well.
 
-    data: what it is to collect for this. What a world need not have is passed over: data of the agent's own, episodes.
-    A world with `late_captions` has met these data afterwards.
+    data: what it is to collect for this. settings: of its evaluation, which is passed over without; None: those of
+    `World.EvaluationSettings` as they are. What a world need not have is passed over: online data, episodes. A
+    world with `late_captions` has met these data afterwards.
     """
     try:
         trajectories = world.collect(data, 0)
@@ -46,7 +52,7 @@ def check_world(world: World, data: DataConfig = _DATA) -> list[str]:
         ("captions", lambda: _captions(world, goals)),
         ("self_play", lambda: _self_play(world)),
         ("describe", lambda: _goals(world, goals[:_SOME])),
-        ("tasks", lambda: _episodes(world, goals[:_SOME])),
+        ("tasks", lambda: _episodes(world, goals[:_SOME], settings)),
     )
     lines = []
     for name, check in checks:
@@ -62,9 +68,10 @@ def _said(error: Exception) -> str:
 
 
 def _settings(world: World) -> Lines:
-    for name in ("Settings", "EvaluationSettings"):
-        kind = getattr(world, name, None)
-        if kind is None:
+    for name, base in (("Settings", WorldSettings), ("EvaluationSettings", WorldEvaluation)):
+        kind = getattr(world, name)
+        if not isinstance(kind, type) or not issubclass(kind, base):
+            yield f"{name}: expected a class that derives from {base.__name__}, got {kind!r}"
             continue
         if not is_dataclass(kind) or not getattr(kind, "__dataclass_params__").frozen:  # noqa: B009 (known to no type)
             yield f"{name}: expected a frozen dataclass, got {kind!r}"
@@ -175,12 +182,22 @@ def _goals(world: World, goals: NDArray[Any]) -> Lines:
         yield f"describe: expected a text, got {text!r}"
 
 
-def _episodes(world: World, goals: NDArray[Any]) -> Lines:
+def _agent(world: World, goals: NDArray[Any]) -> Agent:
+    """An agent that has learnt nothing yet."""
+    from goalbridge.agents import Agent  # not at the top: settings of worlds are read without torch
+    from goalbridge.encoders.text.label import LabelEncoder
+
+    text, candidates = LabelEncoder(world.captions.labels), world.candidates(_SOME)
+    return Agent(world.spec, AgentConfig(embedding_dim=4, width=8, depth=1), PolicyConfig(), text, candidates, goals)
+
+
+def _episodes(world: World, goals: NDArray[Any], settings: Any) -> Lines:
     if not world.playable:
         return
-    settings = getattr(world, "EvaluationSettings", lambda: None)()
+    settings = world.EvaluationSettings() if settings is None else settings
+    agent = _agent(world, goals)
     try:
-        tasks, again = (world.tasks(settings, 2, 0, False) for _ in range(2))
+        tasks, again = (world.tasks(agent, settings, 2, 0) for _ in range(2))
     except NotImplementedError:
         return
     said = [[(task.text, task.category, task.seed, task.group) for task in some] for some in (tasks, again)]

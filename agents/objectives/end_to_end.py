@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from goalbridge.agents.losses import Info
-from goalbridge.agents.objectives._base import Objective, TensorBatch
+from goalbridge.agents.objectives._base import Info, Objective, TensorBatch
 from goalbridge.configs.registries import objectives
 
 

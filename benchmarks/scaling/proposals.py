@@ -13,7 +13,7 @@ from torch import Tensor
 
 from goalbridge.agents import Agent
 from goalbridge.agents.bridge import bridge_scores_per_row
-from goalbridge.agents.critics import Critic
+from goalbridge.agents.model import Critic
 from goalbridge.agents.neighbours import Neighbours, Proposals, between, proposed_scores
 from goalbridge.benchmarks.scaling import seconds
 from goalbridge.worlds.maze.settings import MazeSettings

@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from goalbridge.agents.critics import Critic
 from goalbridge.agents.goal_store import GoalStore, write_goal_store
+from goalbridge.agents.model import Critic
 from goalbridge.agents.streamed_bridge import MEMORY, streamed_bridge_scores, streamed_log_sums
 from goalbridge.benchmarks.scaling import seconds
 
@@ -25,7 +25,7 @@ _WRITTEN_AT_ONCE: Final = 250_000
 # On Linux ru_maxrss starts at the parent's peak, which would hide the child's; VmHWM holds mapped files too.
 _PEAK_PROGRAM: Final = """
 import resource, sys, torch
-from goalbridge.agents.critics import Critic
+from goalbridge.agents.model import Critic
 from goalbridge.agents.goal_store import GoalStore
 from goalbridge.agents.streamed_bridge import streamed_bridge_scores
 

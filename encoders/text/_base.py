@@ -33,10 +33,11 @@ def check_instruction(text: str) -> None:
 class TextEncoder(ABC):
     """Texts in, features out; one file here, or a plug-in of the entry points' group goalbridge.text_encoders.
 
-    canonical: it reads nothing but the labels that `from_config` is given, in no other words.
+    canonical: it reads nothing but `labels`, those that `from_config` is given, in no other words.
     """
 
     canonical: ClassVar[bool] = False
+    labels: tuple[str, ...] = ()
 
     @classmethod
     @abstractmethod

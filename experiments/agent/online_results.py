@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from goalbridge.configs.schema import POLICIES
+from goalbridge.configs.registries import estimators
 from goalbridge.experiments.agent.markdown import cell, load, source, table
 
 Result = Mapping[str, Any]
@@ -94,7 +94,7 @@ def _corner(result: Result) -> list[str]:
     plain = {
         title: row["success"]["mean"]
         for title, _, row in _flat(result)
-        if title.removeprefix("own play, ") in POLICIES  # others are told to command themselves other goals
+        if title.removeprefix("own play, ") in estimators.names()  # others are told to command themselves other goals
     }
     best = max(plain, key=lambda title: plain[title])
     recipe = " ".join(next(row for title, _, row in _flat(result) if title in plain)["overrides"])

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from goalbridge.agents.critics import Critic
+from goalbridge.agents.model import Critic
 
 Encode = Callable[[Tensor], Tensor]  # goals [..., k] to representations [..., d]
 _ROUNDS, _FIT_DRAWS = 6, 1500  # of the fits

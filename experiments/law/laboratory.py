@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from goalbridge.agents.bridge import bridge_scores, direct_scores
-from goalbridge.agents.critics import Critic
+from goalbridge.agents.model import Critic
 from goalbridge.experiments.law.importance import Encode, ImportanceBridge
 from goalbridge.experiments.law.quadratic import QuadraticBridge
 from goalbridge.experiments.law.smoothing import SmoothedBridge

@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from goalbridge.agents.critics import Critic
+from goalbridge.agents.model import Critic
 
 _LARGEST = 0.9  # of a curvature, where 1 would make the integral infinite: fits of bounded critics may err above
 _PAIRS = 1 << 14  # pairs whose matrices exist at once

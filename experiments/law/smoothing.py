@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from goalbridge.agents.bridge import log_matmul_exp
-from goalbridge.agents.critics import Critic
+from goalbridge.agents.model import Critic
 
 _CHUNK = 8192  # bridge goals whose logits exist at once
 _QUADRATIC, _LINEAR = ("neg_squared_l2",), ("dot", "cosine")

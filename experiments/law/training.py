@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
-from goalbridge.agents.critics import Critic
-from goalbridge.agents.losses import info_nce
+from goalbridge.agents.model import Critic
+from goalbridge.agents.objectives import info_nce
 from goalbridge.encoders.towers import tower
 
 Pair = tuple[str, str]

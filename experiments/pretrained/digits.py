@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from goalbridge.agents.bridge import direct_scores
-from goalbridge.agents.critics import Critic
+from goalbridge.agents.model import Critic
 from goalbridge.configs.run_folder import record
 from goalbridge.experiments.pretrained.digits_data import Digits, Items, trials
 from goalbridge.experiments.pretrained.digits_models import TEXT_KINDS, Crossing, Models, Recipe, TextKind

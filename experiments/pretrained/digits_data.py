@@ -16,8 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from goalbridge.configs.schema import EncoderConfig
 from goalbridge.encoders import SentenceEncoder
-from goalbridge.encoders.text import PACKAGED_MODEL
 from goalbridge.experiments.pretrained.distortion import Distortion
 from goalbridge.experiments.pretrained.handwriting import write
 from goalbridge.experiments.pretrained.retrieval import CANDIDATES
@@ -51,7 +51,7 @@ class Digits:
         self.words = [number_words(language) for language in LANGUAGES]
         self.speech = load_speech("train", self.words, folder, clips)
         self._numbers, self._languages = self.speech.numbers, self.speech.languages
-        encoder = SentenceEncoder(PACKAGED_MODEL, folder / "text_cache.safetensors")
+        encoder = SentenceEncoder(EncoderConfig().text_model, folder / "text_cache.safetensors")
         self.features = torch.from_numpy(encoder.encode(self.wording.texts))  # [T, 384]
         learned_from = (self.speech.clips, self.distortion, self.wording.texts, dict(KINDS), encoder.fingerprint)
         self.fingerprint = hashlib.sha256(repr(learned_from).encode()).hexdigest()

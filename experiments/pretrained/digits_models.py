@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from goalbridge.agents.bridge import bridge_max_scores, bridge_scores, direct_scores
-from goalbridge.agents.critics import Critic
+from goalbridge.agents.model import Critic
 from goalbridge.agents.storage import CheckpointError, read_tensors, write_tensors
 from goalbridge.experiments.pretrained.digits_data import Digits, Items
 from goalbridge.experiments.pretrained.towers import ImageTower, NgramTexts, SentenceTexts, SpeechTower

@@ -14,7 +14,7 @@ from typing import Any, Final, Literal
 import torch
 from torch import Tensor
 
-from goalbridge.agents.critics import Critic
+from goalbridge.agents.model import Critic
 from goalbridge.configs.checks import ConfigError
 from goalbridge.experiments.pretrained.media import read_image, read_wave
 

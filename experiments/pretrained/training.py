@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from goalbridge.agents.critics import Critic
 from goalbridge.agents.learner import DivergedError
-from goalbridge.agents.losses import info_nce
+from goalbridge.agents.model import Critic
+from goalbridge.agents.objectives import info_nce
 
 # Left and right inputs [B, ...], and which pairs [B, B] off the diagonal say the very same (None: unknown).
 Batch = tuple[Tensor, Tensor, Tensor | None]
@@ -35,7 +35,7 @@ class Schedule:
 class Pair(nn.Module):
     """Two towers into one space, and the critic that scores them: the model of one pair of modalities.
 
-    left, right: modules of outputs [N, d] each. critic: kind, see agents.critics.
+    left, right: modules of outputs [N, d] each. critic: kind, see agents.model.Critic.
     """
 
     def __init__(self, left: nn.Module, right: nn.Module, critic: str, embedding_dim: int) -> None:

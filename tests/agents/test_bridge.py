@@ -17,7 +17,7 @@ from goalbridge.agents.bridge import (
     goal_posterior,
 )
 from goalbridge.agents.bridge_diagnostics import bridge_diagnostics
-from goalbridge.agents.critics import Critic
+from goalbridge.agents.model import Critic
 from goalbridge.configs.schema import CRITICS
 
 N, K, M, D, E = 7, 5, 900, 6, 9  # state-actions, instructions, goals, dimensions of A-B and of B-C

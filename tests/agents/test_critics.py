@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from goalbridge.agents.critics import Critic
+from goalbridge.agents.model import Critic
 from goalbridge.configs.schema import CRITICS
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from goalbridge.agents import Agent, Learner
-from goalbridge.agents.losses import info_nce
+from goalbridge.agents.objectives import info_nce
 from goalbridge.configs.data_schema import DataConfig
 from goalbridge.configs.schema import TrainConfig
 from goalbridge.data.captions import CaptionPairs
@@ -65,6 +65,8 @@ def test_one_step_moves_every_parameter(
     assert any(name.startswith("rotary") for name in trained) == rotary
     assert all(np.isfinite(value) for value in info.values())
     assert ("action/loss" in info) == (negatives > 0)
+    assert (learner.ema.rotary is None) == (not rotary)
+    assert not any(parameter.requires_grad for parameter in learner.ema.parameters())
 
 
 def test_language_alone_moves_the_meanings_and_places_alone_the_rest(make_grid_agent: MakeAgent, data: Data) -> None:
@@ -150,12 +152,3 @@ def test_other_actions_are_others_each_once(make_grid_agent: MakeAgent, data: Da
         assert (others.sum(dim=1) == 1).all()
         numbers = [int(taken.argmax()), *others.argmax(dim=1).tolist()]
         assert len(set(numbers)) == 1 + min(negatives, 3)
-
-
-def test_the_averaged_agent_is_one_of_grids_too(make_grid_agent: MakeAgent, data: Data) -> None:
-    learner = make_learner(make_grid_agent)
-    step(learner, data)
-    assert learner.ema.rotary is not learner.agent.rotary
-    assert learner.ema.rotary is not None
-    assert not learner.ema.rotary.angular.requires_grad
-    assert learner.is_finite()

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from goalbridge.agents.critics import Critic
+from goalbridge.agents.model import Critic
 from goalbridge.agents.neighbours import Neighbours, Proposals, between, proposed_scores
 from goalbridge.configs.checks import ConfigError
 from goalbridge.configs.schema import CRITICS

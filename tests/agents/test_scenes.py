@@ -14,7 +14,8 @@ from goalbridge.agents import Agent
 from goalbridge.agents.scene_policy import ScenePolicy
 from goalbridge.agents.scenes import read_scenes
 from goalbridge.configs.checks import ConfigError
-from goalbridge.configs.schema import POLICIES, PolicyConfig
+from goalbridge.configs.registries import estimators
+from goalbridge.configs.schema import PolicyConfig
 from goalbridge.encoders.grid import possible_situations
 from goalbridge.encoders.readers import states_of
 from goalbridge.envs.babyai.layouts import draw_layouts, free_poses
@@ -23,7 +24,7 @@ from goalbridge.envs.babyai.simulator import GridBatch
 MakeAgent = Callable[..., Agent]
 Observation = dict[str, NDArray[Any]]
 TEXTS = ["go to the red ball", "find a key", "go to a box, then go to the red ball", "somewhere on the left", "a door"]
-ALL = pytest.mark.parametrize("name", [name for name in POLICIES if name not in ("resampled", "shortest")])
+ALL = pytest.mark.parametrize("name", [name for name in estimators.names() if name not in ("resampled", "shortest")])
 
 
 @pytest.fixture

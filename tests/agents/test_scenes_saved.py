@@ -17,7 +17,8 @@ from goalbridge.agents import Agent
 from goalbridge.agents.scene_policy import ScenePolicy
 from goalbridge.configs.checks import ConfigError
 from goalbridge.configs.compose import settings
-from goalbridge.configs.schema import POLICIES, RunConfig
+from goalbridge.configs.registries import estimators
+from goalbridge.configs.schema import RunConfig
 from goalbridge.encoders import LabelEncoder, SentenceEncoder
 from goalbridge.encoders.readers import ObservationError
 from goalbridge.envs.babyai.captions import GridCaptions
@@ -98,7 +99,7 @@ def follow(policy: ScenePolicy, texts: Sequence[str], steps: int = 12) -> NDArra
     return np.stack(taken)
 
 
-@pytest.mark.parametrize("name", [name for name in POLICIES if name not in ("resampled", "shortest")])
+@pytest.mark.parametrize("name", [name for name in estimators.names() if name not in ("resampled", "shortest")])
 @pytest.mark.parametrize("rotary", [False, True])
 def test_a_loaded_agent_acts_as_the_saved_one(
     make_grid_agent: MakeAgent, tmp_path: Path, name: str, rotary: bool

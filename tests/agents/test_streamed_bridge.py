@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from goalbridge.agents.bridge import bridge_scores
-from goalbridge.agents.critics import Critic
 from goalbridge.agents.goal_store import GoalStore, write_goal_store
+from goalbridge.agents.model import Critic
 from goalbridge.agents.streamed_bridge import combine, shard, streamed_bridge_scores, streamed_log_sums
 from goalbridge.configs.schema import CRITICS
 
@@ -140,7 +140,7 @@ def test_shards_are_even_and_leave_nothing_out(terms: int, processes: int) -> No
 
 PROCESS = """
 import sys, torch
-from goalbridge.agents.critics import Critic
+from goalbridge.agents.model import Critic
 from goalbridge.agents.goal_store import GoalStore
 from goalbridge.agents.streamed_bridge import sharded_bridge_scores
 rank, folder = int(sys.argv[1]), sys.argv[2]

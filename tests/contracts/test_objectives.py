@@ -93,7 +93,8 @@ def test_what_two_processes_give_sums_to_what_one_gives(make_agent: MakeAgent, f
         shares = []
         for rank in range(2):
             peer = Peer(rank, 2, record)
-            own = TensorBatch(*(rows[peer.share(B)] for rows in batch[:-1]), batch.duplicates)
+            rows = {name: getattr(batch, name)[peer.share(B)] for name in batch._fields[:-1]}
+            own = batch._replace(**rows)
             shares.append(objective_of(agent, name, peer, logsumexp_penalty=0.1)(own))
     assert sum(loss.item() for loss, _ in shares) == pytest.approx(whole.item(), rel=1e-10)
     for key, value in info.items():

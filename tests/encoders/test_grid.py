@@ -7,7 +7,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from goalbridge.agents.critics import Critic
+from goalbridge.agents.model import Critic
 from goalbridge.configs.schema import CRITICS
 from goalbridge.encoders.grid import (
     OWN,

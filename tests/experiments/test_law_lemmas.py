@@ -10,7 +10,7 @@ import torch
 from scipy.stats import multivariate_normal
 
 from goalbridge.agents.bridge import bridge_scores
-from goalbridge.agents.critics import Critic
+from goalbridge.agents.model import Critic
 from goalbridge.experiments.law.exact import bayes_scores, exact_embeddings, lemma_scores
 from goalbridge.experiments.law.importance import ImportanceBridge
 from goalbridge.experiments.law.lemmas import gaussian_gain, gaussian_scores, log_sphere_integral, sphere_scores

@@ -46,6 +46,7 @@ class FilesWorld(World):
 
     Settings = FilesSettings
     settings: FilesSettings
+    brings_captions = True
     playable = False
 
     def __init__(self, folder: Path) -> None:

@@ -1,15 +1,23 @@
-"""Critics: how two embeddings become one logit, with a temperature that is learned.
+"""The model: three encoders, a critic for each contrastive pair, and the goals that bridge them.
 
 Notation: d = embedding dimension, N and M = number of vectors on either side.
 """
 
+from __future__ import annotations
+
 import difflib
 import math
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from goalbridge.configs.schema import CRITICS
+from goalbridge.agents.spec import CandidateActions, WorldSpec
+from goalbridge.configs.checks import ConfigError
+from goalbridge.configs.schema import CRITICS, AgentConfig
+from goalbridge.encoders import TextEncoder
+from goalbridge.encoders.networks import networks_of
 
 # Below this squared distance two embeddings count as equal: sqrt is flat there, so its gradient stays finite.
 _SMALLEST_SQUARED_DISTANCE = 1e-12
@@ -133,3 +141,82 @@ def _safe_sqrt(squared: Tensor) -> Tensor:
 def _check_same_dim(x: Tensor, y: Tensor) -> None:
     if x.shape[-1:] != y.shape[-1:]:
         raise ValueError(f"y has shape {tuple(y.shape)}; its last axis must be x's, of shape {tuple(x.shape)}")
+
+
+class Model(nn.Module):
+    """State-action, goal and language encoders with a critic for each contrastive pair.
+
+    world: the spaces it acts in. config: see `configs.schema`. text: the frozen text encoder, whose head is trained.
+    candidates: the actions that policies weigh unless told otherwise.
+    bridge_goals: [M, G] draws from the goals' marginal p(g), which policies sum over unless given others.
+    """
+
+    bridge_goals: Tensor
+    candidate_actions: Tensor
+    execution: Tensor
+
+    def __init__(
+        self,
+        world: WorldSpec,
+        config: AgentConfig,
+        text: TextEncoder,
+        candidates: CandidateActions,
+        bridge_goals: NDArray[np.float32],
+    ) -> None:
+        super().__init__()
+        self.world, self.config = world, config
+        networks = networks_of(world, config)
+        self.rotary = networks.rotary
+        self.state_action_encoder, self.goal_encoder = networks.state_action, networks.goal
+        self.meaning_encoder = networks.meaning  # None: the goal encoder serves both pairs
+        self.language_head = text.head(config)
+        self.critic_ab = Critic(config.critic, embedding_dim=config.embedding_dim)
+        self.critic_bc = Critic(config.language_critic or config.critic, embedding_dim=config.embedding_dim)
+        self.register_buffer("candidate_actions", torch.as_tensor(candidates.actions))
+        self.register_buffer("execution", torch.as_tensor(candidates.execution, dtype=torch.float32))
+        self.register_buffer("bridge_goals", torch.as_tensor(bridge_goals))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights lie."""
+        return self.bridge_goals.device
+
+    def encode_state_actions(self, states: Tensor, actions: Tensor) -> Tensor:
+        """phi_A: states [..., S], actions [..., D] to [..., d]."""
+        output: Tensor = self.state_action_encoder(states, actions)
+        return output if self.rotary is None else self.rotary.turn(output, states)
+
+    def encode_goals(self, goals: Tensor) -> Tensor:
+        """phi_B towards state-actions: goals [..., G] to [..., d], or [..., 2 d] in grids with `AgentConfig.things`."""
+        output: Tensor = self.goal_encoder(goals)
+        if self.rotary is not None:
+            output = self.rotary.turn(output, goals)
+        if self.meaning_encoder is not None and self.config.things:
+            output = torch.cat([output, self.meaning_encoder(goals)], dim=-1)
+        return output
+
+    def encode_meanings(self, goals: Tensor) -> Tensor:
+        """phi_B towards language: goals [..., G] to [..., d]; where both pairs share one tower, the same as goals'."""
+        output: Tensor = (self.meaning_encoder or self.goal_encoder)(goals)
+        return output
+
+    @property
+    def has_language_part(self) -> bool:
+        """Whether a part of phi_A may be compared with language."""
+        return self.meaning_encoder is None or self.config.things
+
+    def language_part(self, a: Tensor) -> Tensor:
+        """The part of phi_A [..., d or 2 d] that may be compared with language, [..., d]; ConfigError without one."""
+        if not self.has_language_part:
+            raise ConfigError("agent.things=false: expected state-actions that see things; try agent.things=true")
+        return a[..., -self.config.embedding_dim :]
+
+    def encode_language(self, features: Tensor) -> Tensor:
+        """phi_C from frozen text features: [..., T] to [..., d]."""
+        output: Tensor = self.language_head(features)
+        return output
+
+    def observation_extent(self) -> Tensor:
+        """The range of each observed coordinate, [S]."""
+        low, high = torch.tensor(self.world.observation_low), torch.tensor(self.world.observation_high)
+        return (high - low).to(self.device)
