@@ -29,7 +29,7 @@ class DataConfig:
     goals: online: what the agent commands itself: from the "buffer" (what it has reached) or "uniform" (anywhere within
         bounds).
     frontier: online: share of the goals from the buffer that was seldom reached.
-    roam: online: random steps after a commanded goal was reached, before the next one is commanded.
+    random_steps_after_goal: online: random steps after a commanded goal was reached, before the next one is commanded.
     exploration: online: share of random actions.
     """
 
@@ -44,7 +44,7 @@ class DataConfig:
     capacity: int = 500_000
     goals: str = "buffer"
     frontier: float = 0.3
-    roam: int = 0
+    random_steps_after_goal: int = 0
     exploration: float = 0.1
 
     def __post_init__(self) -> None:
@@ -55,7 +55,7 @@ class DataConfig:
             share = getattr(self, name)
             require(0 <= share <= 1, f"data.{name}", share, "must be between 0 and 1")
         self._check_rounds()
-        at_least(0, data__roam=self.roam)
+        at_least(0, data__random_steps_after_goal=self.random_steps_after_goal)
         at_least(1, data__trajectories=self.trajectories, data__walk_length=self.walk_length)
         at_least(1, data__labelled_goals=self.labelled_goals)
         at_least(0, data__noise_degrees=self.noise_degrees)

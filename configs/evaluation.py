@@ -22,7 +22,7 @@ class EvaluateConfig:
     seed: of the starts, commands and noise; training never uses it.
     instruction: follow these words instead of drawn commands; "-" follows each line of standard input.
     estimators: those to compare, and references such as "random"; the world's own choice if empty.
-    escape: whether the agent bars actions that changed nothing, where other than it was trained for.
+    mask_blocked: whether the agent bars actions that changed nothing, where other than it was trained for.
     rollouts: episodes drawn as GIFs.
     device: auto (the first of cuda, mps, cpu that is there), or a name such as cuda:1.
     """
@@ -32,7 +32,7 @@ class EvaluateConfig:
     seed: int = 1_000_000
     instruction: str | None = None
     estimators: tuple[str, ...] = ()
-    escape: bool | None = None
+    mask_blocked: bool | None = None
     rollouts: int = 3
     device: str = "auto"
     further: Mapping[str, Any] = field(default_factory=dict, metadata=NO_SETTING)

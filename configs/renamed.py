@@ -16,6 +16,16 @@ RENAMED: Final = {
     "data.captions": "env.categories",
     "data.start": "env.start",
     "data.episode_segments": "env.episode_segments",
+    "train.duplicates": "train.multi_positives",
+    "train.nearby": "train.hard_negative_share",
+    "train.group_size": "train.negatives_per_layout",
+    "data.roam": "data.random_steps_after_goal",
+    "agent.things": "agent.language_in_actions",
+    "policy.remember": "policy.eliminate_visited",
+    "policy.compose": "policy.parse_compositions",
+    "policy.escape": "policy.mask_blocked",
+    "policy.sweeps": "policy.max_iterations",
+    "escape": "mask_blocked",  # of evaluate.py
 }
 # What `env` held of all worlds before each had its own settings (FORMAT 1).
 _ONCE: Final = frozenset(
@@ -29,7 +39,7 @@ def present(saved: Mapping[str, Any]) -> dict[str, Any]:
         name: dict(value) if isinstance(value, Mapping) else value for name, value in saved.items()
     }
     for old, new in RENAMED.items():
-        (group, name), (other, now) = old.split("."), new.split(".")
+        (group, _, name), (other, _, now) = old.partition("."), new.partition(".")
         if isinstance(values.get(group), dict) and name in values[group] and isinstance(values.get(other), dict):
             moved = values[group].pop(name)
             values[other].setdefault(now, moved)
@@ -42,3 +52,9 @@ def present(saved: Mapping[str, Any]) -> dict[str, Any]:
         gone = (_ONCE | {new.partition(".")[2] for new in RENAMED.values()}) - own
         values["env"] = {"world": known[0]} | {name: value for name, value in env.items() if name not in gone}
     return values
+
+
+def present_in(group: str, saved: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of one group, as an agent keeps them, under their present names."""
+    names = {old.removeprefix(f"{group}."): new.removeprefix(f"{group}.") for old, new in RENAMED.items()}
+    return {names.get(name, name): value for name, value in saved.items()}

@@ -55,7 +55,7 @@ class AgentConfig:
     text_depth: hidden layers over the frozen text features.
     text_dropout: share of the text features that is left out in training.
     rotary: in grids, position rotates representations, so that critics see displacements (else Fourier features).
-    things: in grids, state-actions also see the types and colours around them, and share a part of their
+    language_in_actions: in grids, state-actions also see the types and colours around them, and share a part of their
         representation with language; what "direct" and the end-to-end rival need.
     """
 
@@ -69,7 +69,7 @@ class AgentConfig:
     text_depth: int = 2
     text_dropout: float = 0.0
     rotary: bool = True
-    things: bool = False
+    language_in_actions: bool = False
 
     def __post_init__(self) -> None:
         one_of("agent.critic", self.critic, CRITICS)
@@ -97,13 +97,13 @@ class TrainConfig:
     action_weight: weight of the loss over these actions.
     caption_weight: weight of the goal-language loss.
     logsumexp_penalty: weight of the squared log-partition.
-    duplicates: what becomes of captions that are true of another goal of the batch: "positives" of it too, "masked"
-        (left out) or "negatives" (plain InfoNCE).
+    multi_positives: what becomes of captions that are true of another goal of the batch: "positives" of it too,
+        "masked" (left out) or "negatives" (plain InfoNCE).
     objective: "bridge" (both contrastive pairs), or a rival's, which is shown captions of what state-actions led to:
         "end_to_end" (state-actions against captions) or "behaviour_cloning" (the action taken against others), or a
         plug-in's.
-    group_size: goals are compared only within a layout, in groups of so many (0: all with all).
-    nearby: share of such a group from trajectories that start close together.
+    negatives_per_layout: goals are compared only within a layout, in groups of so many (0: all with all).
+    hard_negative_share: share of such a group from trajectories that start close together.
     precision: "float32", or "bf16" (the towers compute in bfloat16; weights, critics and losses stay as they are).
     compile: let torch.compile make one program of the losses, which takes a minute and a C++ compiler.
     log_every: steps between scalars.
@@ -124,10 +124,10 @@ class TrainConfig:
     action_weight: float = 2.0
     caption_weight: float = 2.0
     logsumexp_penalty: float = 0.0
-    duplicates: str = "positives"
+    multi_positives: str = "positives"
     objective: str = "bridge"
-    group_size: int = 0
-    nearby: float = 0.0
+    negatives_per_layout: int = 0
+    hard_negative_share: float = 0.0
     precision: str = "float32"
     compile: bool = False
     log_every: int = 20
@@ -150,13 +150,25 @@ class TrainConfig:
             train__checkpoint_every=self.checkpoint_every,
         )
         at_least(1, train__evaluation_episodes=self.evaluation_episodes)
-        one_of("train.duplicates", self.duplicates, DUPLICATES)
+        one_of("train.multi_positives", self.multi_positives, DUPLICATES)
         one_of("train.objective", self.objective, objectives.names())
         one_of("train.precision", self.precision, PRECISIONS)
-        at_least(0, train__group_size=self.group_size)
-        divides = self.group_size == 0 or (self.group_size > 1 and self.batch_size % self.group_size == 0)
-        require(divides, "train.group_size", self.group_size, f"must divide train.batch_size={self.batch_size}")
-        require(0 <= self.nearby <= 1, "train.nearby", self.nearby, "must be between 0 and 1")
+        at_least(0, train__negatives_per_layout=self.negatives_per_layout)
+        divides = self.negatives_per_layout == 0 or (
+            self.negatives_per_layout > 1 and self.batch_size % self.negatives_per_layout == 0
+        )
+        require(
+            divides,
+            "train.negatives_per_layout",
+            self.negatives_per_layout,
+            f"must divide train.batch_size={self.batch_size}",
+        )
+        require(
+            0 <= self.hard_negative_share <= 1,
+            "train.hard_negative_share",
+            self.hard_negative_share,
+            "must be between 0 and 1",
+        )
         for name, value in (("discount", self.discount), ("ema", self.ema), ("warmup", self.warmup)):
             require(0 <= value < 1, f"train.{name}", value, "must be at least 0 and below 1")
         require(self.discount > 0, "train.discount", self.discount, "must be above 0")
@@ -169,13 +181,13 @@ class PolicyConfig:
     name: the estimator.
     candidate_actions: how many actions it weighs (directions, in the mazes).
     average_noise: weigh an action by what the actuator makes of it, averaging exp(score) over the known noise.
-    escape: after an action that changed nothing, bar it and its like for four steps (in grids: there, for good).
+    mask_blocked: after an action that changed nothing, bar it and its like for four steps (in grids: there, for good).
     candidate_goals: in grids, the poses that are goals: "free" (cells seen to be free, and unlocked doors) or "all".
     hop_share: of "planned": how likely a hop must be beside the likeliest.
     hop_discount: of "planned": what each hop costs.
-    sweeps: of "planned": how often values are handed on at most.
-    compose: read "or", "but not" and "and" as compositions of the goals' posteriors.
-    remember: goals that an episode has come by and gone on were not meant.
+    max_iterations: of "planned": how often values are handed on at most.
+    parse_compositions: read "or", "but not" and "and" as compositions of the goals' posteriors.
+    eliminate_visited: goals that an episode has come by and gone on were not meant.
     language_temperature: of "tempered": what f_BC is divided by.
     proposals: of "resampled": how many goals are drawn for an instruction.
     """
@@ -183,20 +195,20 @@ class PolicyConfig:
     name: str = "logsumexp"
     candidate_actions: int = 32
     average_noise: bool = True
-    escape: bool = True
+    mask_blocked: bool = True
     candidate_goals: str = "free"
     hop_share: float = 0.7
     hop_discount: float = 0.7
-    sweeps: int = 400
-    compose: bool = True
-    remember: bool = True
+    max_iterations: int = 400
+    parse_compositions: bool = True
+    eliminate_visited: bool = True
     language_temperature: float = 0.5
     proposals: int = 256
 
     def __post_init__(self) -> None:
         one_of("policy.name", self.name, estimators.names())
         one_of("policy.candidate_goals", self.candidate_goals, ("free", "all"))
-        at_least(1, policy__sweeps=self.sweeps, policy__proposals=self.proposals)
+        at_least(1, policy__max_iterations=self.max_iterations, policy__proposals=self.proposals)
         positive(policy__language_temperature=self.language_temperature)
         for name, value in (("hop_share", self.hop_share), ("hop_discount", self.hop_discount)):
             require(0 < value < 1, f"policy.{name}", value, "must be above 0 and below 1")

@@ -38,8 +38,10 @@ class WorldSettings:
     def check(self, run: RunConfig) -> None:
         """ConfigError where other settings of the run do not go with this world."""
         one_of("data.kind", run.data.kind, self.data_kinds)
-        size = run.train.group_size
-        require(size == 0 or self.many_layouts, "train.group_size", size, f"must be 0 in the world {self.world}")
+        size = run.train.negatives_per_layout
+        require(
+            size == 0 or self.many_layouts, "train.negatives_per_layout", size, f"must be 0 in the world {self.world}"
+        )
 
     @classmethod
     def reads(cls, saved: Mapping[str, Any]) -> bool:

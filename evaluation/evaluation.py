@@ -66,7 +66,7 @@ class Evaluation:
 
     def _policy(self, name: str) -> Any:
         options = self.world.policy_options(self.agent, self.settings)
-        return self.agent.policy(name, escape=self.config.escape, seed=self.config.seed, **options)
+        return self.agent.policy(name, mask_blocked=self.config.mask_blocked, seed=self.config.seed, **options)
 
     @cached_property
     def _reader(self) -> Any:

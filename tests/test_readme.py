@@ -110,7 +110,7 @@ def test_the_first_training_and_evaluation_work_as_printed(
         if line[0] != "train.py" or "run_dir" not in given or BROUGHT & set(given):
             continue
         folder = trained.setdefault(given["run_dir"], tmp_path / str(len(trained)))
-        few = ["train.group_size=8", "env.layouts=9"] if given["env"] == "babyai" else []
+        few = ["train.negatives_per_layout=8", "env.layouts=9"] if given["env"] == "babyai" else []
         few += ["data.environments=4", "data.environment_steps=2000"] if given.get("data") == "online" else []
         sizes = [one for one in tiny if given.get("env") != "babyai" or not one.startswith("env.")]
         done = script("train", *line[1:], *sizes, *few, f"run_dir={folder}")

@@ -28,7 +28,7 @@ _TAG: Final = "goals_and_instructions"
 SETTINGS: Final = (
     "seed", "env.env_id", "data.kind", "dataset", "data.trajectories", "data.labelled_goals", "encoder.kind",
     "agent.critic", "agent.bridge_goals", "train.objective", "train.steps", "train.learning_rate", "train.discount",
-    "train.action_weight", "train.duplicates", "policy.name",
+    "train.action_weight", "train.multi_positives", "policy.name",
 )  # fmt: skip
 RESULTS: Final = (
     *("success", "spl_grid", "against_optimum", "mass", "first_guess", "wrong_visits"),

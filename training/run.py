@@ -44,7 +44,7 @@ class Training:
 
     def __init__(self, config: RunConfig, processes: Processes = ALONE) -> None:
         self.config, self.folder, self.processes = config, Path(config.run_dir), processes
-        processes.require_divisible(config.train.batch_size, config.train.group_size)
+        processes.require_divisible(config.train.batch_size, config.train.negatives_per_layout)
         torch.set_flush_denormal(True)  # exp() of far goals gives denormals, which are ten times slower
         self.device = processes.device(resolve_device(config.device))
         require_compiler(config.train.compile)
@@ -109,7 +109,9 @@ class Training:
             while learner.step < train.steps and not stop:
                 source.advance(learner)
                 rng = stream(self.config.seed, BATCHES, learner.step)  # one stream a step: resuming needs no state
-                futures = source.sample_futures(rng, train.batch_size, train.discount, train.group_size, train.nearby)
+                futures = source.sample_futures(
+                    rng, train.batch_size, train.discount, train.negatives_per_layout, train.hard_negative_share
+                )
                 captions = source.sample_captions(rng, train.batch_size)
                 logs = _due(learner.step + 1, train.log_every, train.steps)
                 info = learner.update(futures, captions, rng, detailed=logs)

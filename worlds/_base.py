@@ -246,7 +246,7 @@ class World(ABC):
         return tuple(dict.fromkeys([agent.policy_config.name, "logsumexp", *self.references(agent, settings, 0)]))
 
     def policy_options(self, agent: Agent, settings: Any) -> dict[str, Any]:
-        """What `Agent.policy` is given beside name, escape and seed: goals, candidates, average_noise."""
+        """What `Agent.policy` is given beside name, mask_blocked and seed: goals, candidates, average_noise."""
         return {}
 
     def metrics(self, episodes: Episodes) -> Metrics:

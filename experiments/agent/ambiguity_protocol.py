@@ -38,13 +38,16 @@ EPISODES = 1000
 PER_CATEGORY = -(-EPISODES // len(SATISFIABLE))
 SHOWN = ("success", "spl_grid", "steps")
 OWN = ("logsumexp", "resampled", "tempered", "max", "likeliest", "sample", "planned", "direct", "limit", "random")
-ADDITIONS = {"logsumexp, no memory": {"remember": False}, "logsumexp, whole texts": {"compose": False}}
+ADDITIONS = {
+    "logsumexp, no memory": {"eliminate_visited": False},
+    "logsumexp, whole texts": {"parse_compositions": False},
+}
 # Trained for the purpose: each is told its overrides, and acts by the estimator named last.
 RIVALS: dict[str, tuple[tuple[str, ...], str]] = {
     "end to end": (("train.objective=end_to_end", "policy.name=direct"), "direct"),
     "behaviour cloning": (("train.objective=behaviour_cloning", "policy.name=direct"), "direct"),
     "compounds trained on": (
-        ("env.categories=[exact,line,region,vague,compound]", "policy.compose=false"),
+        ("env.categories=[exact,line,region,vague,compound]", "policy.parse_compositions=false"),
         "logsumexp",
     ),
 }

@@ -56,7 +56,7 @@ RANDOM_WALKS = ("data=random", "train.discount=0.95", "policy.name=shortest", GR
 ON_WALKS = ("logsumexp", "planned", "shortest")
 EXPERT = ("data=expert", GRADIENT_STEPS)
 CORNER = (
-    *("env.start=corner", "data.frontier=0.5", "data.roam=16"),
+    *("env.start=corner", "data.frontier=0.5", "data.random_steps_after_goal=16"),
     *("train.steps=3000", "train.discount=0.95"),
 )
 ON_CORNER = ("logsumexp", "shortest")
@@ -139,7 +139,7 @@ def measure_corner() -> dict[str, Any]:
         "own play": (*OWN_PLAY, *CORNER),
         "own play, random goals": (*RANDOM_GOALS, *CORNER),
         "own play, no frontier": (*OWN_PLAY, *CORNER, "data.frontier=0"),
-        "own play, no roaming": (*OWN_PLAY, *CORNER, "data.roam=0"),
+        "own play, no roaming": (*OWN_PLAY, *CORNER, "data.random_steps_after_goal=0"),
     }
     rows: dict[str, Any] = {}
     for title, changes in recipes.items():

@@ -301,7 +301,7 @@ def test_words_and_compositions_score_alike(make_agent: Callable[..., Agent], fa
     ]
     in_words = agent.policy(name).scores(STATES, said)
     torch.testing.assert_close(in_words, agent.policy(name).scores(STATES, meant))
-    agent.policy_config = replace(agent.policy_config, compose=False)
+    agent.policy_config = replace(agent.policy_config, parse_compositions=False)
     assert (agent.policy(name).scores(STATES, said) - in_words).abs().max() > 1e-2
 
 

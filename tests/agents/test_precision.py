@@ -66,7 +66,7 @@ def test_a_step_in_grids_in_bf16_is_close(make_grid_agent: Callable[..., Agent])
     losses = []
     for precision in ("float32", "bf16"):
         agent = make_grid_agent(spread=1.0).train()
-        config = TrainConfig(steps=10, batch_size=64, group_size=8, discount=0.5, precision=precision)
+        config = TrainConfig(steps=10, batch_size=64, negatives_per_layout=8, discount=0.5, precision=precision)
         features = agent.text.encode(GRIDS.captions.all_texts("label"))
         learner = Learner(agent, config, features, GRIDS.action_pool(50, stream(0, 2)))
         rng = stream(0, 3)

@@ -33,7 +33,7 @@ TEXTS = ["go to the red ball", "find a key"]
 @pytest.fixture
 def agent(make_grid_agent: MakeAgent) -> Agent:
     """Untrained, and able to compare actions with words."""
-    return make_grid_agent(things=True)
+    return make_grid_agent(language_in_actions=True)
 
 
 def blank(*shape: int, pose: Sequence[int] = (1, 1, 0), fill: int = 0, poses: int | None = None) -> Observation:
@@ -78,7 +78,9 @@ def test_as_many_keys_as_instructions(agent: Agent) -> None:
 def test_policies_that_cannot_be_are_refused(agent: Agent, make_grid_agent: MakeAgent) -> None:
     with pytest.raises(ConfigError, match=r"policy\.name=logsumxp: must be one of"):
         agent.policy("logsumxp")
-    with pytest.raises(ConfigError, match=r"policy\.name=direct: .* agent\.things=true; logsumexp would do") as caught:
+    with pytest.raises(
+        ConfigError, match=r"policy\.name=direct: .* agent\.language_in_actions=true; logsumexp would do"
+    ) as caught:
         make_grid_agent().policy("direct")
     assert "\n" not in str(caught.value)
     for options in ({"goals": np.zeros((2, 3))}, {"average_noise": True}):
@@ -105,7 +107,7 @@ def test_a_loaded_agent_acts_as_the_saved_one(
     make_grid_agent: MakeAgent, tmp_path: Path, name: str, rotary: bool
 ) -> None:
     labels = GridCaptions().labels
-    agent = make_grid_agent(LabelEncoder(labels), things=True, rotary=rotary)
+    agent = make_grid_agent(LabelEncoder(labels), language_in_actions=True, rotary=rotary)
     agent.save_pretrained(tmp_path / "agent")
     loaded = Agent.from_pretrained(tmp_path / "agent")
     assert loaded.description() == agent.description()
@@ -116,12 +118,12 @@ def test_a_loaded_agent_acts_as_the_saved_one(
     np.testing.assert_array_equal(before, after)
 
 
-@pytest.mark.parametrize("things", [False, True])
+@pytest.mark.parametrize("language_in_actions", [False, True])
 def test_an_agent_of_the_usual_size_is_a_small_file(make_grid_agent: MakeAgent, tmp_path: Path, things: bool) -> None:
     chosen = settings(RunConfig, ["agent=grids"]).agent
     goals = chosen.bridge_goals
     text = SentenceEncoder("m", fingerprint="x", dim=384)
-    agent = make_grid_agent(text, **asdict(replace(chosen, things=things, frequencies=(1.0,))))
+    agent = make_grid_agent(text, **asdict(replace(chosen, language_in_actions=things, frequencies=(1.0,))))
     agent.bridge_goals = agent.bridge_goals[:1].repeat(goals, 1)
     agent.save_pretrained(tmp_path / "agent")
     size = sum(os.path.getsize(tmp_path / "agent" / name) for name in os.listdir(tmp_path / "agent"))

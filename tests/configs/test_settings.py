@@ -57,10 +57,12 @@ def test_what_is_asked_for_goes_before_what_a_world_chooses() -> None:
     assert composed("policy=default", "env=babyai").policy == PolicyConfig()
     assert composed("data=random", "env=babyai").data == DataConfig(kind="random")
     assert composed("env=babyai").encoder == EncoderConfig(word_order=False)
-    config = composed("env=babyai", "env.levels=[GoTo]", "train.steps=5", "agent.things=true", "data.kind=mixed")
+    config = composed(
+        "env=babyai", "env.levels=[GoTo]", "train.steps=5", "agent.language_in_actions=true", "data.kind=mixed"
+    )
     assert config.env.levels == ("GoTo",)
-    assert (config.train.steps, config.agent.things, config.data.kind) == (5, True, "mixed")
-    assert config.train.group_size == composed("train=grids", "env=babyai").train.group_size
+    assert (config.train.steps, config.agent.language_in_actions, config.data.kind) == (5, True, "mixed")
+    assert config.train.negatives_per_layout == composed("train=grids", "env=babyai").train.negatives_per_layout
 
 
 def kinds(kind: type[Any]) -> Iterator[type[Any]]:
@@ -186,13 +188,16 @@ TRAIN_REFUSALS = [
     (["train.discount=0"], "train.discount=0.0: must be above 0"),
     (["train.ema=-0.1"], "train.ema=-0.1: must be at least 0 and below 1"),
     (["train.checkpoint_every=-1"], "train.checkpoint_every=-1: must be at least 0"),
-    (["train.duplicates=mask"], "must be one of positives, masked, negatives; did you mean masked?"),
+    (["train.multi_positives=mask"], "must be one of positives, masked, negatives; did you mean masked?"),
     (["train.objective=bridges"], "did you mean bridge?"),
-    (["train.group_size=-32"], "train.group_size=-32: must be at least 0"),
-    (["env=babyai", "train.group_size=1"], "train.group_size=1: must divide train.batch_size=512"),
-    (["env=babyai", "train.group_size=48"], "train.group_size=48: must divide train.batch_size=512"),
-    (["train.group_size=32"], "train.group_size=32: must be 0 in the world maze"),
-    (["train.nearby=1.5"], "train.nearby=1.5: must be between 0 and 1"),
+    (["train.negatives_per_layout=-32"], "train.negatives_per_layout=-32: must be at least 0"),
+    (["env=babyai", "train.negatives_per_layout=1"], "train.negatives_per_layout=1: must divide train.batch_size=512"),
+    (
+        ["env=babyai", "train.negatives_per_layout=48"],
+        "=48: must divide train.batch_size=512",
+    ),
+    (["train.negatives_per_layout=32"], "train.negatives_per_layout=32: must be 0 in the world maze"),
+    (["train.hard_negative_share=1.5"], "train.hard_negative_share=1.5: must be between 0 and 1"),
     (["agent.embedding_dim=0"], "agent.embedding_dim=0: must be at least 1"),
     (["agent.width=-4"], "agent.width=-4: must be at least 1"),
     (["agent.depth=0"], "agent.depth=0: must be at least 1"),
@@ -204,7 +209,7 @@ TRAIN_REFUSALS = [
     (["agent.language_critic=dots"], "agent.language_critic=dots: must be one of"),
     (["agent.text_depth=-1"], "agent.text_depth=-1: must be at least 0"),
     (["agent.text_dropout=1"], "agent.text_dropout=1.0: must be at least 0, below 1"),
-    (["agent.things=some"], "agent.things=some: must be true or false"),
+    (["agent.language_in_actions=some"], "agent.language_in_actions=some: must be true or false"),
     (["agent.bridge_goals=0"], "agent.bridge_goals=0: must be at least 1"),
     (["data.trajectories=0"], "data.trajectories=0: must be at least 1"),
     (["data.kind=exprt"], "did you mean expert?"),
@@ -218,7 +223,7 @@ TRAIN_REFUSALS = [
     (["policy.name=logsumxp"], "did you mean logsumexp?"),
     (["policy.hop_share=0"], "policy.hop_share=0.0: must be above 0 and below 1"),
     (["policy.hop_discount=1"], "policy.hop_discount=1.0: must be above 0 and below 1"),
-    (["policy.sweeps=0"], "policy.sweeps=0: must be at least 1"),
+    (["policy.max_iterations=0"], "policy.max_iterations=0: must be at least 1"),
     (["policy.candidate_actions=1"], "policy.candidate_actions=1: must be at least 2"),
     (["policy.average_noise=perhaps"], "policy.average_noise=perhaps: must be true or false"),
     (["resume=2"], "resume=2: must be true or false"),
@@ -242,6 +247,7 @@ TRAIN_REFUSALS = [
     (["env.view=full"], "env.view=full: no such setting"),
     (["env=babyai", "env.layout=fork"], "env.layout=fork: no such setting; did you mean env.layouts?"),
     (["env=babyai", "data.layouts=3"], "data.layouts=3: is now env.layouts"),
+    (["train.nearby=0.5"], "train.nearby=0.5: is now train.hard_negative_share"),
     (["env.world=mase"], "env.world=mase: expected one of babyai, files, gym, maze; did you mean maze?"),
     (
         ["env=own", "env.id=CartPole-v1"],

@@ -81,7 +81,7 @@ def test_goals_have_been_reached_before_and_change_once_they_are_reached() -> No
 
 def test_who_has_reached_a_goal_roams_for_a_while_before_it_goes_to_the_next() -> None:
     settings: dict[str, Any] = {"walk_length": 60, "environment_steps": 2880, "capacity": 2880}
-    directed, roaming = online(**settings), online(roam=20, **settings)
+    directed, roaming = online(**settings), online(random_steps_after_goal=20, **settings)
     for data in (directed, roaming):
         data.advance(1, Wanderer)
     assert 0 < roaming._reached < directed._reached

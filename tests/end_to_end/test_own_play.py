@@ -44,7 +44,7 @@ def babyai(tiny: tuple[str, ...]) -> tuple[str, ...]:
         "data.environment_steps=768",
         "data.capacity=768",
         "data.labelled_goals=100",
-        "train.group_size=8",
+        "train.negatives_per_layout=8",
         "train.evaluate_every=0",
     )
 

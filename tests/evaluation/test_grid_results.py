@@ -176,9 +176,13 @@ def test_a_held_out_gap_that_is_too_large_is_said(write: Write) -> None:
 def test_rivals_are_shown_with_paired_differences(write: Write) -> None:
     ours, sampled = [outcome()] * 2, [outcome(1, 20.0)] * 2
     row = {"planned": figures(ours), "sample": figures(sampled) | _beside("planned", ours, sampled)}
-    write("rivals", levels={"GoToLocal": row}, recipes={"direct": ["agent.things=true", "policy.name=direct"]})
+    write(
+        "rivals",
+        levels={"GoToLocal": row},
+        recipes={"direct": ["agent.language_in_actions=true", "policy.name=direct"]},
+    )
     text = results.render()
-    assert "*direct*: `agent.things=true policy.name=direct`" in text
+    assert "*direct*: `agent.language_in_actions=true policy.name=direct`" in text
     assert cells(text, "planned")[3:] == ["-", "-", "-", "-"]
     assert cells(text, "sample")[3].startswith("0.750 [")
     assert cells(text, "sample")[5] == "14.0 [14.0, 14.0]"

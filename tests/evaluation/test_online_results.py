@@ -29,7 +29,7 @@ BUDGETS = ("50000", "100000", "250000")
 
 def row(success: float) -> dict[str, Any]:
     spread = {"mean": success, "low": success - 0.01, "high": success + 0.01, "per_seed": [success, success]}
-    about = {"cpu_seconds": [40.0, 41.0], "overrides": ["data=online", "data.roam=16"]}
+    about = {"cpu_seconds": [40.0, 41.0], "overrides": ["data=online", "data.random_steps_after_goal=16"]}
     return {"success": spread, "spl_grid": spread | {"mean": 0.8}} | about
 
 
@@ -78,7 +78,7 @@ def test_corner_search_and_time(write: Write) -> None:
     write("time", rows={title: {"seconds": cost + 5, "cpu_seconds": cost} for title, cost in costs.items()})
     text = "\n\n".join(online_results.sections())
     assert "Own play at least 0.9 (own play, shortest: 0.700): **not met**" in text
-    assert "Own play by `data=online data.roam=16` and" in text
+    assert "Own play by `data=online data.random_steps_after_goal=16` and" in text
     assert "| 32 directions | 0.900 [0.890, 0.910] / 0.800 |" in text
     assert "| fork_maze, warm | 55 | 50 |" in text
     assert "all texts encoded in them: **not met**" in text  # the slowest one decides
@@ -86,7 +86,7 @@ def test_corner_search_and_time(write: Write) -> None:
 
 def test_the_search_is_no_worse_than_the_grid_that_it_starts_from(make_agent: Callable[..., Agent]) -> None:
     agent = make_agent()
-    policy = agent.policy("logsumexp", average_noise=False, escape=False)
+    policy = agent.policy("logsumexp", average_noise=False, mask_blocked=False)
     places = np.random.default_rng(0).random((20, 2)).astype(np.float32) * 15
     texts = ["row 3"] * 10 + ["column 12"] * 10
     log_bc = torch.as_tensor(policy.goal_posterior(texts)).log()
