@@ -11,9 +11,8 @@ import torch
 
 from goalbridge.agents import Agent
 from goalbridge.agents.policy import Policy
-from goalbridge.configs.evaluation import EvaluateConfig
-from goalbridge.configs.schema import EnvConfig
 from goalbridge.evaluation.rollout import play
+from goalbridge.worlds.maze.settings import MazeEvaluation, MazeSettings
 from goalbridge.worlds.maze.world import MazeWorld
 
 FOLDER, EPISODES, GOALS, DIRECTIONS, ONE_BY_ONE, REPEATS = "pretrained/fork_maze", 1000, 2000, 8, 20, 4
@@ -22,10 +21,10 @@ FOLDER, EPISODES, GOALS, DIRECTIONS, ONE_BY_ONE, REPEATS = "pretrained/fork_maze
 def run() -> list[dict[str, Any]]:
     """Rows with name, value, unit and bound: the shipped agent, the same policy, the same starts."""
     torch.set_flush_denormal(True)
-    env = EnvConfig("goalbridge/ForkMaze-v0")
+    env = MazeSettings("goalbridge/ForkMaze-v0")
     agent = Agent.from_pretrained(FOLDER)
     world = MazeWorld(env)
-    tasks = world.tasks(agent, EvaluateConfig(run_dir="-"), EPISODES, 0)
+    tasks = world.tasks(agent, MazeEvaluation(), EPISODES, 0)
     goals = agent.bridge_goals.numpy()[:GOALS]
     policy = agent.policy("logsumexp", goals, world.candidates(DIRECTIONS), average_noise=False)
     policy.goal_posterior([task.text for task in tasks])  # all texts have been read now

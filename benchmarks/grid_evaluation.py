@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 import goalbridge.envs  # noqa: F401  (registers the ids)
 from goalbridge.agents import Agent
 from goalbridge.agents.policy import Policy
-from goalbridge.configs.schema import BABYAI, EnvConfig
 from goalbridge.envs.babyai.levels import level
 from goalbridge.evaluation.rollout import play
 from goalbridge.worlds import Episodes, Task
+from goalbridge.worlds.babyai.settings import BabyAISettings
 from goalbridge.worlds.babyai.world import BabyAIWorld
 
 FOLDER, LEVEL = "pretrained/babyai", "GoToLocal"
@@ -64,7 +64,7 @@ def run() -> list[dict[str, Any]]:
 
 def together(policy: Policy, episodes: int, seed: int) -> Episodes:
     """The episodes in a batch."""
-    world = BabyAIWorld(EnvConfig(BABYAI, levels=(LEVEL,)))
+    world = BabyAIWorld(BabyAISettings(levels=(LEVEL,)))
     options = {"view": "full", "canonical": False}
     tasks = [Task("", LEVEL, seed + i, LEVEL, options) for i in range(episodes)]
     return play(world, tasks, lambda _tasks: policy)[LEVEL]

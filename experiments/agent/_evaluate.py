@@ -15,13 +15,13 @@ from goalbridge.configs.data_schema import DataConfig
 from goalbridge.configs.evaluation import EvaluateConfig
 from goalbridge.configs.registries import estimators
 from goalbridge.configs.run_folder import read_run_config
-from goalbridge.configs.schema import EnvConfig
 from goalbridge.evaluation.evaluation import Evaluation
 from goalbridge.evaluation.metrics import measured
 from goalbridge.evaluation.rollout import Reword, play
 from goalbridge.evaluation.statistics import interval
 from goalbridge.evaluation.understanding import Understanding
 from goalbridge.worlds import Actor, Episodes, Metrics, Task, World, open_trained, require_same
+from goalbridge.worlds.maze.settings import MazeSettings
 from goalbridge.worlds.maze.world import MazeWorld
 
 
@@ -43,11 +43,13 @@ def estimates(by_seed: Sequence[Metrics]) -> dict[str, Any]:
 
 def evaluation_of(folder: Path, agent: Agent | None = None, **settings: Any) -> Evaluation:
     """The evaluation of the agent in a run folder; agent: a changed one. settings: of evaluate.py."""
-    world = open_trained(read_run_config(folder), folder)
+    run = read_run_config(folder)
+    world = open_trained(run, folder)
     agent = agent or Agent.from_pretrained(folder)
     require_same(world, agent.world, str(folder))
-    config = EvaluateConfig(run_dir=str(folder), **settings)
-    return Evaluation(agent, world, config, config, folder)
+    common = {name: settings.pop(name) for name in list(settings) if name in EvaluateConfig.__dataclass_fields__}
+    config = EvaluateConfig(run_dir=str(folder), **common, further=settings)
+    return Evaluation(agent, world, config, config.of_world(run.env.world), folder)
 
 
 def compared(folder: Path, names: Sequence[str] = (), **settings: Any) -> Mapping[str, Metrics]:
@@ -101,5 +103,5 @@ def level_trial(folder: Path, level: str, episodes: int, seed: int, view: str = 
 
 def expert_length(env: str) -> float:
     """Mean number of steps of the expert's trajectories in a maze."""
-    world = MazeWorld(EnvConfig(f"goalbridge/{env.title().replace('_', '')}-v0"))
+    world = MazeWorld(MazeSettings(f"goalbridge/{env.title().replace('_', '')}-v0"))
     return float(world.collect(DataConfig(trajectories=2000), seed=0).lengths.mean())

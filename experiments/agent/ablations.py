@@ -15,8 +15,8 @@ from goalbridge.experiments.agent._measure import SEEDS, header, prepare, run_fo
 MAZE = "fork_maze"
 ESTIMATORS = ("logsumexp", "direct")
 ABLATIONS = (
-    "train.duplicates=masked",
-    "train.duplicates=negatives",
+    "train.multi_positives=masked",
+    "train.multi_positives=negatives",
     "train.action_negatives=0",
     "agent.frequencies=[]",
     "encoder=label",

@@ -34,18 +34,21 @@ EPISODES = 1000
 SHOWN = ("success", "spl_grid", "steps", "mass", "first_guess", "wrong_visits")
 OWN = ("logsumexp", "resampled", "tempered", "max", "likeliest", "sample", "planned", "direct", "limit", "random")
 REFERENCES = ("limit", "random")
-ADDITIONS = {"logsumexp, no memory": {"remember": False}, "logsumexp, whole texts": {"compose": False}}
+ADDITIONS = {
+    "logsumexp, no memory": {"eliminate_visited": False},
+    "logsumexp, whole texts": {"parse_compositions": False},
+}
 # Trained for the purpose: each is told its overrides, and acts by the estimator named last.
 RIVALS: dict[str, tuple[tuple[str, ...], str]] = {
     "end to end": (("train.objective=end_to_end", "policy.name=direct"), "direct"),
     "behaviour cloning": (("train.objective=behaviour_cloning", "policy.name=direct"), "direct"),
     "compounds trained on": (
-        ("data.captions=[exact,line,region,vague,compound]", "policy.compose=false"),
+        ("env.categories=[exact,line,region,vague,compound]", "policy.parse_compositions=false"),
         "logsumexp",
     ),
 }
 CAPTIONED = (30, 100, 300, 1000, 100_000)
-SCARCE = ("data.captions=[line]",)
+SCARCE = ("env.categories=[line]",)
 GOALS = (16, 64, 256, 1024, 4096, 16_384)
 DRAWN = (16, 64, 256, 1024)
 

@@ -40,9 +40,14 @@ UNDERSTANDING = ("mass", "first_guess", "wrong_visits")  # beside success, where
 REFERENCES = ("planned", "logsumexp")  # beside which others are put, episode by episode
 ANYWHERE = "planned, all poses"  # nothing is assumed of where one can stand
 RIVALS = {
-    "direct": ("agent.things=true", "agent.language_critic=neg_squared_l2", "train.discount=0.9", "policy.name=direct"),
+    "direct": (
+        "agent.language_in_actions=true",
+        "agent.language_critic=neg_squared_l2",
+        "train.discount=0.9",
+        "policy.name=direct",
+    ),
     "end to end": (
-        "agent.things=true",
+        "agent.language_in_actions=true",
         "train.objective=end_to_end",
         "train.discount=0.9",
         "policy.name=direct",
@@ -54,8 +59,8 @@ ABLATIONS: dict[str, tuple[str, ...]] = {
     "discount .6": ("train.discount=0.6",),
     "discount .8": ("train.discount=0.8",),
     "absolute position": ("agent.rotary=false",),
-    "no nearby negatives": ("train.nearby=0.0",),
-    "negatives from all layouts": ("train.group_size=0",),
+    "no nearby negatives": ("train.hard_negative_share=0.0",),
+    "negatives from all layouts": ("train.negatives_per_layout=0",),
     "no action contrast": ("train.action_negatives=0",),
     "half shortest paths": ("data.kind=mixed",),
     "shortest paths alone": ("data.kind=expert",),
@@ -185,7 +190,7 @@ def measure_words() -> dict[str, Any]:
     """Missions of GoToLocal said in other words, over the size of the lexicon that captions draw on."""
     rows: dict[str, Any] = {}
     for size in (0, 5, 20, 60):
-        agents = [agent_of(ENV, seed, f"short lexicon {size}", (*SHORT, f"data.lexicon={size}")) for seed in SEEDS]
+        agents = [agent_of(ENV, seed, f"short lexicon {size}", (*SHORT, f"env.lexicon={size}")) for seed in SEEDS]
         rows[str(size)] = {}
         for title, words in (("development", DEVELOPMENT_WORDS), ("test", TEST_WORDS)):
             for kind in ("colours", "types", "both"):

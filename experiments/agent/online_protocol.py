@@ -18,9 +18,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from goalbridge.experiments.agent._evaluate import Metrics, Trial, compared, estimates, expert_length
+from goalbridge.experiments.agent._evaluate import Trial, compared, estimates, expert_length
 from goalbridge.experiments.agent._measure import SEEDS, measure_parts, run_folder, train, train_command
 from goalbridge.experiments.agent.online_search import Searching
+from goalbridge.worlds import Metrics
 
 EPISODES = 1000
 EVALUATION_SEED = 60_000_000
@@ -41,7 +42,7 @@ RANDOM_WALKS = ("data=random", "train.discount=0.95", "policy.name=shortest", GR
 ON_WALKS = ("logsumexp", "planned", "shortest")
 EXPERT = ("data=expert", GRADIENT_STEPS)
 CORNER = (
-    *("data.start=corner", "data.frontier=0.5", "data.roam=16"),
+    *("env.start=corner", "data.frontier=0.5", "data.random_steps_after_goal=16"),
     *("train.steps=3000", "train.discount=0.95"),
 )
 ON_CORNER = ("logsumexp", "shortest")
@@ -94,7 +95,7 @@ def measure_corner() -> dict[str, Any]:
         "own play": (*OWN_PLAY, *CORNER),
         "own play, random goals": (*RANDOM_GOALS, *CORNER),
         "own play, no frontier": (*OWN_PLAY, *CORNER, "data.frontier=0"),
-        "own play, no roaming": (*OWN_PLAY, *CORNER, "data.roam=0"),
+        "own play, no roaming": (*OWN_PLAY, *CORNER, "data.random_steps_after_goal=0"),
     }
     rows: dict[str, Any] = {}
     for title, changes in recipes.items():

@@ -21,7 +21,7 @@ EPISODES = 1000
 # How the agent acts: as it does by default, and as the published reference does.
 POLICIES: dict[str, dict[str, Any]] = {
     "default": {},
-    "8 directions": {"candidate_actions": 8, "average_noise": False, "escape": False},
+    "8 directions": {"candidate_actions": 8, "average_noise": False, "mask_blocked": False},
 }
 ESTIMATORS = {
     "default": ("logsumexp", "direct", "max", "sample", "limit", "random"),

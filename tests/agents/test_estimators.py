@@ -20,7 +20,8 @@ from goalbridge.agents.old_estimators import ESTIMATORS, Moment
 from goalbridge.agents.proposals import propose, space_filling_order
 from goalbridge.agents.shortest_paths import HOP, NEIGHBOURS
 from goalbridge.configs.checks import ConfigError
-from goalbridge.configs.schema import CRITICS, POLICIES
+from goalbridge.configs.registries import estimators
+from goalbridge.configs.schema import CRITICS
 
 Floats = NDArray[np.float64]
 TEXTS = ["row 3", "column 1", "row 3", "row 7"]
@@ -124,7 +125,7 @@ def formula(policy: Policy, values: Exact, tried: dict[int, list[int]]) -> Float
 
 @pytest.mark.parametrize("critic", CRITICS)
 @pytest.mark.parametrize("tried", [{}, TRIED], ids=["fresh", "tried"])
-@pytest.mark.parametrize("name", [name for name in POLICIES if "planned" not in name and name != "shortest"])
+@pytest.mark.parametrize("name", [name for name in estimators.names() if "planned" not in name and name != "shortest"])
 def test_scores_are_the_formula_over_what_was_not_tried(
     make_agent: Callable[..., Agent], fake_text: Any, name: str, tried: dict[int, list[int]], critic: str
 ) -> None:
@@ -138,7 +139,7 @@ def test_scores_are_the_formula_over_what_was_not_tried(
 
 
 def test_every_policy_is_an_estimator() -> None:
-    assert set(ESTIMATORS) == set(POLICIES)
+    assert set(ESTIMATORS) == set(estimators.names())
 
 
 def sharp(agent: Agent) -> Agent:
@@ -151,9 +152,9 @@ def sharp(agent: Agent) -> Agent:
 def test_estimators_differ(make_agent: Callable[..., Agent], fake_text: Any) -> None:
     agent = sharp(make_agent(fake_text, bridge_goals=M))
     agent.policy_config = replace(agent.policy_config, proposals=5)
-    found = {name: scores_with(agent.policy(name)) for name in POLICIES}
-    for one in POLICIES:
-        for other in POLICIES:
+    found = {name: scores_with(agent.policy(name)) for name in estimators.names()}
+    for one in estimators.names():
+        for other in estimators.names():
             gap = (found[one] - found[other]).nan_to_num(posinf=1e3, neginf=-1e3)
             gap = gap - gap.mean(dim=1, keepdim=True)
             assert one == other or gap.abs().max() > 1e-2, (one, other)
@@ -300,7 +301,7 @@ def test_words_and_compositions_score_alike(make_agent: Callable[..., Agent], fa
     ]
     in_words = agent.policy(name).scores(STATES, said)
     torch.testing.assert_close(in_words, agent.policy(name).scores(STATES, meant))
-    agent.policy_config = replace(agent.policy_config, compose=False)
+    agent.policy_config = replace(agent.policy_config, parse_compositions=False)
     assert (agent.policy(name).scores(STATES, said) - in_words).abs().max() > 1e-2
 
 

@@ -253,7 +253,7 @@ def test_acting_leaves_no_gradients(make_agent: Callable[..., Agent]) -> None:
 @pytest.mark.parametrize("name", ["sample", "logsumexp"])
 def test_a_reset_policy_repeats_what_a_new_one_does(make_agent: Callable[..., Agent], name: str) -> None:
     agent = make_agent()
-    policy = agent.policy(name, escape=True, seed=3)
+    policy = agent.policy(name, mask_blocked=True, seed=3)
     still = np.full((4, 2), 1.5, np.float32)
     first = [policy.act(still, TEXTS[:1] * 4) for _ in range(4)]
     policy.reset()

@@ -14,7 +14,8 @@ from goalbridge.agents import Agent
 from goalbridge.agents.scene_policy import ScenePolicy
 from goalbridge.agents.scenes import read_scenes
 from goalbridge.configs.checks import ConfigError
-from goalbridge.configs.schema import POLICIES, PolicyConfig
+from goalbridge.configs.registries import estimators
+from goalbridge.configs.schema import PolicyConfig
 from goalbridge.encoders.grid import possible_situations
 from goalbridge.encoders.readers import states_of
 from goalbridge.envs.babyai.layouts import draw_layouts, free_poses
@@ -23,13 +24,13 @@ from goalbridge.envs.babyai.simulator import GridBatch
 MakeAgent = Callable[..., Agent]
 Observation = dict[str, NDArray[Any]]
 TEXTS = ["go to the red ball", "find a key", "go to a box, then go to the red ball", "somewhere on the left", "a door"]
-ALL = pytest.mark.parametrize("name", [name for name in POLICIES if name not in ("resampled", "shortest")])
+ALL = pytest.mark.parametrize("name", [name for name in estimators.names() if name not in ("resampled", "shortest")])
 
 
 @pytest.fixture
 def agent(make_grid_agent: MakeAgent) -> Agent:
     """Untrained, and able to compare actions with words."""
-    return make_grid_agent(things=True)
+    return make_grid_agent(language_in_actions=True)
 
 
 def layouts_of(level: str, count: int, seed: int = 0) -> GridBatch:
@@ -65,11 +66,11 @@ def test_actions_are_numbers_of_actions(agent: Agent, name: str, level: str) -> 
 
 
 @ALL
-@pytest.mark.parametrize("escape", [False, True])
+@pytest.mark.parametrize("mask_blocked", [False, True])
 def test_a_batch_equals_one_at_a_time(agent: Agent, name: str, escape: bool) -> None:
     batch = layouts_of("GoToObjMazeS4R2", 5)
-    together = agent.policy(name, escape=escape, seed=1).act(seen(batch), TEXTS)
-    alone: ScenePolicy = agent.policy(name, escape=escape, seed=1)
+    together = agent.policy(name, mask_blocked=escape, seed=1).act(seen(batch), TEXTS)
+    alone: ScenePolicy = agent.policy(name, mask_blocked=escape, seed=1)
     one_by_one = [alone.act(seen(batch, [row]), [TEXTS[row]], [row])[0] for row in range(5)]
     np.testing.assert_array_equal(together, one_by_one)
 
@@ -227,9 +228,9 @@ def test_an_action_that_changed_nothing_is_not_repeated_there(agent: Agent) -> N
     tried = [int(policy.act(observation, TEXTS[:1])[0]) for _ in range(4)]
     assert sorted(tried) == [0, 1, 2, 3]  # each in turn, as if the world stood still
     assert int(policy.act(observation, TEXTS[:1])[0]) in range(4)
-    stubborn: ScenePolicy = agent.policy(escape=False)
+    stubborn: ScenePolicy = agent.policy(mask_blocked=False)
     assert len({int(stubborn.act(observation, TEXTS[:1])[0]) for _ in range(4)}) == 1
-    alike: ScenePolicy = agent.policy("max", escape=False)
+    alike: ScenePolicy = agent.policy("max", mask_blocked=False)
     assert len({int(alike.act(observation, TEXTS[2:3])[0]) for _ in range(4)}) == 1
 
 

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from goalbridge.configs.checks import ConfigError
 from goalbridge.configs.data_schema import DataConfig
-from goalbridge.configs.schema import EnvConfig
 from goalbridge.data.online import OnlineData
+from goalbridge.worlds.babyai.settings import BabyAISettings
 from goalbridge.worlds.babyai.world import BabyAIWorld
 
-WORLD = BabyAIWorld(EnvConfig("goalbridge/BabyAI", levels=("GoToLocal",)))
+WORLD = BabyAIWorld(BabyAISettings(levels=("GoToLocal",), layouts=4))
 CONFIG: dict[str, Any] = {
     "kind": "online",
     "environments": 12,
@@ -22,7 +22,6 @@ CONFIG: dict[str, Any] = {
     "environment_steps": 768,
     "capacity": 768,
     "labelled_goals": 80,
-    "layouts": 4,
 }
 
 

@@ -21,7 +21,7 @@ from goalbridge.agents import Agent
 TINY = (
     "env=babyai",
     "env.levels=[GoToLocal,GoToObjMazeS4R2]",
-    "data.layouts=12",
+    "env.layouts=12",
     "data.trajectories=48",
     "data.walk_length=12",
     "data.labelled_goals=200",
@@ -31,7 +31,7 @@ TINY = (
     "agent.bridge_goals=40",
     "train.steps=8",
     "train.batch_size=16",
-    "train.group_size=8",
+    "train.negatives_per_layout=8",
     "train.log_every=4",
     "train.evaluate_every=4",
     "train.evaluation_episodes=2",
@@ -104,7 +104,7 @@ def test_an_evaluation_writes_its_report_and_rollouts(script: Any, run: Path) ->
 
 def test_the_partial_view_and_chosen_estimators(script: Any, run: Path) -> None:
     few = ("levels=[GoToLocal,GoToLocal]", "episodes=2", "rollouts=1", "estimators=[bot,random,max,max]")
-    done = script("evaluate", f"run_dir={run}", *few, "view=partial", "escape=false")
+    done = script("evaluate", f"run_dir={run}", *few, "view=partial", "mask_blocked=false")
     assert (done.code, done.err) == (0, "")
     report = json.loads((run / "evaluation.json").read_text())
     assert report["view"] == "partial"
@@ -136,7 +136,10 @@ def test_instructions_of_ones_own(script: Any, run: Path) -> None:
         ("view=ful", "view=ful: must be one of full, partial; did you mean full?"),
         ("estimators=[limit]", "estimators=limit: means nothing in this world; planned, planned_sample, logsumexp"),
         ("estimators=[expert]", "estimators=expert: means nothing in this world; planned, planned_sample, logsumexp"),
-        ("estimators=[direct]", "estimators=direct: needs an agent trained with agent.things=true; planned, planned_"),
+        (
+            "estimators=[direct]",
+            "estimators=direct: needs an agent trained with agent.language_in_actions=true; ",
+        ),
         ("bridge_goals=5", "bridge_goals=5: is for point mazes"),
         ("candidate_actions=4", "candidate_actions=4: is for point mazes"),
         ("average_noise=true", "average_noise=True: is for point mazes"),

@@ -16,12 +16,13 @@ from PIL import Image
 from goalbridge.agents import Agent
 from goalbridge.agents.storage import write_json
 from goalbridge.configs.checks import ConfigError
-from goalbridge.configs.schema import EnvConfig, RunConfig
+from goalbridge.configs.schema import RunConfig
 from goalbridge.envs import rendering
 from goalbridge.envs.commands import Command
 from goalbridge.envs.layouts import LAYOUTS
 from goalbridge.experiments.agent.readme_picture import chosen_episode, main, side_by_side
 from goalbridge.worlds import Belief, Episodes, Task
+from goalbridge.worlds.maze.settings import MazeSettings
 from goalbridge.worlds.maze.world import MazeWorld
 
 FORK = LAYOUTS["fork"]
@@ -48,7 +49,7 @@ def test_both_halves_go_on_until_the_slower_one_is_done() -> None:
     played = {"Direct": episodes([False], [8]), "LogSumExp": episodes([True], [3])}
     meant = np.argwhere(REGION) + 0.5
     belief = Belief(meant.astype(np.float32), np.full(len(meant), 1 / len(meant)))
-    frames = side_by_side(MazeWorld(EnvConfig("goalbridge/ForkMaze-v0")), played, 0, belief)
+    frames = side_by_side(MazeWorld(MazeSettings("goalbridge/ForkMaze-v0")), played, 0, belief)
     assert len(frames) == 9
     assert len({frame.shape for frame in frames}) == 1
     width = (frames[0].shape[1] - 8) // 2
@@ -75,7 +76,7 @@ def test_the_picture_is_drawn_anew_to_the_byte(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    config = RunConfig(EnvConfig("goalbridge/ForkMaze-v0", max_episode_steps=12), str(tmp_path))
+    config = RunConfig(MazeSettings("goalbridge/ForkMaze-v0", max_episode_steps=12), str(tmp_path))
     write_json(tmp_path / "config.json", asdict(config))
     monkeypatch.setattr(Agent, "from_pretrained", lambda folder: make_agent(text=fake_text))
     made, said = [tmp_path / name for name in ("one.gif", "other.gif")], []
