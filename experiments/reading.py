@@ -63,7 +63,7 @@ def training_step(folder: Path) -> set[str]:
             found.update(reading.stop())
         return result
 
-    Learner.update = traced  # type: ignore[method-assign]
+    Learner.update = traced  # type: ignore[method-assign, assignment]
     try:
         with _typed("train.py", *TINY, f"run_dir={folder}"):
             command()

@@ -18,9 +18,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from goalbridge.experiments.agent._evaluate import Metrics, Trial, compared, estimates, expert_length
+from goalbridge.experiments.agent._evaluate import Trial, compared, estimates, expert_length
 from goalbridge.experiments.agent._measure import SEEDS, measure_parts, run_folder, train, train_command
 from goalbridge.experiments.agent.online_search import Searching
+from goalbridge.worlds import Metrics
 
 EPISODES = 1000
 EVALUATION_SEED = 60_000_000

@@ -19,9 +19,10 @@ from typing import Any, Final
 
 from goalbridge.agents.storage import write_atomically
 from goalbridge.configs.checks import one_of
-from goalbridge.experiments.agent._evaluate import Metrics, compared, spread
+from goalbridge.experiments.agent._evaluate import compared, spread
 from goalbridge.experiments.agent._measure import ROOT, RUNS, SEEDS, header, prepare, train, write
 from goalbridge.experiments.report.markdown import RESULTS
+from goalbridge.worlds import Metrics
 
 FILES: Final = {"my_worlds.py": "lake(goal)", "robot_worlds.py": "maze(goal)"}  # told by a function in each
 WORLDS: Final = {
