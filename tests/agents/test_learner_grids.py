@@ -57,7 +57,7 @@ def step(learner: Learner, data: Data) -> dict[str, float]:
     return {name: float(value) for name, value in learner.update(*draw(learner, data)).items()}
 
 
-@pytest.mark.parametrize("language_in_actions", [False, True])
+@pytest.mark.parametrize("things", [False, True])
 @pytest.mark.parametrize("rotary", [False, True])
 @pytest.mark.parametrize("negatives", [0, 3])
 def test_one_step_moves_every_parameter(

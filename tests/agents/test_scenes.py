@@ -66,7 +66,7 @@ def test_actions_are_numbers_of_actions(agent: Agent, name: str, level: str) -> 
 
 
 @ALL
-@pytest.mark.parametrize("mask_blocked", [False, True])
+@pytest.mark.parametrize("escape", [False, True])
 def test_a_batch_equals_one_at_a_time(agent: Agent, name: str, escape: bool) -> None:
     batch = layouts_of("GoToObjMazeS4R2", 5)
     together = agent.policy(name, mask_blocked=escape, seed=1).act(seen(batch), TEXTS)

@@ -118,7 +118,7 @@ def test_a_loaded_agent_acts_as_the_saved_one(
     np.testing.assert_array_equal(before, after)
 
 
-@pytest.mark.parametrize("language_in_actions", [False, True])
+@pytest.mark.parametrize("things", [False, True])
 def test_an_agent_of_the_usual_size_is_a_small_file(make_grid_agent: MakeAgent, tmp_path: Path, things: bool) -> None:
     chosen = settings(RunConfig, ["agent=grids"]).agent
     goals = chosen.bridge_goals

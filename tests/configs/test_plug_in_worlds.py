@@ -1,4 +1,4 @@
-"""A world of another package: its settings work from the command line, in sweeps and in --help."""
+"""A world of another package: its settings work on the command line, in sweeps and in --help."""
 
 from __future__ import annotations
 
