@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from goalbridge.configs.schema import EnvConfig
 from goalbridge.envs.babyai.levels import LEVELS
 from goalbridge.experiments.agent._evaluate import Outcome
 from goalbridge.experiments.agent.grid_protocol import FOUR, LARGE, MOST, SIX, beside, episodes_of, figures, ratio
 from goalbridge.worlds import Episodes, Task
+from goalbridge.worlds.babyai.settings import BabyAISettings
 from goalbridge.worlds.babyai.world import BabyAIWorld
 
-WORLD = BabyAIWorld(EnvConfig("BabyAI", levels=("GoToLocal",)))
+WORLD = BabyAIWorld(BabyAISettings(levels=("GoToLocal",)))
 MISSIONS = ("go to a red ball", "go to the red key", "go to the blue ball", "go to a box")
 
 

@@ -15,7 +15,7 @@ from goalbridge.experiments.agent.online_search import Searching
 
 def test_the_search_is_no_worse_than_the_grid_that_it_starts_from(make_agent: Callable[..., Agent]) -> None:
     agent = make_agent()
-    policy = agent.policy("logsumexp", average_noise=False, escape=False)
+    policy = agent.policy("logsumexp", average_noise=False, mask_blocked=False)
     places = np.random.default_rng(0).random((20, 2)).astype(np.float32) * 15
     texts = ["row 3"] * 10 + ["column 12"] * 10
     log_bc = torch.as_tensor(policy.goal_posterior(texts)).log()
