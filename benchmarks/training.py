@@ -47,7 +47,7 @@ def _rates(folder: str) -> tuple[float, float]:
 
     def bare() -> None:
         learner.agent.zero_grad(set_to_none=True)
-        learner.loss(ready, detailed=False)[0].backward()  # type: ignore[no-untyped-call]
+        learner.loss(ready, False)[0].backward()  # type: ignore[no-untyped-call]
 
     best = [float("inf")] * 2
     for _ in range(WARM_UP):

@@ -1,4 +1,4 @@
-"""What README.md tells people to type can be typed."""
+"""What README.md and the pages under docs/ tell people to type can be typed."""
 
 from __future__ import annotations
 
@@ -19,9 +19,12 @@ from goalbridge.configs.schema import RunConfig
 from goalbridge.configs.sweep import plan
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text()
-BLOCKS: list[tuple[str, str]] = re.findall(r"^```(\w*)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-SETTINGS = sorted(set(re.findall(r"`((?:train|agent|data|encoder|policy|env)\.(?!py\b)\w+)`", README)))
+PAGES = {path: path.read_text() for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))}
+TEXT = "\n".join(PAGES.values())
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+README_BLOCKS: list[tuple[str, str]] = BLOCK.findall(PAGES[ROOT / "README.md"])
+BLOCKS = list(dict.fromkeys(block for text in PAGES.values() for block in BLOCK.findall(text)))
+SETTINGS = sorted(set(re.findall(r"`((?:train|agent|data|encoder|policy|env)\.(?!py\b)\w+)`", TEXT)))
 BROUGHT = {"env.layout", "env.captions", "dataset"}  # by the user: other tests bring such things
 SCRIPTS: dict[str, type[Any]] = {
     "train.py": RunConfig,
@@ -30,7 +33,7 @@ SCRIPTS: dict[str, type[Any]] = {
 
 
 def commands() -> list[list[str]]:
-    """The words of each command line in the README's blocks, without prompts and comments."""
+    """The words of each command line in blocks, without prompts and comments, each once."""
     found = []
     for language, body in BLOCKS:
         if language == "python":
@@ -39,7 +42,7 @@ def commands() -> list[list[str]]:
             words = shlex.split(line.strip().removeprefix("$ "), comments=True)
             if words and Path(words[0]).name in ("python", "python3", "make", "tensorboard"):
                 found.append([Path(words[0]).name.removesuffix("3"), *words[1:]])
-    return found
+    return [list(words) for words in dict.fromkeys(map(tuple, found))]
 
 
 COMMANDS = commands()
@@ -95,9 +98,10 @@ def test_settings_that_are_spoken_of_exist(setting: str) -> None:
     assert any(setting in values for values in known)
 
 
-@pytest.mark.parametrize("path", sorted(set(re.findall(r"\]\(((?!http)[^)#]+)\)", README))))
-def test_links_lead_somewhere(path: str) -> None:
-    assert (ROOT / path).exists()
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for link in re.findall(r"\]\(((?!http)[^)#]+)(?:#[^)]*)?\)", PAGES[page]):
+        assert (page.parent / link).exists(), link
 
 
 def test_the_first_training_and_evaluation_work_as_printed(
@@ -137,7 +141,7 @@ def run_snippet(body: str, **smaller: tuple[str, str]) -> dict[str, Any]:
     return names
 
 
-SNIPPETS = [body for language, body in BLOCKS if language == "python"]
+SNIPPETS = [body for language, body in README_BLOCKS if language == "python"]
 
 
 def test_the_python_snippet_runs() -> None:

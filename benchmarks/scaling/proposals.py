@@ -14,8 +14,8 @@ from torch import Tensor
 from goalbridge.agents import Agent
 from goalbridge.agents.bridge import bridge_scores_per_row
 from goalbridge.agents.model import Critic
-from goalbridge.agents.neighbours import Neighbours, Proposals, between, proposed_scores
 from goalbridge.benchmarks.scaling import seconds
+from goalbridge.experiments.scaling.neighbours import Neighbours, Proposals, between, proposed_scores
 from goalbridge.worlds.maze.settings import MazeSettings
 from goalbridge.worlds.maze.vector import make_world, surface
 

@@ -246,8 +246,8 @@ TRAIN_REFUSALS = [
     (["run_dir="], "run_dir='': must be a folder"),
     (["env.view=full"], "env.view=full: no such setting"),
     (["env=babyai", "env.layout=fork"], "env.layout=fork: no such setting; did you mean env.layouts?"),
-    (["env=babyai", "data.layouts=3"], "data.layouts=3: is now env.layouts"),
-    (["train.nearby=0.5"], "train.nearby=0.5: is now train.hard_negative_share"),
+    (["env=babyai", "env.layouts=3"], "env.layouts=3: is now env.layouts"),
+    (["train.hard_negative_share=0.5"], "train.hard_negative_share=0.5: is now train.hard_negative_share"),
     (["env.world=mase"], "env.world=mase: expected one of babyai, files, gym, maze; did you mean maze?"),
     (
         ["env=own", "env.id=CartPole-v1"],

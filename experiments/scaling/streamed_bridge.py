@@ -19,9 +19,9 @@ import torch.distributed
 from torch import Tensor
 
 from goalbridge.agents.bridge_factors import BridgeFactors
-from goalbridge.agents.goal_store import Goals, GoalStore
 from goalbridge.agents.log_factors import log_sum_of_factors
 from goalbridge.agents.model import Critic
+from goalbridge.experiments.scaling.goal_store import Goals, GoalStore
 
 MEMORY: Final = 1 << 26  # bytes of goals mapped at once
 _CHUNK_ELEMENTS: Final = 1 << 19  # of what is made of a chunk of goals: 2 MB in float32

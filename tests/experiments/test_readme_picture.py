@@ -20,20 +20,20 @@ from goalbridge.configs.schema import RunConfig
 from goalbridge.envs import rendering
 from goalbridge.envs.commands import Command
 from goalbridge.envs.layouts import LAYOUTS
-from goalbridge.evaluation.rollouts import Episodes
 from goalbridge.experiments.agent.readme_picture import chosen_episode, main, side_by_side
+from goalbridge.worlds import Belief, Episodes, Task
 from goalbridge.worlds.maze.settings import MazeSettings
+from goalbridge.worlds.maze.world import MazeWorld
 
 FORK = LAYOUTS["fork"]
 REGION = np.zeros_like(FORK.walls)
 REGION[:, 5] = ~FORK.walls[:, 5]
-COMMAND = Command("go to column 5", "column 5", "line", REGION)
+TASK = Task("go to column 5", "line", 0, meant=Command("go to column 5", "column 5", "line", REGION))
 
 
 def episodes(success: list[bool], steps: list[int]) -> Episodes:
-    paths = np.tile(np.array([0.5, 0.5], np.float32), (len(steps), max(steps) + 1, 1))
-    paths[..., 1] += 0.5 * np.minimum(np.arange(max(steps) + 1), np.array(steps)[:, None])
-    return Episodes((COMMAND,) * len(steps), paths, np.array(success), np.array(steps))
+    paths = tuple(np.array([[0.5, 0.5 + 0.5 * i] for i in range(count + 1)], np.float32) for count in steps)
+    return Episodes((TASK,) * len(steps), np.array(success), np.array(steps), paths, {})
 
 
 def test_the_episode_is_the_first_in_which_one_arrives_alone() -> None:
@@ -41,14 +41,15 @@ def test_the_episode_is_the_first_in_which_one_arrives_alone() -> None:
     assert chosen_episode(first, episodes([True, True, True, False], [9, 4, 8, 20])) == 2
     assert chosen_episode(episodes([False, True], [5, 5]), episodes([True, True], [5, 5])) == 0  # either way round
     assert chosen_episode(first, episodes([True, True, False, True], [3, 5, 20, 6])) == 1
-    with pytest.raises(ConfigError, match="episodes=4: both estimators do the same"):
+    with pytest.raises(ConfigError, match="episodes=4: expected estimators that differ"):
         chosen_episode(first, first)
 
 
 def test_both_halves_go_on_until_the_slower_one_is_done() -> None:
     played = {"Direct": episodes([False], [8]), "LogSumExp": episodes([True], [3])}
-    heat = np.where(REGION, 1.0, 0.0)
-    frames = side_by_side(FORK, played, 0, COMMAND, heat)
+    meant = np.argwhere(REGION) + 0.5
+    belief = Belief(meant.astype(np.float32), np.full(len(meant), 1 / len(meant)))
+    frames = side_by_side(MazeWorld(MazeSettings("goalbridge/ForkMaze-v0")), played, 0, belief)
     assert len(frames) == 9
     assert len({frame.shape for frame in frames}) == 1
     width = (frames[0].shape[1] - 8) // 2
@@ -89,7 +90,7 @@ def test_the_picture_is_drawn_anew_to_the_byte(
     assert said[0][0].startswith("episode ")
     assert [line.split(":")[0] for line in said[0][1:3]] == ["Direct", "LogSumExp"]
     assert said[0][3].startswith(f"wrote {made[0]}")
-    with pytest.raises(ConfigError, match="would do"):
+    with pytest.raises(ConfigError, match="expected at most"):
         main(["a", "b", "c"])
 
 

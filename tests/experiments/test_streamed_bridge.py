@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from goalbridge.agents.bridge import bridge_scores
-from goalbridge.agents.goal_store import GoalStore, write_goal_store
 from goalbridge.agents.model import Critic
-from goalbridge.agents.streamed_bridge import combine, shard, streamed_bridge_scores, streamed_log_sums
 from goalbridge.configs.schema import CRITICS
+from goalbridge.experiments.scaling.goal_store import GoalStore, write_goal_store
+from goalbridge.experiments.scaling.streamed_bridge import combine, shard, streamed_bridge_scores, streamed_log_sums
 
 M, D, E = 5000, 6, 9
 
@@ -141,8 +141,8 @@ def test_shards_are_even_and_leave_nothing_out(terms: int, processes: int) -> No
 PROCESS = """
 import sys, torch
 from goalbridge.agents.model import Critic
-from goalbridge.agents.goal_store import GoalStore
-from goalbridge.agents.streamed_bridge import sharded_bridge_scores
+from goalbridge.experiments.scaling.goal_store import GoalStore
+from goalbridge.experiments.scaling.streamed_bridge import sharded_bridge_scores
 rank, folder = int(sys.argv[1]), sys.argv[2]
 torch.set_num_threads(1)
 torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)

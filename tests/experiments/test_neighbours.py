@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from goalbridge.agents.model import Critic
-from goalbridge.agents.neighbours import Neighbours, Proposals, between, proposed_scores
 from goalbridge.configs.checks import ConfigError
 from goalbridge.configs.schema import CRITICS
+from goalbridge.experiments.scaling.neighbours import Neighbours, Proposals, between, proposed_scores
 
 M, D, K, A = 3000, 5, 4, 6
 

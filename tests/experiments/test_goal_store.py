@@ -11,7 +11,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from goalbridge.agents.goal_store import GoalStore, GoalStoreError, write_goal_store
+from goalbridge.experiments.scaling.goal_store import GoalStore, GoalStoreError, write_goal_store
 
 Chunk = tuple[NDArray[np.float32], NDArray[np.float32] | None, NDArray[np.float32] | None]
 M, D, E = 1000, 6, 9

@@ -5,15 +5,22 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from goalbridge.configs.schema import EnvConfig
 from goalbridge.envs.babyai.levels import LEVELS
-from goalbridge.evaluation.grid_compare import Outcome
-from goalbridge.experiments.agent.grid_protocol import FOUR, LARGE, MOST, SIX, _beside, episodes_of, figures, ratio
+from goalbridge.experiments.agent._evaluate import Outcome
+from goalbridge.experiments.agent.grid_protocol import FOUR, LARGE, MOST, SIX, beside, episodes_of, figures, ratio
+from goalbridge.worlds import Episodes, Task
+from goalbridge.worlds.babyai.world import BabyAIWorld
 
+WORLD = BabyAIWorld(EnvConfig("BabyAI", levels=("GoToLocal",)))
 MISSIONS = ("go to a red ball", "go to the red key", "go to the blue ball", "go to a box")
 
 
 def outcome(success: list[bool], steps: list[float], optimum: list[float]) -> Outcome:
-    return Outcome(MISSIONS, np.array(success), np.array(steps), np.array(optimum))
+    tasks = tuple(Task(mission, "GoToLocal", 0) for mission in MISSIONS)
+    metrics = {"success": np.array(success, dtype=np.float64), "steps": np.array(steps, dtype=np.float64)}
+    episodes = Episodes(tasks, np.array(success), np.array(steps, dtype=np.int64), (), {})
+    return Outcome(episodes, metrics, np.array(optimum, dtype=np.float64), WORLD.slices(tasks))
 
 
 def test_the_ratio_is_that_of_the_means() -> None:
@@ -44,7 +51,7 @@ def test_sequences_have_no_optimum() -> None:
 
 def test_rivals_are_compared_in_pairs() -> None:
     ours, theirs = outcome([True] * 4, [2] * 4, [2] * 4), outcome([True, True, False, False], [4] * 4, [2] * 4)
-    found = _beside("planned", [ours], [theirs])
+    found = beside("planned", [ours], [theirs])
     assert found["planned_minus_this"]["mean"] == pytest.approx(0.5)
     assert found["planned_minus_this_ambiguous"]["mean"] == pytest.approx(0.5)
     assert found["steps_more_than_planned"]["mean"] == pytest.approx(2.0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,9 +10,10 @@ from typing import Any
 import gymnasium
 import pytest
 
+from goalbridge.agents.storage import write_json
 from goalbridge.configs.checks import ConfigError
-from goalbridge.experiments.agent import own_protocol, own_results
 from goalbridge.experiments.agent.own_protocol import FILES, SEED, WORLDS, arguments, main, measure, users_files
+from goalbridge.experiments.report.agent_pages import CUSTOM_PAGE
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_measures_what_was_trained_and_reports_it(
     small = ("data.trajectories=30", "data.walk_length=20", "train.evaluate_every=0", "train.evaluation_episodes=2")
     done = script("train", *arguments("lake", 0), *tiny, *small, "run_dir=lake_0")
     assert done.code == 0, done.err
-    (folder / "lake_0" / "seconds.txt").write_text("12.3\n")  # a finished one is not trained again
+    write_json(folder / "lake_0" / "cost.json", {"seconds": 12.3})  # a finished one is not trained again
     result = measure("lake", folder, seeds=(0,), episodes=6)
     assert result["train_command"] == f"python train.py {' '.join(arguments('lake', 0))}"
     assert (result["seconds"], result["evaluation_seed"], result["episodes"]) == ([12], SEED, 6)
@@ -57,11 +57,8 @@ def test_measures_what_was_trained_and_reports_it(
     for name, found in result["estimators"].items():
         assert found["success"]["per_seed"] == [found["success"]["mean"]], name
     assert result["estimators"]["logsumexp"]["success_minus_first"]["mean"] == 0
-    monkeypatch.setattr("goalbridge.experiments.agent.markdown.RESULTS", folder)
-    assert own_results.sections() == []
-    (folder / "own_worlds.json").write_text(json.dumps({"lake": result}))
-    text = "\n".join(own_results.sections())
-    assert "## Worlds that users bring" in text
+    monkeypatch.chdir(folder)
+    write_json(folder / "results" / "own_worlds.json", {"lake": result})
+    text = str(CUSTOM_PAGE.render())
     assert f"| planned | {result['estimators']['planned']['success']['mean']:.3f} [" in text
-    assert "(12 s at most), 1 training seeds, 6 episodes each; `python -m experiments.agent.own_protocol lake`" in text
-    assert own_protocol.TARGET.name == "own_worlds.json"
+    assert "`python -m experiments.agent.own_protocol lake`" in text
