@@ -51,7 +51,8 @@ def home() -> MazeWorld:
 
 
 def online(steps: int = 8, seed: int = 0, **settings: Any) -> OnlineData:
-    world, config = home(), DataConfig(**(SETTINGS | settings))
+    own = {name: settings.pop(name) for name in CORNER if name in settings}
+    world, config = MazeWorld(MazeSettings("goalbridge/ForkMaze-v0", **own)), DataConfig(**(SETTINGS | settings))
     return OnlineData(world.self_play(config, seed), world.captions, BOUNDS, config, steps, "label", seed)
 
 
