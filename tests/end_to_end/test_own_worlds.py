@@ -18,7 +18,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from goalbridge.agents import Agent
 from goalbridge.agents.storage import read_tensors
-from goalbridge.evaluation import own_watch
+from goalbridge.worlds.gym import drawing
 from goalbridge.experiments.agent.own_protocol import WORLDS, arguments, users_files
 
 ROOT = Path(__file__).parents[2]
@@ -37,7 +37,7 @@ def my_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
     before = set(gymnasium.registry)
-    own_watch._survives_drawing.cache_clear()  # names stay, worlds do not
+    drawing._survives_drawing.cache_clear()  # names stay, worlds do not
     yield tmp_path
     sys.modules.pop("my_worlds", None)
     for name in set(gymnasium.registry) - before:
