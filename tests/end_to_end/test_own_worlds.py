@@ -18,8 +18,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from goalbridge.agents import Agent
 from goalbridge.agents.storage import read_tensors
-from goalbridge.worlds.gym import drawing
 from goalbridge.experiments.agent.own_protocol import WORLDS, arguments, users_files
+from goalbridge.worlds.gym import drawing
 
 ROOT = Path(__file__).parents[2]
 GUIDE = (ROOT / "docs" / "OWN_WORLD.md").read_text()
@@ -37,7 +37,7 @@ def my_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
     before = set(gymnasium.registry)
-    drawing._survives_drawing.cache_clear()  # names stay, worlds do not
+    drawing.survives_drawing.cache_clear()  # names stay, worlds do not
     yield tmp_path
     sys.modules.pop("my_worlds", None)
     for name in set(gymnasium.registry) - before:
@@ -235,8 +235,8 @@ def test_evaluating_refuses_what_this_world_does_not_have(script: Any, tiny: tup
         ("suite=ambiguous", "suite=ambiguous: no such setting for agents of gym, only of maze"),
         ("levels=[GoTo]", "levels=[GoTo]: no such setting for agents of gym, only of babyai"),
         ("bridge_goals=9999", "bridge_goals=9999: expected at most the agent's 40"),
-        ("estimators=[planned]", "estimators=planned: needs goals that are states; logsumexp, "),
-        ("estimators=[bot]", "estimators=bot: means nothing in this world; logsumexp, "),
+        ("estimators=[planned]", "planned: expected goals that are states, to go on from; try logsumexp"),
+        ("estimators=[bot]", "estimators=bot: must be one of direct, "),
     ):
         assert words in script("evaluate", "run_dir=runs/dot", setting).error
     (my_folder / "my_worlds.py").unlink()

@@ -25,12 +25,14 @@ def made_up(grouped: bool) -> Any:
         grouped=grouped,
         ratios={"against_optimum": ("steps", "optimum")} if grouped else {},
         facts=lambda tasks: {} if grouped else {"region_cells": float(len(tasks))},
-        slices=lambda tasks: {
-            "ambiguous": np.array([" a " in task.text for task in tasks]),
-            "unambiguous": np.array([" a " not in task.text for task in tasks]),
-        }
-        if grouped
-        else {},
+        slices=lambda tasks: (
+            {
+                "ambiguous": np.array([" a " in task.text for task in tasks]),
+                "unambiguous": np.array([" a " not in task.text for task in tasks]),
+            }
+            if grouped
+            else {}
+        ),
     )
 
 
@@ -48,7 +50,10 @@ def played(rate: float, seed: int, group: str = "", reads: bool = True, optimum:
 
 
 NAMES = ("ours", "other", "random")
-ONE = {name: {"": played(rate, i, reads=name != "random")} for i, (name, rate) in enumerate(zip(NAMES, (0.9, 0.7, 0.1)))}
+ONE = {
+    name: {"": played(rate, i, reads=name != "random")}
+    for i, (name, rate) in enumerate(zip(NAMES, (0.9, 0.7, 0.1), strict=True))
+}
 MANY = {
     "ours": {name: played(0.9, i, name) for i, name in enumerate(("Local", "Doors", "Rooms"))},
     "bot": {name: played(0.5, 5 + i, name, reads=False) for i, name in enumerate(("Local", "Doors"))},
@@ -145,7 +150,7 @@ def test_tables_show_success_never_alone(results: Any, grouped: bool, width: int
 
 def test_many_estimators_take_more_tables() -> None:
     names = [f"estimator_{i}" for i in range(9)]
-    found = report({name: ONE["ours"] for name in names}, False)
+    found = report(dict.fromkeys(names, ONE["ours"]), False)
     tables = category_tables(found, "steps", 80)
     assert len(tables) > 1
     text = shown(*tables, width=80)

@@ -79,7 +79,9 @@ def test_environments_are_used_again_as_if_they_were_new(
         played.append(play(make_babyai(), asked(name, 3, seed, view), lambda _, a=actor: RandomPolicy(4, a))[name])
     first, _, again = played
     assert [task.text for task in first.tasks] == [task.text for task in again.tasks]
-    for one, two in zip([first.success, first.steps, *first.goals], [again.success, again.steps, *again.goals]):
+    for one, two in zip(
+        [first.success, first.steps, *first.goals], [again.success, again.steps, *again.goals], strict=True
+    ):
         np.testing.assert_array_equal(one, two)
 
 

@@ -52,7 +52,9 @@ def test_metrics_of_episodes_by_hand(tmp_path: Any) -> None:
     world = MazeWorld(MazeSettings(layout=str(tmp_path / "ring.txt")))
     commands = MazeCommands(Layout.from_text(".....\n.###.\n.....", "ring"))
     row_two = Task("row 2", "row", 0, meant=commands.command(commands.labels.index("row 2")))
-    paths = tuple(np.array([start, end]) for start, end in (((0.5, 0.5), (2, 0.5)), ((0.5, 2.5),) * 2, ((0.5, 0.5),) * 2))
+    paths = tuple(
+        np.array([start, end]) for start, end in (((0.5, 0.5), (2, 0.5)), ((0.5, 2.5),) * 2, ((0.5, 0.5),) * 2)
+    )
     played = Episodes((row_two,) * 3, np.array([True, False, True]), np.array([3, 3, 6]), paths, {})
     metrics = world.metrics(played)
     np.testing.assert_allclose(metrics["spl"], [1.5 / 1.5, 0, 1.5 / 3.0], atol=2e-3)  # the face of row 2 is 1.5 away
