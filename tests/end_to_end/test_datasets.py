@@ -53,8 +53,9 @@ def house(trajectories: int, seed: int = 0) -> list[dict[str, Any]]:
 
 def bare_run(folder: Path) -> Path:
     """A run in fork that has been begun, and whose training is still to come."""
-    config = RunConfig(MazeSettings("goalbridge/ForkMaze-v0"), str(folder), data=DataConfig(trajectories=20))
-    MazeWorld(config.env).collect(config.data, 0).save(folder / "trajectories")
+    env = MazeSettings("goalbridge/ForkMaze-v0")
+    config = RunConfig(env, str(folder), data=DataConfig(trajectories=20))
+    MazeWorld(env).collect(config.data, 0).save(folder / "trajectories")
     write_json(folder / "config.json", asdict(config))
     return folder
 

@@ -50,10 +50,8 @@ def played(rate: float, seed: int, group: str = "", reads: bool = True, optimum:
 
 
 NAMES = ("ours", "other", "random")
-ONE = {
-    name: {"": played(rate, i, reads=name != "random")}
-    for i, (name, rate) in enumerate(zip(NAMES, (0.9, 0.7, 0.1), strict=True))
-}
+RATES = dict(zip(NAMES, (0.9, 0.7, 0.1), strict=True))
+ONE = {name: {"": played(rate, i, reads=name != "random")} for i, (name, rate) in enumerate(RATES.items())}
 MANY = {
     "ours": {name: played(0.9, i, name) for i, name in enumerate(("Local", "Doors", "Rooms"))},
     "bot": {name: played(0.5, 5 + i, name, reads=False) for i, name in enumerate(("Local", "Doors"))},
@@ -141,10 +139,10 @@ def test_tables_show_success_never_alone(results: Any, grouped: bool, width: int
     assert "…" not in overall + by_category
     assert max(map(len, by_category.splitlines())) <= width
     for category, by_name in found["categories"].items():
-        row = next(line for line in by_category.splitlines() if line.startswith(category))
-        assert short(by_name["ours"]["mass"], "mass") in row
+        (line,) = (line for line in by_category.splitlines() if line.startswith(category))
+        assert short(by_name["ours"]["mass"], "mass") in line
         pair = f"{short(by_name['ours']['success'], 'success')} / {short(by_name['ours']['steps'], 'steps')}"
-        assert pair in row
+        assert pair in line
     assert "0" in LEGEND
 
 

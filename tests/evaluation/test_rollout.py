@@ -184,7 +184,8 @@ def test_figures_of_the_last_info_are_metrics(world: World, monkeypatch: pytest.
     env: Any = Counting()
     monkeypatch.setattr(world, "begin", lambda *_, **__: Begun(env, seen(), tasks, facts))
     monkeypatch.setattr(world, "metrics", lambda episodes: {})
-    episodes = rollout(world, tasks, SimpleNamespace(act=lambda seen, texts, keys: np.zeros(len(texts))))  # type: ignore[arg-type]
+    actor: Any = SimpleNamespace(act=lambda seen, texts, keys: np.zeros(len(texts)))
+    episodes = rollout(world, tasks, actor)
     found = measured(world, episodes, None)
     assert {name: values.tolist() for name, values in found.items()} == {
         "success": [1, 1], "steps": [1, 2], "known": [1, 2], "energy": [1, 2],

@@ -72,7 +72,7 @@ def test_intervals_over_groups_cover_the_truth() -> None:
 def test_episodes_of_which_a_metric_says_nothing_are_left_out_of_it() -> None:
     found = means([{"mass": np.array([np.nan, 0.5, 0.5]), "success": np.array([1.0, 0, 0]), "x": np.full(3, np.nan)}])
     assert set(found) == {"mass", "success"}
-    assert (found["mass"]["mean"], found["success"]["mean"]) == (0.5, pytest.approx(1 / 3))
+    assert (found["mass"]["mean"], found["success"]["mean"]) == pytest.approx((0.5, 1 / 3))
 
 
 @pytest.mark.parametrize("ratios", [None, RATIOS])

@@ -25,7 +25,7 @@ class Line:
         return None if task.meant is None else np.isin(np.floor(goals[:, 0]), task.meant)
 
     def places(self, goals: NDArray[Any]) -> NDArray[np.int64]:
-        return np.floor(goals[:, 0]).astype(np.int64)
+        return np.asarray(np.floor(goals[:, 0]), np.int64)
 
     def metrics(self, episodes: Episodes) -> dict[str, Any]:
         return {}

@@ -86,15 +86,21 @@ def test_frames_show_the_whole_episode_in_few_pictures(world: World, make_grid_a
     assert (frames(world, alone, title="other words")[0] != drawn[-1]).any()
 
 
-def test_a_belief_is_read_anew_only_where_its_goals_change(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_belief_is_read_anew_only_where_its_goals_change() -> None:
     said, beliefs = list[Any](), list[Any]()
     one, other = np.zeros((2, 1)), np.ones((2, 1))
     goals = {0: one, 1: one, 2: other}
-    policy = SimpleNamespace(
-        goals=lambda seen: [goals[seen]],
-        goal_posterior=lambda texts, seen: said.append((texts, seen)) or [np.array([0.5, 0.5])],
-    )
-    drawing: Any = SimpleNamespace(frame=lambda moment, belief, title: beliefs.append(belief) or np.zeros((2, 2, 3)))
+
+    def posterior(texts: list[str], seen: int) -> list[Any]:
+        said.append((texts, seen))
+        return [np.array([0.5, 0.5])]
+
+    def frame(moment: Moment, belief: Any, title: str) -> NDArray[Any]:
+        beliefs.append(belief)
+        return np.zeros((2, 2, 3))
+
+    policy = SimpleNamespace(goals=lambda seen: [goals[seen]], goal_posterior=posterior)
+    drawing: Any = SimpleNamespace(frame=frame)
     moments = [Moment(Task("x", "c", 0), step, np.zeros((step + 1, 1))) for step in range(3)]
     assert len(frames(drawing, Recording("x", moments), policy)) == 3
     assert said == [(["x"], 0), (["x"], 2)]

@@ -25,8 +25,9 @@ from goalbridge.worlds.maze.settings import MazeSettings
 from goalbridge.worlds.maze.world import MazeWorld
 
 MakeAgent = Callable[..., Agent]
+ENV = MazeSettings("goalbridge/ForkMaze-v0", max_episode_steps=6)
 CONFIG = RunConfig(
-    MazeSettings("goalbridge/ForkMaze-v0", max_episode_steps=6),
+    ENV,
     "unused",
     seed=7,
     train=TrainConfig(steps=20, evaluate_every=10, evaluation_episodes=4),
@@ -39,7 +40,7 @@ def standing_at(step: int, agent: Agent) -> Any:
 
 
 def run_to_the_end(agent: Agent, folder: Path, first_step: int = 0) -> EventAccumulator:
-    with Dashboard(MazeWorld(CONFIG.env), CONFIG, folder, first_step) as dashboard:
+    with Dashboard(MazeWorld(ENV), CONFIG, folder, first_step) as dashboard:
         for step in (10, 20):
             if step > first_step:
                 dashboard.evaluate(standing_at(step, agent))
@@ -72,7 +73,7 @@ def test_settings_stand_beside_results_in_the_same_run(make_agent: MakeAgent, fa
 
 
 def test_nothing_is_concluded_before_the_end(make_agent: MakeAgent, fake_text: Any, tmp_path: Path) -> None:
-    with Dashboard(MazeWorld(CONFIG.env), CONFIG, tmp_path, 0) as dashboard:
+    with Dashboard(MazeWorld(ENV), CONFIG, tmp_path, 0) as dashboard:
         dashboard.evaluate(standing_at(10, make_agent(text=fake_text)))
     logged = EventAccumulator(str(tmp_path))
     logged.Reload()

@@ -53,9 +53,12 @@ def test_watching_draws_nothing_from_training(agent: Agent) -> None:
 @pytest.mark.parametrize("every", [10, 30, 0])
 def test_each_evaluation_animates_another_category(agent: Agent, monkeypatch: pytest.MonkeyPatch, every: int) -> None:
     asked: list[Any] = []
-    monkeypatch.setattr(
-        watching, "record", lambda world, task, policy: asked.append(task) or record(world, task, policy)
-    )
+
+    def recorded(world: Any, task: Any, policy: Any) -> Any:
+        asked.append(task)
+        return record(world, task, policy)
+
+    monkeypatch.setattr(watching, "record", recorded)
     watcher = watcher_of(replace(CONFIG, train=replace(CONFIG.train, evaluate_every=every)))
     for step in {10: range(10, 80, 10), 30: (30, 40), 0: (40,)}[every]:
         watcher.watch(agent, step)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import gymnasium
@@ -39,7 +40,7 @@ def asked(name: str, count: int, seed: int, view: str = "full") -> list[Task]:
 @pytest.mark.parametrize("name", ["GoToLocal", "GoToObjMazeS4R2", "GoToSeqS5R2"])
 def test_the_optimum_is_what_nobody_beats_and_the_bot_finds_its_way(world: BabyAIWorld, name: str) -> None:
     tasks = asked(name, 6, 11)
-    found = {who: play(world, tasks, lambda _, actor=actor: actor)[name] for who, actor in
+    found = {who: play(world, tasks, partial(lambda actor, _: actor, actor))[name] for who, actor in
              {"bot": Bot(), "random": RandomPolicy(4, 0)}.items()}  # fmt: skip
     assert [task.text for task in found["bot"].tasks] == [task.text for task in found["random"].tasks]
     np.testing.assert_array_equal(found["bot"].info["optimum"], found["random"].info["optimum"])
@@ -76,7 +77,11 @@ def test_environments_are_used_again_as_if_they_were_new(
 ) -> None:
     played = []
     for seed, actor in ((5, 0), (100, 1), (5, 0)):
-        played.append(play(make_babyai(), asked(name, 3, seed, view), lambda _, a=actor: RandomPolicy(4, a))[name])
+        played.append(
+            play(make_babyai(), asked(name, 3, seed, view), partial(lambda actor, _: RandomPolicy(4, actor), actor))[
+                name
+            ]
+        )
     first, _, again = played
     assert [task.text for task in first.tasks] == [task.text for task in again.tasks]
     for one, two in zip(

@@ -90,9 +90,7 @@ def test_own_words_are_judged_where_the_functions_know_them(
     world, agent = opened(success=success)
     world.tasks(agent, GymEvaluation(), 4, 0)
     task, said = world.follow_task(words, 3, GymEvaluation())
-    assert said == (
-        "is judged by the world's functions" if judged else "is no caption: it is followed, but cannot be judged"
-    )
+    assert said.startswith("is judged by the world's functions" if judged else "is no caption: it is followed, but")
     assert (world.satisfied_by(task, agent.bridge_goals.numpy()) is not None) == judged
     goal = agent.bridge_goals[:1].numpy()[0]
     assert world.describe(goal).startswith("where row ")
