@@ -76,12 +76,9 @@ def test_environments_are_used_again_as_if_they_were_new(
     make_babyai: Callable[..., BabyAIWorld], name: str, view: str
 ) -> None:
     played = []
-    for seed, actor in ((5, 0), (100, 1), (5, 0)):
-        played.append(
-            play(make_babyai(), asked(name, 3, seed, view), partial(lambda actor, _: RandomPolicy(4, actor), actor))[
-                name
-            ]
-        )
+    for seed, chance in ((5, 0), (100, 1), (5, 0)):
+        make = partial(lambda drawn, _: RandomPolicy(4, drawn), chance)
+        played.append(play(make_babyai(), asked(name, 3, seed, view), make)[name])
     first, _, again = played
     assert [task.text for task in first.tasks] == [task.text for task in again.tasks]
     for one, two in zip(
