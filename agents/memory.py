@@ -160,6 +160,8 @@ class VectorMemory:
         """Rows [B] of what is kept of the episodes; the blank one of those that are not known, unless they are made."""
         if keys is self._last[0]:  # one step asks several times
             return self._last[1]
+        for key in keys:
+            self._slots.get(key)  # makes it recent: no episode of this batch is forgotten for another of it
         found = []
         for key in keys:
             slot = self._slots.get(key)
