@@ -38,7 +38,7 @@ test-all: lint
 bench: install
 	$(BIN)/python -m benchmarks
 
-# The measurements behind RESULTS.md, about eight hours on an idle machine; `make results` writes it from results/*.json.
+# The measurements behind RESULTS.md, about eight hours on an idle machine; `make results` writes it and docs/results/ from results/*.json.
 measure: install
 	$(BIN)/python -m experiments.agent.timing
 	$(BIN)/python -m experiments.agent.protocol
@@ -54,7 +54,6 @@ measure: install
 
 results: install
 	$(BIN)/python -m experiments.report
-	$(BIN)/python -m benchmarks.scaling report
 
 clean:
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

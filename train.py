@@ -10,204 +10,38 @@
     torchrun --nproc-per-node 2 train.py env=fork_maze run_dir=runs/fork   # several processes share each batch
     tensorboard --logdir runs
 
+The launchers of a sweep: hydra/launcher=joblib, ray or submitit_slurm; its folder: sweep_dir=...
 All that is written lies under run_dir. Ctrl-C, like SIGTERM, leaves a checkpoint to go on from.
 """
 
 from __future__ import annotations
 
-import errno
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
-from dataclasses import replace
 from functools import partial
-from pathlib import Path
-from types import FrameType
 
-import numpy as np
-import torch
-from torch import Tensor
-
-from goalbridge.agents import Learner
-from goalbridge.agents.checkpoint import CHECKPOINT, save_checkpoint, trained_steps
-from goalbridge.agents.learner import DivergedError
-from goalbridge.agents.parallel import ALONE, PeerError, Processes, joined
-from goalbridge.agents.storage import CheckpointError
-from goalbridge.configs.checks import ConfigError
+from goalbridge.configs.command import command_line
 from goalbridge.configs.launch import run_sweep
-from goalbridge.configs.load import command_line
-from goalbridge.configs.run_folder import claimed, open_run
 from goalbridge.configs.schema import RunConfig
-from goalbridge.data.collect import BATCHES, stream
-from goalbridge.data.trajectories import FOLDER
-from goalbridge.training.build import RunBuilder
-from goalbridge.training.dashboard import Dashboard
-from goalbridge.training.device import require_compiler, resolve_device
-from goalbridge.training.progress import TrainingProgress
-from goalbridge.training.sources import BatchSource
-from goalbridge.worlds import World, world_of
 
-RUN_FILES = (CHECKPOINT, "agent.safetensors", "config.json", FOLDER)
-
-Watching = tuple[Dashboard, TrainingProgress]
-
-
-class Training:
-    """One run from data to the last checkpoint; the same for the same settings, however often it is interrupted.
-
-    processes: those that share its batches. The first one collects, evaluates, logs and saves for all.
-    """
-
-    def __init__(self, config: RunConfig, processes: Processes = ALONE) -> None:
-        self.config, self.folder, self.processes = config, Path(config.run_dir), processes
-        processes.require_divisible(config.train.batch_size, config.train.group_size)
-        torch.set_flush_denormal(True)  # exp() of far goals gives denormals, which are ten times slower
-        self.device = processes.device(resolve_device(config.device))
-        require_compiler(config.train.compile)
-        self._open_run()
-        self.stop = False
-
-    def run(self) -> None:
-        """Collects, learns, evaluates and checkpoints; ConfigError where another process is at work on the run."""
-        with claimed(self.folder) if self.processes.is_first else nullcontext():
-            # Once more: it may have been begun or finished before it was claimed.
-            builder = RunBuilder(self.config, self.device, self._open_run(), self.processes)
-            try:
-                source, learner = builder.prepare()
-                with self._interruptible(), self._watched(builder.world, learner.step) as watching:
-                    self._learn(learner, source, builder.identity, watching)
-            except PeerError as error:
-                raise PeerError(f"{error}; {self._goes_on()}") from error
-            except OSError as error:
-                if error.errno not in (None, errno.ENOSPC, errno.EDQUOT):  # numpy's says in words alone what failed
-                    raise
-                raise CheckpointError(
-                    f"{self.folder}: the disk is full ({error}); make room; {self._goes_on()}"
-                ) from error
-
-    def _goes_on(self) -> str:
-        return f"what {self.folder} holds is whole, and the same command with resume=true goes on"
-
-    def _open_run(self) -> bool:
-        """Whether the folder holds this run already, as the first process finds it."""
-        return self.processes.any(self.processes.is_first and open_run(self.config, RUN_FILES))
-
-    @contextmanager
-    def _interruptible(self) -> Iterator[None]:
-        """Ctrl-C and SIGTERM stop the run after its present step."""
-        previous = {number: signal.signal(number, self._interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in previous.items():
-                signal.signal(number, handler)
-
-    @contextmanager
-    def _watched(self, world: World, step: int) -> Iterator[Watching | None]:
-        """The logs and the bar of the first process, which have come to `step`; None for the others."""
-        if not self.processes.is_first:
-            yield None
-            return
-        with (
-            Dashboard(world, self.config, self.folder, step) as dashboard,
-            TrainingProgress(self.config.train.steps, step) as progress,
-        ):
-            yield dashboard, progress
-
-    def _interrupt(self, _signal: int, _frame: FrameType | None) -> None:
-        self.stop = True
-
-    def _learn(
-        self, learner: Learner, source: BatchSource, identity: dict[str, str], watching: Watching | None
-    ) -> None:
-        train, stop = self.config.train, False
-        try:
-            while learner.step < train.steps and not stop:
-                source.advance(learner)
-                rng = stream(self.config.seed, BATCHES, learner.step)  # one stream a step: resuming needs no state
-                futures = source.sample_futures(rng, train.batch_size, train.discount, train.group_size, train.nearby)
-                captions = source.sample_captions(rng, train.batch_size)
-                logs = _due(learner.step + 1, train.log_every, train.steps)
-                info = learner.update(futures, captions, rng, detailed=logs)
-                evaluates = _due(learner.step, train.evaluate_every, train.steps)
-                saves = _due(learner.step, train.checkpoint_every, train.steps)
-                if logs or evaluates:
-                    self._check(info, learner)
-                    if evaluates:
-                        source.renew_bridge(learner)
-                    figures = info | {name: torch.tensor(value) for name, value in source.figures().items()}
-                    _show(watching, learner, figures if logs else None, evaluates)
-                stop = self.processes.any(self.stop)  # all stop after the same step
-                if stop or saves:
-                    self._check(info, learner)
-                    self._save(learner, source, identity)
-        except PeerError:
-            if learner.is_finite():
-                self._save(learner, source, identity)  # a step is taken with the others or not at all
-            raise
-        if not self.processes.is_first:
-            return
-        if stop and learner.step < train.steps:
-            print(f"stopped at step {learner.step} of {train.steps}; the same command with resume=true goes on")
-            raise SystemExit(130)
-        print(f"trained {train.steps} steps; now: {self._next()}")
-
-    def _next(self) -> str:
-        if not world_of(self.config.env).playable:
-            return f"Agent.from_pretrained({str(self.folder)!r}).policy().act(observations, instructions), from Python"
-        return f"python evaluate.py run_dir={self.folder}"
-
-    def _save(self, learner: Learner, source: BatchSource, identity: dict[str, str]) -> None:
-        source.renew_bridge(learner)
-        if self.processes.is_first:
-            save_checkpoint(self.folder, learner, identity, source.tensors())
-
-    def _check(self, info: dict[str, Tensor], learner: Learner) -> None:
-        """DivergedError where the step's loss or the weights that it led to are no finite numbers."""
-        loss = float(info["loss"])
-        if not np.isfinite(loss) or not learner.is_finite():
-            what = f"the loss became {loss}" if not np.isfinite(loss) else "a weight became infinite"
-            raise DivergedError(
-                f"train.learning_rate={self.config.train.learning_rate}: {what} by step {learner.step}; "
-                f"the last good checkpoint, if any, stays in {self.folder}; train anew with a lower one"
-            )
-
-
-def _due(step: int, every: int, last: int) -> bool:
-    return step == last or (every > 0 and step % every == 0)
-
-
-def _show(watching: Watching | None, learner: Learner, info: dict[str, Tensor] | None, evaluates: bool) -> None:
-    """Shows the figures of the present step, where there are any, and evaluates where it is time to."""
-    if watching is None:
-        return
-    dashboard, progress = watching
-    if info is not None:
-        progress.show(learner.step, info)
-        dashboard.scalars(learner, info)
-    if evaluates:
-        progress.show_evaluation(dashboard.evaluate(learner))
+# What takes seconds to import is imported where it runs: --help and a refused command are answered at once.
 
 
 def main(config: RunConfig) -> None:
     """Trains one agent as `config` says, together with the other processes of torchrun's, if any."""
-    with joined() as processes:
-        Training(config, processes).run()
+    from goalbridge.training.run import train
+
+    train(config)
 
 
 def finished(config: RunConfig) -> bool:
     """Whether run_dir holds this very run, trained to its last step."""
-    folder = Path(config.run_dir)
-    try:
-        there = open_run(replace(config, resume=True), RUN_FILES)
-        return there and (folder / "agent.safetensors").is_file() and trained_steps(folder) == config.train.steps
-    except (ConfigError, CheckpointError):
-        return False  # the run itself says what is wrong
+    from goalbridge.training import run
+
+    return run.finished(config)
 
 
 def command() -> None:
     """What `goalbridge-train` runs."""
-    command_line("train", RunConfig, main, partial(run_sweep, finished))
+    command_line(RunConfig, __doc__ or "", main, partial(run_sweep, finished))
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from goalbridge.agents.policy import Policy
 from goalbridge.agents.spec import CandidateActions, WorldSpec
 from goalbridge.agents.storage import CheckpointError, read_json, read_tensors, write_json, write_tensors
 from goalbridge.configs.registries import text_encoders
+from goalbridge.configs.renamed import present_in
 from goalbridge.configs.schema import AgentConfig, PolicyConfig
 from goalbridge.encoders import TextEncoder, TextModelError
 
@@ -76,16 +77,16 @@ class Agent(Model):
         goals: NDArray[np.float32] | None = None,
         candidates: CandidateActions | None = None,
         average_noise: bool | None = None,
-        escape: bool | None = None,
+        mask_blocked: bool | None = None,
         seed: int = 0,
     ) -> Policy:
         """A way to act by one of the registered estimators; without a name, by the one that it was trained for.
 
         goals: [M, G] bridge goals instead of those stored. candidates: actions instead of those stored. None of both
-        where goals are read off observations. average_noise, escape: see `PolicyConfig`. seed: of drawn goals. Raises
-        ConfigError for an estimator that this agent cannot use.
+        where goals are read off observations. average_noise, mask_blocked: see `PolicyConfig`. seed: of drawn goals.
+        Raises ConfigError for an estimator that this agent cannot use.
         """
-        return Policy(self, name or self.policy_config.name, goals, candidates, average_noise, escape, seed)
+        return Policy(self, name or self.policy_config.name, goals, candidates, average_noise, mask_blocked, seed)
 
     def description(self) -> dict[str, Any]:
         """What `from_pretrained` needs beside the weights; JSON-able."""
@@ -156,12 +157,12 @@ def _build(description: dict[str, Any], tensors: dict[str, Tensor], folder: Path
     if description["format"] == 1:
         description = upgrade(description)
     world: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in description["world"].items()}
-    settings = description["agent"] | {"frequencies": tuple(description["agent"]["frequencies"])}
+    settings = present_in("agent", description["agent"]) | {"frequencies": tuple(description["agent"]["frequencies"])}
     text = text_encoders.get(description["text"]["kind"], f"{folder}: agent.json: text encoder")
     agent = Agent(
         WorldSpec(**world),
         AgentConfig(**settings),
-        PolicyConfig(**description["policy"]),
+        PolicyConfig(**present_in("policy", description["policy"])),
         text.from_description(description["text"], folder),
         CandidateActions(tensors["candidate_actions"].numpy(), tensors["execution"].double().numpy()),
         tensors["bridge_goals"].numpy(),

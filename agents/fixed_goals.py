@@ -69,7 +69,7 @@ class FixedGoals(GoalSource):
         goals: NDArray[np.float32] | None,
         candidates: CandidateActions | None,
         average_noise: bool | None,
-        escape: bool | None,
+        mask_blocked: bool | None,
         seed: int,
         settles: bool,
     ) -> None:
@@ -79,10 +79,10 @@ class FixedGoals(GoalSource):
         config = agent.policy_config
         average = config.average_noise if average_noise is None else average_noise
         self._log_execution = execution.log() if average else None
-        eliminates = config.remember and agent.world.goals_are_states
+        eliminates = config.eliminate_visited and agent.world.goals_are_states
         # Only coordinates tell who stays near where it was: two pictures, or numbers, just differ.
         settles = settles and eliminates and agent.world.has_coordinates
-        masks = config.escape if escape is None else escape
+        masks = config.mask_blocked if mask_blocked is None else mask_blocked
         extent = agent.observation_extent()
         self.memory = VectorMemory(self.rows.float(), execution, extent, eliminates, masks, settles)
         with torch.no_grad():
@@ -197,7 +197,7 @@ class FixedGoals(GoalSource):
 
     def _plan(self, key: Any, weights: NDArray[np.float64]) -> None:
         config = self.agent.policy_config
-        values = value_iteration(self._transitions, weights, config.hop_discount, config.sweeps)
+        values = value_iteration(self._transitions, weights, config.hop_discount, config.max_iterations)
         self._values.put(key, torch.as_tensor(values, device=self.bridge.device))
 
     @staticmethod

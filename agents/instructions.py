@@ -77,7 +77,7 @@ class InstructionEncoder:
     """Takes instructions apart and encodes their texts, each once.
 
     in_time: whether "A, then B" and the like are several tasks. At the bridge, "or", "and", "but not" are compositions
-    where `PolicyConfig.compose` says so; otherwise each text is encoded as a whole.
+    where `PolicyConfig.parse_compositions` says so; otherwise each text is encoded as a whole.
     """
 
     def __init__(self, agent: Agent, in_time: bool) -> None:
@@ -102,7 +102,7 @@ class InstructionEncoder:
         if not isinstance(instruction, str):
             return Task((say(instruction),), (frozenset(),)), (instruction,)
         task = parse(instruction) if self._in_time else Task((instruction,), (frozenset(),))
-        composes = self._agent.policy_config.compose
+        composes = self._agent.policy_config.parse_compositions
         return task, tuple(read(part) if composes else part for part in task.parts)
 
     def _encode(self, texts: Sequence[str]) -> dict[str, EncodedText]:

@@ -187,11 +187,11 @@ class Model(nn.Module):
         return output if self.rotary is None else self.rotary.turn(output, states)
 
     def encode_goals(self, goals: Tensor) -> Tensor:
-        """phi_B towards state-actions: goals [..., G] to [..., d], or [..., 2 d] in grids with `AgentConfig.things`."""
+        """phi_B towards state-actions: goals [..., G] to [..., d]; [..., 2 d] with `language_in_actions`."""
         output: Tensor = self.goal_encoder(goals)
         if self.rotary is not None:
             output = self.rotary.turn(output, goals)
-        if self.meaning_encoder is not None and self.config.things:
+        if self.meaning_encoder is not None and self.config.language_in_actions:
             output = torch.cat([output, self.meaning_encoder(goals)], dim=-1)
         return output
 
@@ -203,12 +203,14 @@ class Model(nn.Module):
     @property
     def has_language_part(self) -> bool:
         """Whether a part of phi_A may be compared with language."""
-        return self.meaning_encoder is None or self.config.things
+        return self.meaning_encoder is None or self.config.language_in_actions
 
     def language_part(self, a: Tensor) -> Tensor:
         """The part of phi_A [..., d or 2 d] that may be compared with language, [..., d]; ConfigError without one."""
         if not self.has_language_part:
-            raise ConfigError("agent.things=false: expected state-actions that see things; try agent.things=true")
+            raise ConfigError(
+                "agent.language_in_actions=false: expected state-actions that see things; train with true"
+            )
         return a[..., -self.config.embedding_dim :]
 
     def encode_language(self, features: Tensor) -> Tensor:

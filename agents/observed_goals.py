@@ -226,16 +226,18 @@ class Seen:
 
 
 class ObservedGoals(GoalSource):
-    """Goals of grids. escape, seed: see `Agent.policy`. plans: whether the estimator needs to know where actions lead.
+    """Goals of grids.
+
+    mask_blocked, seed: see `Agent.policy`. plans: whether the estimator needs to know where actions lead.
 
     An episode whose layout or instruction is another than before begins anew.
     """
 
     fixed = False
 
-    def __init__(self, agent: Agent, escape: bool | None, seed: int, plans: bool) -> None:
+    def __init__(self, agent: Agent, mask_blocked: bool | None, seed: int, plans: bool) -> None:
         self.agent, self.actions, self._seed, self._plans = agent, agent.candidate_actions, seed, plans
-        self._masks = agent.policy_config.escape if escape is None else escape
+        self._masks = agent.policy_config.mask_blocked if mask_blocked is None else mask_blocked
         self._largest = (int(agent.world.observation_high[3]), int(agent.world.observation_high[4]))
         self._instructions = InstructionEncoder(agent, in_time=True)
         self._grounded: LRU[Any, Grounded] = LRU(FITS_KEPT)
@@ -435,7 +437,7 @@ class ObservedGoals(GoalSource):
             for done in task.stages()[1:]:
                 options = [weights[part] * values[done | {part}] for part in task.open_parts(done)]  # each [M]
                 best = np.maximum.reduce(options)
-                values[done] = value_iteration(transitions, best, config.hop_discount, config.sweeps)
+                values[done] = value_iteration(transitions, best, config.hop_discount, config.max_iterations)
             episode.plan = Plan(weights, values)
         return episode.plan
 

@@ -52,7 +52,7 @@ class Processes:
         """ConfigError unless each process gets as many rows, and whole groups where there are groups."""
         unit = self.count * max(1, group_size)
         if batch_size % unit or batch_size < unit:
-            groups = f" x train.group_size={group_size}" if group_size else ""
+            groups = f" x train.negatives_per_layout={group_size}" if group_size else ""
             raise ConfigError(
                 f"train.batch_size={batch_size}: is shared by {self.count} processes; a multiple of "
                 f"{self.count}{groups} would do, such as {max(1, round(batch_size / unit)) * unit}"

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 class Policy:
     """Chooses, for each state, the candidate action with the highest score.
 
-    agent, name, goals, candidates, average_noise, escape, seed: see `Agent.policy`. Representations of goals and
+    agent, name, goals, candidates, average_noise, mask_blocked, seed: see `Agent.policy`. Representations of goals and
     instructions are computed once and kept. What was tried in an episode, which goal was drawn for it and which actions
     changed nothing is remembered: tell `act` which episode is which, and `reset` when new ones begin.
     """
@@ -40,12 +40,12 @@ class Policy:
         goals: NDArray[np.float32] | None = None,
         candidates: CandidateActions | None = None,
         average_noise: bool | None = None,
-        escape: bool | None = None,
+        mask_blocked: bool | None = None,
         seed: int = 0,
     ) -> None:
         kind = estimators.get(name, "policy.name")
         self.agent, self.name = agent, name
-        self.source = _source_of(agent, goals, candidates, average_noise, escape, seed, kind)
+        self.source = _source_of(agent, goals, candidates, average_noise, mask_blocked, seed, kind)
         kind.check(name, agent, self.source.fixed)
         self._estimator = kind(agent)
 
@@ -131,7 +131,7 @@ def _source_of(
     goals: NDArray[np.float32] | None,
     candidates: CandidateActions | None,
     average_noise: bool | None,
-    escape: bool | None,
+    mask_blocked: bool | None,
     seed: int,
     kind: type[Estimator],
 ) -> GoalSource:
@@ -141,5 +141,5 @@ def _source_of(
             raise ConfigError(
                 "goals, candidates, average_noise: expected none here, for they are read off observations"
             )
-        return ObservedGoals(agent, escape, seed, kind.plans)
-    return FixedGoals(agent, goals, candidates, average_noise, escape, seed, kind.needs_goals)
+        return ObservedGoals(agent, mask_blocked, seed, kind.plans)
+    return FixedGoals(agent, goals, candidates, average_noise, mask_blocked, seed, kind.needs_goals)

@@ -14,11 +14,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from goalbridge.configs.checks import UserError
+from goalbridge.configs.checks import CheckpointError
 
-
-class CheckpointError(UserError):
-    """A checkpoint or agent that is missing, damaged, or not of this environment; the message is one line."""
+__all__ = ["CheckpointError"]
 
 
 def write_atomically(path: Path, content: bytes) -> None:

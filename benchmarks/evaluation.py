@@ -11,9 +11,9 @@ import torch
 
 from goalbridge.agents import Agent
 from goalbridge.agents.policy import Policy
-from goalbridge.configs.schema import EnvConfig
-from goalbridge.evaluation.rollouts import play
-from goalbridge.worlds.maze.vector import candidates, make_world
+from goalbridge.evaluation.rollout import play
+from goalbridge.worlds.maze.settings import MazeEvaluation, MazeSettings
+from goalbridge.worlds.maze.world import MazeWorld
 
 FOLDER, EPISODES, GOALS, DIRECTIONS, ONE_BY_ONE, REPEATS = "pretrained/fork_maze", 1000, 2000, 8, 20, 4
 
@@ -21,17 +21,17 @@ FOLDER, EPISODES, GOALS, DIRECTIONS, ONE_BY_ONE, REPEATS = "pretrained/fork_maze
 def run() -> list[dict[str, Any]]:
     """Rows with name, value, unit and bound: the shipped agent, the same policy, the same starts."""
     torch.set_flush_denormal(True)
-    env = EnvConfig("goalbridge/ForkMaze-v0")
+    env = MazeSettings("goalbridge/ForkMaze-v0")
     agent = Agent.from_pretrained(FOLDER)
-    world = make_world(env, EPISODES, "held_out")
+    world = MazeWorld(env)
+    tasks = world.tasks(agent, MazeEvaluation(), EPISODES, 0)
     goals = agent.bridge_goals.numpy()[:GOALS]
-    policy = agent.policy("logsumexp", goals, candidates(world, DIRECTIONS), average_noise=False)
-    world.reset(seed=0)
-    policy.goal_posterior([command.text for command in world.unwrapped.current_commands])  # type: ignore[attr-defined]
+    policy = agent.policy("logsumexp", goals, world.candidates(DIRECTIONS), average_noise=False)
+    policy.goal_posterior([task.text for task in tasks])  # all texts have been read now
     batched = single = 0.0
     for _ in range(REPEATS):  # in turns, so that both meet the same machine; the best of each
         begin = time.perf_counter()
-        play(world, policy, seed=0)
+        play(world, tasks, lambda _tasks: policy)
         batched = max(batched, EPISODES / (time.perf_counter() - begin))
         single = max(single, _one_by_one(policy, env.id))
     return [

@@ -20,7 +20,10 @@ import goalbridge.envs  # noqa: F401  (registers the ids)
 from goalbridge.agents import Agent
 from goalbridge.agents.policy import Policy
 from goalbridge.envs.babyai.levels import level
-from goalbridge.evaluation.grid_rollouts import play_level
+from goalbridge.evaluation.rollout import play
+from goalbridge.worlds import Episodes, Task
+from goalbridge.worlds.babyai.settings import BabyAISettings
+from goalbridge.worlds.babyai.world import BabyAIWorld
 
 FOLDER, LEVEL = "pretrained/babyai", "GoToLocal"
 EPISODES, REPEATS = 256, 5
@@ -59,13 +62,21 @@ def run() -> list[dict[str, Any]]:
     ]
 
 
+def together(policy: Policy, episodes: int, seed: int) -> Episodes:
+    """The episodes in a batch."""
+    world = BabyAIWorld(BabyAISettings(levels=(LEVEL,)))
+    options = {"view": "full", "canonical": False}
+    tasks = [Task("", LEVEL, seed + i, LEVEL, options) for i in range(episodes)]
+    return play(world, tasks, lambda _tasks: policy)[LEVEL]
+
+
 def _times(policy: Policy, episodes: int, repeats: int) -> tuple[list[float], list[float], list[float]]:
     """Seconds of the same episodes, `repeats` each, in turns: batched, one at a time without and with memory."""
     times: tuple[list[float], list[float], list[float]] = ([], [], [])
-    play_level(LEVEL, policy, episodes, SEED)  # all missions have been read now, which counts for nobody
+    together(policy, episodes, SEED)  # all missions have been read now, which counts for nobody
     for _ in range(repeats):
         begin = time.perf_counter()
-        played = play_level(LEVEL, policy, episodes, SEED)
+        played = together(policy, episodes, SEED)
         times[0].append(time.perf_counter() - begin)
         for remembers in (False, True):
             begin = time.perf_counter()
@@ -77,7 +88,7 @@ def _times(policy: Policy, episodes: int, repeats: int) -> tuple[list[float], li
 
 
 def one_by_one(policy: Policy, episodes: int, seed: int, remembers: bool) -> NDArray[np.int64]:
-    """Steps [E] of the episodes of `play_level`, one after the other in a single registered environment.
+    """Steps [E] of the episodes of `together`, one after the other in a single registered environment.
 
     remembers: whether the policy keeps what it knows of an episode from step to step.
     """

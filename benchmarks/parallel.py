@@ -23,13 +23,14 @@ from goalbridge.agents.parallel import Processes, joined
 from goalbridge.agents.storage import write_json
 from goalbridge.configs.data_schema import DataConfig
 from goalbridge.configs.run_folder import record
-from goalbridge.configs.schema import EncoderConfig, EnvConfig, RunConfig, TrainConfig
+from goalbridge.configs.schema import EncoderConfig, RunConfig, TrainConfig
 from goalbridge.data.collect import BATCHES, stream
 from goalbridge.training.build import RunBuilder
+from goalbridge.worlds.maze.settings import MazeSettings
 
 TARGET = Path("results/parallel.json")
 BATCH_SIZES = (256, 2048)
-FORK, DATA = EnvConfig("goalbridge/ForkMaze-v0"), DataConfig(trajectories=2000, labelled_goals=10_000)
+FORK, DATA = MazeSettings("goalbridge/ForkMaze-v0"), DataConfig(trajectories=2000, labelled_goals=10_000)
 STEPS, WARM_UP = 30, 5
 KINDS = {"float32": TrainConfig(), "bf16": TrainConfig(precision="bf16"), "compiled": TrainConfig(compile=True)}
 

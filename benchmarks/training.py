@@ -8,9 +8,10 @@ from typing import Any
 
 import torch
 
-from goalbridge.configs.schema import EncoderConfig, EnvConfig, RunConfig
+from goalbridge.configs.schema import EncoderConfig, RunConfig
 from goalbridge.data.collect import BATCHES, stream
 from goalbridge.training.build import RunBuilder
+from goalbridge.worlds.maze.settings import MazeSettings
 
 STEPS, WARM_UP = 100, 20
 
@@ -31,7 +32,7 @@ def run() -> list[dict[str, Any]]:
 
 
 def _rates(folder: str) -> tuple[float, float]:
-    config = RunConfig(EnvConfig("goalbridge/ForkMaze-v0"), folder, encoder=EncoderConfig("label"))
+    config = RunConfig(MazeSettings("goalbridge/ForkMaze-v0"), folder, encoder=EncoderConfig("label"))
     torch.set_flush_denormal(True)
     source, learner = RunBuilder(config, torch.device("cpu")).prepare()
 
@@ -46,7 +47,7 @@ def _rates(folder: str) -> tuple[float, float]:
 
     def bare() -> None:
         learner.agent.zero_grad(set_to_none=True)
-        learner.loss(ready, detailed=False)[0].backward()  # type: ignore[no-untyped-call]
+        learner.loss(ready, False)[0].backward()  # type: ignore[no-untyped-call]
 
     best = [float("inf")] * 2
     for _ in range(WARM_UP):

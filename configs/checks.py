@@ -16,6 +16,10 @@ class ConfigError(UserError):
     """A setting that cannot be used."""
 
 
+class CheckpointError(UserError):
+    """A checkpoint or agent that is missing, damaged, or not of this environment; the message is one line."""
+
+
 def require(holds: bool, name: str, value: object, needed: str) -> None:
     """ConfigError with the setting's name, its value and what is needed, unless it `holds`."""
     if not holds:

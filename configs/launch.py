@@ -17,7 +17,6 @@ import typing
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-import hydra
 from hydra._internal.callbacks import Callbacks
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.plugins import Plugins
@@ -31,10 +30,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from goalbridge.configs.checks import ConfigError
+from goalbridge.configs.compose import Composer, quoted
 from goalbridge.configs.job import LONGEST_LINE, Outcome, Task
-from goalbridge.configs.load import FOLDER, check_overrides
 from goalbridge.configs.schema import RunConfig
-from goalbridge.configs.sweep import CONFIG, SWEEP_DIR, Job, Plan, plan
+from goalbridge.configs.sweep import SWEEP_DIR, Job, Plan, plan
 
 LAUNCHER: Final = "hydra/launcher"
 
@@ -83,16 +82,16 @@ def _launch(planned: Plan, jobs: Sequence[Job]) -> dict[str, str]:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"{SWEEP_DIR}={planned.folder}: {error.strerror}; choose another folder") from error
-    where = _quoted("hydra.sweep.dir", str(folder))
-    with hydra.initialize_config_dir(str(FOLDER), job_name=CONFIG, version_base="1.3"):
-        master = hydra.compose(CONFIG, [*planned.hydra, where], return_hydra_config=True)
+    where = f"hydra.sweep.dir={quoted(str(folder))}"
+    with Composer(RunConfig) as composer:
+        master = composer.compose([*planned.hydra, where])
         _for_running_cluster(master)
         launcher = Plugins.instance().instantiate_launcher(
             hydra_context=HydraContext(GlobalHydra.instance().config_loader(), Callbacks()),
             task_function=Task(sys.argv[0], os.getcwd()),
             config=master,
         )
-        told = [[*job.overrides, _quoted("hydra.sweep.subdir", job.name)] for job in jobs]
+        told = [[*job.overrides, f"hydra.sweep.subdir={quoted(job.name)}"] for job in jobs]
         try:
             results = launcher.launch(told, initial_job_idx=0)
         except Exception as error:  # whatever its library raises when it does not start, or a worker of its own dies
@@ -118,11 +117,6 @@ def _one_line(error: Any) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())}"[:LONGEST_LINE]
 
 
-def _quoted(name: str, value: str) -> str:
-    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-    return f"{name}='{escaped}'"
-
-
 def _launcher_of(overrides: Sequence[str]) -> str:
     return next((given for given in overrides if given.startswith(LAUNCHER)), f"{LAUNCHER}=basic")
 
@@ -130,7 +124,8 @@ def _launcher_of(overrides: Sequence[str]) -> str:
 def _check_launcher(overrides: Sequence[str]) -> None:
     """ConfigError for a launcher that is not there, and for settings that it does not have."""
     try:
-        check_overrides(CONFIG, overrides)
+        with Composer(RunConfig) as composer:
+            composer.compose(overrides)
     except ConfigError as error:
         if not isinstance(error.__cause__, MissingConfigException):
             raise

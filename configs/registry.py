@@ -2,7 +2,8 @@
 
 A registry knows its members in three ways, and imports a member only when it is asked for:
 
-    a file (or folder) of the registry's own package, named as the member is: agents/estimators/max.py
+    a file of the registry's own package, named as the member is: agents/estimators/max.py; or a folder, whose member
+    stands in a module of the registry's name in the singular: worlds/maze/world.py
     an entry point of an installed package, in the group goalbridge.estimators
     the decorator, in a module that has been imported: @estimators.register("max")
 """
@@ -57,6 +58,10 @@ class Registry(Generic[T]):
                 return name
         raise ValueError(f"{self.kind}: expected a registered member, got {member}; try @{self.kind}.register(name)")
 
+    def module_of(self, name: str) -> str | None:
+        """The module or package of a member of the project's own; None for others."""
+        return f"{NAMESPACE}.{self.package}.{name}" if name in self._modules else None
+
     def get(self, name: str, setting: str = "") -> T:
         """The member of that name.
 
@@ -69,7 +74,9 @@ class Registry(Generic[T]):
 
     def _load(self, name: str, setting: str) -> None:
         if name in self._modules:
-            importlib.import_module(f"{NAMESPACE}.{self.package}.{name}")
+            module = importlib.import_module(f"{NAMESPACE}.{self.package}.{name}")
+            if name not in self._known and hasattr(module, "__path__"):
+                importlib.import_module(f"{module.__name__}.{self.kind.removesuffix('s')}")
         elif name in self._entry_points:
             point = self._entry_points[name]
             try:

@@ -19,6 +19,7 @@ from typing import Any
 
 from goalbridge.configs.checks import ConfigError
 from goalbridge.configs.load import build
+from goalbridge.configs.renamed import present
 from goalbridge.configs.schema import RunConfig
 
 PACKAGES = (
@@ -163,4 +164,6 @@ def read_run_config(folder: Path) -> RunConfig:
         ) from None
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read ({error})") from error
-    return build(RunConfig, values)
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: expected settings by their names; train anew in another run_dir")
+    return build(RunConfig, present(values))

@@ -11,58 +11,12 @@ from dataclasses import dataclass, field
 
 from goalbridge.configs.checks import at_least, check_device, one_of, positive, require
 from goalbridge.configs.data_schema import STORED, DataConfig
-from goalbridge.configs.registries import objectives, text_encoders
+from goalbridge.configs.registries import estimators, objectives, text_encoders, worlds
+from goalbridge.configs.world_settings import WorldSettings, settings_of
 
 CRITICS = ("neg_squared_l2", "neg_l2", "dot", "cosine")
-POLICIES = (
-    "logsumexp",
-    "planned",
-    "direct",
-    "max",
-    "sample",
-    "planned_sample",
-    "shortest",
-    "likeliest",
-    "tempered",
-    "resampled",
-)
-PLANNED = ("planned", "planned_sample")
-VIEWS = ("full", "partial")
 DUPLICATES = ("positives", "masked", "negatives")
 PRECISIONS = ("float32", "bf16")
-BABYAI = "goalbridge/BabyAI"  # stands for a family of levels where a Gymnasium id is asked for
-NO_ENV = "none"  # in its place where there is no environment, but only data=files
-
-
-@dataclass(frozen=True)
-class EnvConfig:
-    """The world.
-
-    id: Gymnasium id, or "goalbridge/BabyAI" for a family of levels.
-    In mazes: layout: a named layout, a text file ('#' wall, '.' free), or empty for the id's own.
-    action_noise_degrees: standard deviation of the Gaussian noise on the executed direction, in degrees.
-    max_episode_steps: steps after which an episode is truncated (BabyAI's levels have their own).
-    In BabyAI: levels: those from which training draws layouts. view: "full" (the whole grid) or "partial" (a map of
-    what the 7 x 7 view has shown). held_out: never show the nine colour-object pairs that are kept for testing.
-    In a world of your own (docs/OWN_WORLD.md), "module:function" each: captions: of a goal, all texts that are true of
-    it. success: of a goal and an instruction, whether the goal satisfies it; if empty, where the captions say it.
-    """
-
-    id: str
-    layout: str = ""
-    action_noise_degrees: float = 20.0
-    max_episode_steps: int = 100
-    levels: tuple[str, ...] = ()
-    view: str = "full"
-    held_out: bool = True
-    captions: str = ""
-    success: str = ""
-
-    def __post_init__(self) -> None:
-        require(bool(self.id), "env.id", repr(self.id), "must be a Gymnasium id such as goalbridge/ForkMaze-v0")
-        one_of("env.view", self.view, VIEWS)
-        at_least(0, env__action_noise_degrees=self.action_noise_degrees)
-        at_least(1, env__max_episode_steps=self.max_episode_steps)
 
 
 @dataclass(frozen=True)
@@ -70,10 +24,10 @@ class EncoderConfig:
     """The language encoder.
 
     kind: "sentence" (a frozen sentence-transformers model and a trained head), "label" (a plain embedding of the
-    canonical command; an ablation that cannot read new phrasings), or a plug-in's.
-    text_model: name or folder of the sentence-transformers model; the packaged all-MiniLM-L6-v2 by default.
-    word_order: read where in a text its words stand, too, which sentence embeddings hardly tell.
-    cache_dir: folder that keeps each distinct text's embedding; run_dir if empty. Share one between runs of a sweep.
+        canonical command; an ablation that cannot read new phrasings), or a plug-in's.
+    text_model: name or folder of the sentence-transformers model.
+    word_order: also read where in a text its words stand, which sentence embeddings hardly tell.
+    cache_dir: folder that keeps each distinct text's embedding, shared between runs of a sweep; run_dir if empty.
     """
 
     kind: str = "sentence"
@@ -90,15 +44,19 @@ class EncoderConfig:
 class AgentConfig:
     """The networks: both critics share one goal encoder.
 
-    critic, language_critic: similarity of two representations of state-actions and goals, of goals and language (the
-    same if empty); times a learned inverse temperature each. "dot" lets what a text does not speak of drop out.
-    embedding_dim: size of every representation. width, depth: hidden units and hidden layers of each tower.
+    critic: similarity of representations of state-actions and goals, times a learned inverse temperature.
+    language_critic: that of goals and language; as `critic` if empty. "dot" lets what a text does not speak of drop
+        out.
+    embedding_dim: size of every representation.
+    width: hidden units of each tower's layers.
+    depth: hidden layers of each tower.
     frequencies: Fourier features sin, cos(2 pi k x) of coordinates scaled to [-1, 1].
     bridge_goals: M, the goals stored with the agent that LogSumExp sums over.
-    text_depth: hidden layers over the frozen text features; text_dropout: share of those features left out in training.
-    In grids: rotary: whether position enters by rotating representations, so that critics see displacements (otherwise
-    as Fourier features). things: state-actions also see the types and colours around them, and share a part of their
-    representation with language; what "direct" and the end-to-end rival need.
+    text_depth: hidden layers over the frozen text features.
+    text_dropout: share of the text features that is left out in training.
+    rotary: in grids, position rotates representations, so that critics see displacements (else Fourier features).
+    language_in_actions: in grids, state-actions also see the types and colours around them, and share a part of their
+        representation with language; what "direct" and the end-to-end rival need.
     """
 
     critic: str = "neg_squared_l2"
@@ -111,7 +69,7 @@ class AgentConfig:
     text_depth: int = 2
     text_dropout: float = 0.0
     rotary: bool = True
-    things: bool = False
+    language_in_actions: bool = False
 
     def __post_init__(self) -> None:
         one_of("agent.critic", self.critic, CRITICS)
@@ -127,23 +85,31 @@ class AgentConfig:
 class TrainConfig:
     """Optimisation, logging and checkpoints.
 
-    steps, batch_size: gradient steps, and pairs of each kind in one, of all processes together. learning_rate: the
-    peak, after `warmup` (share of the steps) and before a cosine to zero. weight_decay: AdamW's. gradient_clip: largest
-    gradient norm.
-    discount: a future goal lies Geometric(1 - discount) steps ahead. ema: decay of the averaged weights that act.
-    action_negatives: random actions contrasted with the true one at each (state, goal); action_weight: their loss's
-    weight. caption_weight: weight of the goal-language loss. logsumexp_penalty: weight of the squared log-partition.
+    steps: gradient steps.
+    batch_size: pairs of each kind in a step, of all processes together.
+    learning_rate: its peak, after the warmup and before a cosine to zero.
+    warmup: share of the steps in which the learning rate rises to its peak.
+    weight_decay: AdamW's.
+    gradient_clip: largest gradient norm.
+    discount: a future goal lies Geometric(1 - discount) steps ahead.
+    ema: decay of the averaged weights that act.
+    action_negatives: random actions contrasted with the true one at each (state, goal).
+    action_weight: weight of the loss over these actions.
+    caption_weight: weight of the goal-language loss.
+    logsumexp_penalty: weight of the squared log-partition.
+    multi_positives: what becomes of captions that are true of another goal of the batch: "positives" of it too,
+        "masked" (left out) or "negatives" (plain InfoNCE).
     objective: "bridge" (both contrastive pairs), or a rival's, which is shown captions of what state-actions led to:
-    "end_to_end" (state-actions against captions) or "behaviour_cloning" (the action taken against others), or a
-    plug-in's.
-    group_size: goals are compared only within a layout, in groups of so many (0: all with all); nearby: the share of a
-    group from trajectories that start close together.
-    duplicates: what becomes of captions that are true of another goal of the batch: "positives" of it too, "masked"
-    (left out) or "negatives" (plain InfoNCE).
+        "end_to_end" (state-actions against captions) or "behaviour_cloning" (the action taken against others), or a
+        plug-in's.
+    negatives_per_layout: goals are compared only within a layout, in groups of so many (0: all with all).
+    hard_negative_share: share of such a group from trajectories that start close together.
     precision: "float32", or "bf16" (the towers compute in bfloat16; weights, critics and losses stay as they are).
-    compile: whether torch.compile makes one program of the losses, which takes a minute and a C++ compiler.
-    log_every, evaluate_every, checkpoint_every: steps between scalars, rollouts and checkpoints (0: never / only at
-    the end). evaluation_episodes: episodes of each evaluation during training.
+    compile: let torch.compile make one program of the losses, which takes a minute and a C++ compiler.
+    log_every: steps between scalars.
+    evaluate_every: steps between evaluations (0: only at the end).
+    evaluation_episodes: episodes of each evaluation during training.
+    checkpoint_every: steps between checkpoints (0: only at the end).
     """
 
     steps: int = 1600
@@ -158,10 +124,10 @@ class TrainConfig:
     action_weight: float = 2.0
     caption_weight: float = 2.0
     logsumexp_penalty: float = 0.0
-    duplicates: str = "positives"
+    multi_positives: str = "positives"
     objective: str = "bridge"
-    group_size: int = 0
-    nearby: float = 0.0
+    negatives_per_layout: int = 0
+    hard_negative_share: float = 0.0
     precision: str = "float32"
     compile: bool = False
     log_every: int = 20
@@ -184,13 +150,25 @@ class TrainConfig:
             train__checkpoint_every=self.checkpoint_every,
         )
         at_least(1, train__evaluation_episodes=self.evaluation_episodes)
-        one_of("train.duplicates", self.duplicates, DUPLICATES)
+        one_of("train.multi_positives", self.multi_positives, DUPLICATES)
         one_of("train.objective", self.objective, objectives.names())
         one_of("train.precision", self.precision, PRECISIONS)
-        at_least(0, train__group_size=self.group_size)
-        divides = self.group_size == 0 or (self.group_size > 1 and self.batch_size % self.group_size == 0)
-        require(divides, "train.group_size", self.group_size, f"must divide train.batch_size={self.batch_size}")
-        require(0 <= self.nearby <= 1, "train.nearby", self.nearby, "must be between 0 and 1")
+        at_least(0, train__negatives_per_layout=self.negatives_per_layout)
+        divides = self.negatives_per_layout == 0 or (
+            self.negatives_per_layout > 1 and self.batch_size % self.negatives_per_layout == 0
+        )
+        require(
+            divides,
+            "train.negatives_per_layout",
+            self.negatives_per_layout,
+            f"must divide train.batch_size={self.batch_size}",
+        )
+        require(
+            0 <= self.hard_negative_share <= 1,
+            "train.hard_negative_share",
+            self.hard_negative_share,
+            "must be between 0 and 1",
+        )
         for name, value in (("discount", self.discount), ("ema", self.ema), ("warmup", self.warmup)):
             require(0 <= value < 1, f"train.{name}", value, "must be at least 0 and below 1")
         require(self.discount > 0, "train.discount", self.discount, "must be above 0")
@@ -200,34 +178,37 @@ class TrainConfig:
 class PolicyConfig:
     """How the agent acts.
 
-    name: the estimator. candidate_actions: how many actions it weighs (directions, in the mazes).
+    name: the estimator.
+    candidate_actions: how many actions it weighs (directions, in the mazes).
     average_noise: weigh an action by what the actuator makes of it, averaging exp(score) over the known noise.
-    escape: after an action that changed nothing, bar it and its like for four steps (in grids: there, for good).
+    mask_blocked: after an action that changed nothing, bar it and its like for four steps (in grids: there, for good).
     candidate_goals: in grids, the poses that are goals: "free" (cells seen to be free, and unlocked doors) or "all".
-    hop_share, hop_discount, sweeps: of "planned", see `agents.planning`: how likely a hop must be beside the likeliest,
-    what each costs, and how often values are handed on at most.
-    compose: read "or", "but not" and "and" as compositions of the goals' posteriors (`agents.expressions`).
-    remember: goals that an episode has come by and gone on were not meant. language_temperature: of "tempered", what
-    f_BC is divided by. proposals: of "resampled", how many goals are drawn for an instruction.
+    hop_share: of "planned": how likely a hop must be beside the likeliest.
+    hop_discount: of "planned": what each hop costs.
+    max_iterations: of "planned": how often values are handed on at most.
+    parse_compositions: read "or", "but not" and "and" as compositions of the goals' posteriors.
+    eliminate_visited: goals that an episode has come by and gone on were not meant.
+    language_temperature: of "tempered": what f_BC is divided by.
+    proposals: of "resampled": how many goals are drawn for an instruction.
     """
 
     name: str = "logsumexp"
     candidate_actions: int = 32
     average_noise: bool = True
-    escape: bool = True
+    mask_blocked: bool = True
     candidate_goals: str = "free"
     hop_share: float = 0.7
     hop_discount: float = 0.7
-    sweeps: int = 400
-    compose: bool = True
-    remember: bool = True
+    max_iterations: int = 400
+    parse_compositions: bool = True
+    eliminate_visited: bool = True
     language_temperature: float = 0.5
     proposals: int = 256
 
     def __post_init__(self) -> None:
-        one_of("policy.name", self.name, POLICIES)
+        one_of("policy.name", self.name, estimators.names())
         one_of("policy.candidate_goals", self.candidate_goals, ("free", "all"))
-        at_least(1, policy__sweeps=self.sweeps, policy__proposals=self.proposals)
+        at_least(1, policy__max_iterations=self.max_iterations, policy__proposals=self.proposals)
         positive(policy__language_temperature=self.language_temperature)
         for name, value in (("hop_share", self.hop_share), ("hop_discount", self.hop_discount)):
             require(0 < value < 1, f"policy.{name}", value, "must be above 0 and below 1")
@@ -238,13 +219,20 @@ class PolicyConfig:
 class RunConfig:
     """All of a run.
 
-    run_dir: the folder under which all that is written lies. seed: decides data, weights, batches and evaluation.
-    resume: go on from run_dir's last checkpoint. device: auto (the first of cuda, mps, cpu that is there) or a name.
-    dataset: of data=minari, an id or a folder; of data=files, a file or a folder (see `data.files`). The latter has
-    no env, whatever env says.
+    env: the world, and the settings of its own.
+    run_dir: the folder under which all that is written lies.
+    seed: decides data, weights, batches and evaluation.
+    resume: go on from run_dir's last checkpoint.
+    device: auto (the first of cuda, mps, cpu that is there), or a name such as cuda:1.
+    dataset: of data=minari, an id or a folder; of data=files, a file or a folder, which have no env.
+    data: where trajectories and captions come from.
+    encoder: the language encoder.
+    agent: the networks.
+    train: optimisation, logging and checkpoints.
+    policy: how the agent acts.
     """
 
-    env: EnvConfig
+    env: WorldSettings
     run_dir: str
     seed: int = 0
     resume: bool = False
@@ -260,14 +248,10 @@ class RunConfig:
         require(bool(self.run_dir), "run_dir", repr(self.run_dir), "must be a folder, such as runs/fork")
         require(0 <= self.seed < 2**32, "seed", self.seed, "must be at least 0 and below 2**32")
         check_device(self.device)
+        if self.data.kind in worlds.names():  # data that are a world themselves: the record names no other
+            object.__setattr__(self, "env", settings_of(self.data.kind)())
         self._check_dataset()
-        if self.env.id != BABYAI:  # refused here, before anything is written
-            require(
-                self.data.kind != "mixed", "data.kind", "mixed", "is for BabyAI; in mazes expert or random would do"
-            )
-            apart = self.env.captions and self.data.kind == "expert"
-            require(not apart, "data.kind", "expert", "a world of your own has no expert; data=random would do")
-            require(self.train.group_size == 0, "train.group_size", self.train.group_size, "must be 0 in a single maze")
+        self.env.check(self)
 
     def _check_dataset(self) -> None:
         kind = self.data.kind
@@ -276,5 +260,3 @@ class RunConfig:
             return
         needed = "an id or folder of a Minari dataset" if kind == "minari" else "a file or folder of trajectories"
         require(bool(self.dataset), "dataset", repr(self.dataset), f"must be {needed} with data={kind}")
-        if kind == "files":
-            object.__setattr__(self, "env", EnvConfig(NO_ENV))  # so that the record names no env that was not there

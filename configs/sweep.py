@@ -10,15 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException
 
 from goalbridge.configs.checks import ConfigError, require
-from goalbridge.configs.load import check_overrides, quote_text, settings
+from goalbridge.configs.compose import Composer, parsed, quoted, settings
 from goalbridge.configs.schema import RunConfig
 
-CONFIG: Final = "train"
 SWEEP_DIR: Final = "sweep_dir"
 DEFAULT_DIR: Final = "runs/sweep"
 UNNAMED: Final = ("resume", "device", "encoder.cache_dir")  # change nothing of the result
@@ -56,10 +53,10 @@ def plan(arguments: Sequence[str]) -> Plan:
     jobs: dict[str, Job] = {}
     for combination in itertools.product(*swept):
         name = job_name(combination, named)
-        where = quote_text(RunConfig, f"run_dir={folder / name}")
+        where = f"run_dir={quoted(str(folder / name))}"
         told = (*combination, *shared.values(), where, "resume=true")
         if name not in jobs:  # a value may be given twice
-            jobs[name] = Job(name, told, settings(RunConfig, check_overrides(CONFIG, told)))
+            jobs[name] = Job(name, told, settings(RunConfig, told))
     return Plan(folder, tuple(jobs.values()), tuple(hydras))
 
 
@@ -89,15 +86,10 @@ def _sorted_out(arguments: Sequence[str]) -> tuple[dict[str, Override], list[str
 
 def _parsed(given: str) -> Override:
     """The override as Hydra's grammar reads it; put in quotes where it is a text that the grammar cannot read."""
-    parser = OverridesParser.create()
-    if not given.startswith("~") and not given.partition("=")[0].strip("+ "):
-        raise ConfigError(f"{given}: must be written setting=value, such as seed=0,1,2")
-    for text in (given, quote_text(RunConfig, given)):
-        try:
-            return parser.parse_override(text)
-        except HydraException:
-            continue
-    raise ConfigError(f"{given}: must be written setting=value or setting=value,value")
+    try:
+        return parsed(given)
+    except ConfigError:
+        return parsed(Composer(RunConfig, [given]).quoted(given))
 
 
 def _choices(override: Override) -> list[str]:

@@ -40,7 +40,8 @@ class OnlineData:
 
     env, captions: the world, and what is true of its goals. bounds: lowest and highest goals, [G] each. dtype:
     of observations.
-    config reads: environment_steps, environments, walk_length, warmup, capacity, goals, frontier, roam, labelled_goals.
+    config reads: environment_steps, environments, walk_length, warmup, capacity, goals, frontier,
+    random_steps_after_goal, labelled_goals.
     steps: gradient steps in all, over which play is spread evenly: the first round is played at once, the last before
     the last of them.
     """
@@ -127,7 +128,7 @@ class OnlineData:
                 roaming = np.maximum(roaming - 1, 0)
                 reached = np.flatnonzero(self._is_reached(place, goals) & (roaming == 0))  # [R]
                 if len(reached):
-                    goals[reached], roaming[reached] = command(rng, reached), self._config.roam
+                    goals[reached], roaming[reached] = command(rng, reached), self._config.random_steps_after_goal
                 self._reached += len(reached)
         groups, starts = self._env.groups, self._env.places
         visited = self.replay.add(np.stack(places, axis=1), np.stack(actions, axis=1), groups, starts)  # [V, S]

@@ -110,7 +110,7 @@ class TrajectoryBuffer:
     @cached_property
     def _groups(self) -> Groups:
         if self.groups is None:
-            raise DatasetError("groups: are missing; train.group_size=0 would compare goals of all layouts")
+            raise DatasetError("groups: are missing; train.negatives_per_layout=0 would compare goals of all layouts")
         return Groups.of(self.groups, self.places)
 
     def sample_futures(

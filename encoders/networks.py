@@ -58,8 +58,10 @@ def _vector_networks(spaces: Spaces, config: AgentConfig) -> Networks:
 def _grid_networks(spaces: Spaces, config: AgentConfig) -> Networks:
     width, depth, dim = config.width, config.depth, config.embedding_dim
     rotary = Rotary(dim) if config.rotary else None
-    both = dim * (1 + config.things)  # a part that meets places, and one that meets meanings
-    states = GridStateActionEncoder(spaces.action_dim, width, depth, both, not config.rotary, config.things)
+    both = dim * (1 + config.language_in_actions)  # a part that meets places, and one that meets meanings
+    states = GridStateActionEncoder(
+        spaces.action_dim, width, depth, both, not config.rotary, config.language_in_actions
+    )
     goals = GridGoalEncoder(width, depth, dim, not config.rotary)
     return Networks(states, goals, GridMeaningEncoder(width // 4, dim), rotary)
 
@@ -69,5 +71,5 @@ _BY_KIND: Final[dict[str, Callable[[Spaces, AgentConfig], Networks]]] = {"grid":
 
 def networks_of(spaces: Spaces, config: AgentConfig) -> Networks:
     """The networks for what is observed and what is a goal. config reads: width, depth, embedding_dim, frequencies;
-    in grids also rotary, things."""
+    in grids also rotary, language_in_actions."""
     return _BY_KIND.get(spaces.kind, _vector_networks)(spaces, config)

@@ -11,7 +11,6 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import ndimage
 
 from goalbridge.configs.checks import UserError
 
@@ -134,6 +133,8 @@ class Layout:
     @cached_property
     def component(self) -> NDArray[np.int64]:
         """Int [H, W]: which 4-connected component each free cell is in, from 0; -1 in walls."""
+        from scipy import ndimage  # not at the top: importing goalbridge, which registers the ids, is to be fast
+
         labelled, _ = ndimage.label(~self.walls)
         return np.asarray(labelled, dtype=np.int64) - 1
 

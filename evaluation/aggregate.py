@@ -140,7 +140,7 @@ def summary(runs: list[Evaluated], config: EvaluateConfig) -> Report:
                 f"paired_difference_from_{first}": differences,
             }
         )
-    return {"run_dir": config.run_dir, "seed": config.seed, "suite": config.suite, "worlds": worlds}
+    return {"run_dir": config.run_dir, "seed": config.seed, **config.further, "worlds": worlds}
 
 
 def _split(runs: list[Evaluated], by: Callable[[Evaluated], Any]) -> list[list[Evaluated]]:

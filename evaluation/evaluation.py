@@ -16,7 +16,7 @@ from rich.console import Console
 
 from goalbridge.agents import Agent
 from goalbridge.agents.storage import write_atomically, write_json
-from goalbridge.configs.checks import ConfigError
+from goalbridge.configs.checks import one_of
 from goalbridge.configs.registries import estimators
 from goalbridge.encoders import check_instruction
 from goalbridge.evaluation.metrics import measured
@@ -61,13 +61,12 @@ class Evaluation:
         """The estimators to compare, each once; ConfigError for one that there is not."""
         possible = (*estimators.names(), *self.references)
         for name in self.config.estimators:
-            if name not in possible:
-                raise ConfigError(f"estimators={name}: expected one of {', '.join(possible)}")
+            one_of("estimators", name, possible)
         return tuple(dict.fromkeys(self.config.estimators or self.world.default_estimators(self.agent, self.settings)))
 
     def _policy(self, name: str) -> Any:
         options = self.world.policy_options(self.agent, self.settings)
-        return self.agent.policy(name, escape=self.config.escape, seed=self.config.seed, **options)
+        return self.agent.policy(name, mask_blocked=self.config.mask_blocked, seed=self.config.seed, **options)
 
     @cached_property
     def _reader(self) -> Any:

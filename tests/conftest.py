@@ -21,18 +21,18 @@ from torch import Tensor
 from torch.nn import functional
 
 from goalbridge.agents import Agent
-from goalbridge.configs.evaluation import EvaluateConfig
-from goalbridge.configs.load import command_line
 from goalbridge.configs.registries import text_encoders
-from goalbridge.configs.schema import AgentConfig, EnvConfig, PolicyConfig, RunConfig
+from goalbridge.configs.schema import AgentConfig, PolicyConfig
 from goalbridge.encoders import LabelEncoder, TextEncoder, check_instruction
 from goalbridge.encoders.grid import OWN, RADIUS, SIDE
 from goalbridge.envs.babyai.phrasing import COLOURS, FIRST_TYPE, TYPES
+from goalbridge.worlds.babyai.settings import BabyAISettings
 from goalbridge.worlds.babyai.world import BabyAIWorld
+from goalbridge.worlds.maze.settings import MazeSettings
 from goalbridge.worlds.maze.vector import candidates, make_world, surface, world_spec
 
 ROOT = Path(__file__).parents[1]
-FORK = EnvConfig("goalbridge/ForkMaze-v0")
+FORK = MazeSettings("goalbridge/ForkMaze-v0")
 
 TINY_DATA = ("data.trajectories=100", "data.labelled_goals=200")
 TINY_NETS = ("agent.width=16", "agent.depth=2", "agent.embedding_dim=8", "agent.bridge_goals=40")
@@ -71,16 +71,15 @@ Script = Callable[..., Outcome]
 @pytest.fixture
 def script(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Script:
     """`script("train", "seed=1", ...)`: the script with these arguments, in this process, which saves the imports."""
-    kinds: dict[str, type[Any]] = {"train": RunConfig, "evaluate": EvaluateConfig}
 
     def run(name: str, *arguments: str) -> Outcome:
-        main = importlib.import_module(f"goalbridge.{name}").main
+        command = importlib.import_module(f"goalbridge.{name}").command
         monkeypatch.setattr(sys, "argv", [f"{name}.py", *arguments])
         monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
         capfd.readouterr()
         code = 0
         try:
-            command_line(name, kinds[name], main)
+            command()
         except SystemExit as leaving:
             code = leaving.code if isinstance(leaving.code, int) else 1
         finally:
@@ -151,7 +150,7 @@ class FakeText(TextEncoder):
 
 def build_agent(
     text: TextEncoder | None = None,
-    env: EnvConfig = FORK,
+    env: MazeSettings = FORK,
     candidate_actions: int = 8,
     bridge_goals: int = 30,
     **settings: Any,
@@ -189,7 +188,7 @@ def build_grid_agent(
     text: TextEncoder | None = None, policy: PolicyConfig | None = None, spread: float = 1.5, **settings: Any
 ) -> Agent:
     """An untrained agent of BabyAI's grids; `spread` multiplies its weights, so that situations differ."""
-    home = BabyAIWorld(EnvConfig("goalbridge/BabyAI", levels=("GoToLocal",)))
+    home = BabyAIWorld(BabyAISettings(levels=("GoToLocal",)))
     text = text or FakeText()
     networks: dict[str, Any] = {"width": 16, "depth": 2, "embedding_dim": 8}
     torch.manual_seed(0)

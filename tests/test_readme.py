@@ -1,4 +1,4 @@
-"""What README.md tells people to type can be typed."""
+"""What README.md and the pages under docs/ tell people to type can be typed."""
 
 from __future__ import annotations
 
@@ -11,26 +11,29 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from omegaconf import OmegaConf
 
+from goalbridge.configs.compose import Composer, settings
 from goalbridge.configs.evaluation import EvaluateConfig
-from goalbridge.configs.load import build, check_overrides, quote_text
+from goalbridge.configs.run_folder import flat
 from goalbridge.configs.schema import RunConfig
 from goalbridge.configs.sweep import plan
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text()
-BLOCKS: list[tuple[str, str]] = re.findall(r"^```(\w*)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-SETTINGS = sorted(set(re.findall(r"`((?:train|agent|data|encoder|policy|env)\.(?!py\b)\w+)`", README)))
+PAGES = {path: path.read_text() for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))}
+TEXT = "\n".join(PAGES.values())
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+README_BLOCKS: list[tuple[str, str]] = BLOCK.findall(PAGES[ROOT / "README.md"])
+BLOCKS = list(dict.fromkeys(block for text in PAGES.values() for block in BLOCK.findall(text)))
+SETTINGS = sorted(set(re.findall(r"`((?:train|agent|data|encoder|policy|env)\.(?!py\b)\w+)`", TEXT)))
 BROUGHT = {"env.layout", "env.captions", "dataset"}  # by the user: other tests bring such things
-SCRIPTS: dict[str, tuple[str, type[Any]]] = {
-    "train.py": ("train", RunConfig),
-    "evaluate.py": ("evaluate", EvaluateConfig),
+SCRIPTS: dict[str, type[Any]] = {
+    "train.py": RunConfig,
+    "evaluate.py": EvaluateConfig,
 }
 
 
 def commands() -> list[list[str]]:
-    """The words of each command line in the README's blocks, without prompts and comments."""
+    """The words of each command line in blocks, without prompts and comments, each once."""
     found = []
     for language, body in BLOCKS:
         if language == "python":
@@ -39,7 +42,7 @@ def commands() -> list[list[str]]:
             words = shlex.split(line.strip().removeprefix("$ "), comments=True)
             if words and Path(words[0]).name in ("python", "python3", "make", "tensorboard"):
                 found.append([Path(words[0]).name.removesuffix("3"), *words[1:]])
-    return found
+    return [list(words) for words in dict.fromkeys(map(tuple, found))]
 
 
 COMMANDS = commands()
@@ -61,12 +64,10 @@ def test_make_targets_exist(words: list[str]) -> None:
 
 @pytest.mark.parametrize("line", SCRIPT_LINES, ids=" ".join)
 def test_settings_compose(line: list[str]) -> None:
-    name, kind = SCRIPTS[line[0]]
+    kind = SCRIPTS[line[0]]
     if "--help" in line:
         return
-    config = check_overrides(name, [quote_text(kind, argument) for argument in line[1:]])
-    values: Any = OmegaConf.to_container(config, resolve=False)
-    build(kind, {"run_dir": "x", **{key: value for key, value in values.items() if value != "???"}})
+    settings(kind, [*([] if any(argument.startswith("run_dir=") for argument in line) else ["run_dir=x"]), *line[1:]])
 
 
 @pytest.mark.parametrize("line", SWEEPS, ids=" ".join)
@@ -92,13 +93,15 @@ def test_snippets_are_python(body: str) -> None:
 
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_settings_that_are_spoken_of_exist(setting: str) -> None:
-    composed = check_overrides("train", ["run_dir=x"])
-    assert OmegaConf.select(composed, setting, default="none such") != "none such"
+    with Composer(RunConfig) as composer:
+        known = [flat(composer.values([f"env={world}"])) for world in ("fork_maze", "babyai", "own")]
+    assert any(setting in values for values in known)
 
 
-@pytest.mark.parametrize("path", sorted(set(re.findall(r"\]\(((?!http)[^)#]+)\)", README))))
-def test_links_lead_somewhere(path: str) -> None:
-    assert (ROOT / path).exists()
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for link in re.findall(r"\]\(((?!http)[^)#]+)(?:#[^)]*)?\)", PAGES[page]):
+        assert (page.parent / link).exists(), link
 
 
 def test_the_first_training_and_evaluation_work_as_printed(
@@ -111,9 +114,10 @@ def test_the_first_training_and_evaluation_work_as_printed(
         if line[0] != "train.py" or "run_dir" not in given or BROUGHT & set(given):
             continue
         folder = trained.setdefault(given["run_dir"], tmp_path / str(len(trained)))
-        few = ["train.group_size=8", "data.layouts=9"] if given["env"] == "babyai" else []
+        few = ["train.negatives_per_layout=8", "env.layouts=9"] if given["env"] == "babyai" else []
         few += ["data.environments=4", "data.environment_steps=2000"] if given.get("data") == "online" else []
-        done = script("train", *line[1:], *tiny, *few, f"run_dir={folder}")
+        sizes = [one for one in tiny if given.get("env") != "babyai" or not one.startswith("env.")]
+        done = script("train", *line[1:], *sizes, *few, f"run_dir={folder}")
         assert done.code == 0, done.err
     evaluated = 0
     for line in SCRIPT_LINES:
@@ -137,7 +141,7 @@ def run_snippet(body: str, **smaller: tuple[str, str]) -> dict[str, Any]:
     return names
 
 
-SNIPPETS = [body for language, body in BLOCKS if language == "python"]
+SNIPPETS = [body for language, body in README_BLOCKS if language == "python"]
 
 
 def test_the_python_snippet_runs() -> None:

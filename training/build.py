@@ -54,7 +54,7 @@ class RunBuilder:
     @property
     def identity(self) -> dict[str, str]:
         """What tells this run's world from others, for checkpoints to be compared with."""
-        return {"env": self.config.env.id, "layout": self.world.fingerprint}
+        return {"env": self.config.env.env_id, "layout": self.world.fingerprint}
 
     def prepare(self) -> tuple[BatchSource, Learner]:
         """What to learn from, and a learner that stands where the last checkpoint left it.
@@ -83,7 +83,7 @@ class RunBuilder:
             self._check_objective()
             kept = self.folder / "layout.txt"
             if self.resuming and kept.is_file() and kept.read_text() != self.world.layout_text:
-                layout = self.config.env.layout
+                layout = getattr(self.config.env, "layout", "")
                 raise ConfigError(f"env.layout={layout}: has changed since {kept} was kept; use another run_dir")
             known = None if self.world.late_captions else self._text()
             if known is None:

@@ -26,9 +26,9 @@ from goalbridge.worlds import Projection, World
 _DIGITS: Final = 4  # nobody sees more, and text files are long
 _TAG: Final = "goals_and_instructions"
 SETTINGS: Final = (
-    "seed", "env.id", "data.kind", "dataset", "data.trajectories", "data.labelled_goals", "encoder.kind",
+    "seed", "env.env_id", "data.kind", "dataset", "data.trajectories", "data.labelled_goals", "encoder.kind",
     "agent.critic", "agent.bridge_goals", "train.objective", "train.steps", "train.learning_rate", "train.discount",
-    "train.action_weight", "train.duplicates", "policy.name",
+    "train.action_weight", "train.multi_positives", "policy.name",
 )  # fmt: skip
 RESULTS: Final = (
     *("success", "spl_grid", "against_optimum", "mass", "first_guess", "wrong_visits"),
@@ -101,7 +101,7 @@ class Dashboard:
 
 def settings_of(config: RunConfig) -> dict[str, Any]:
     """The settings by which runs are told apart, by their dotted names."""
-    return {name: attrgetter(name)(config) for name in SETTINGS}
+    return {name.replace("env_id", "id"): attrgetter(name)(config) for name in SETTINGS}
 
 
 def charts(metrics: Mapping[str, float]) -> dict[str, dict[str, list[Any]]]:

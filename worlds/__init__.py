@@ -5,6 +5,7 @@ Each world is one file (or folder) here, or in a package of its own that names i
 """
 
 from goalbridge.configs.registries import worlds
+from goalbridge.configs.world_settings import WorldEvaluation, WorldSettings
 from goalbridge.worlds._base import (
     Actor,
     Begun,
@@ -36,6 +37,8 @@ __all__ = [
     "Reference",
     "Task",
     "World",
+    "WorldEvaluation",
+    "WorldSettings",
     "check_world",
     "open_trained",
     "register",

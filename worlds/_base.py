@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goalbridge.configs.checks import ConfigError
+from goalbridge.configs.world_settings import WorldEvaluation, WorldSettings
 from goalbridge.data.space_spec import SpaceSpec
 
 if TYPE_CHECKING:
@@ -155,8 +156,8 @@ class World(ABC):
     episodes that are played side by side.
     """
 
-    Settings: ClassVar[type]
-    EvaluationSettings: ClassVar[type]
+    Settings: ClassVar[type[WorldSettings]] = WorldSettings
+    EvaluationSettings: ClassVar[type[WorldEvaluation]] = WorldEvaluation
     shown: ClassVar[tuple[str, ...]] = ("success", "steps")
     """Metrics that tables show, success first, then the one that says how well; all stand in evaluation.json."""
 
@@ -245,7 +246,7 @@ class World(ABC):
         return tuple(dict.fromkeys([agent.policy_config.name, "logsumexp", *self.references(agent, settings, 0)]))
 
     def policy_options(self, agent: Agent, settings: Any) -> dict[str, Any]:
-        """What `Agent.policy` is given beside name, escape and seed: goals, candidates, average_noise."""
+        """What `Agent.policy` is given beside name, mask_blocked and seed: goals, candidates, average_noise."""
         return {}
 
     def metrics(self, episodes: Episodes) -> Metrics:
@@ -324,17 +325,12 @@ class World(ABC):
     # Saved runs
 
     @classmethod
-    def reads(cls, saved: Mapping[str, Any]) -> bool:
-        """Whether settings of a run that was saved before worlds had names (FORMAT 1) are of this world."""
-        return False
-
-    @classmethod
     def open_training(cls, config: RunConfig, folder: Path) -> World:
         """The world of a run that is to keep its trajectories in `folder`; where it is they that tell what the world
         is, they are staged first (`data.episodes.stage`). ConfigError or DatasetError where there is none."""
-        return cls(config.env, config.data)  # type: ignore[call-arg]
+        return cls(config.env)  # type: ignore[call-arg]
 
     @classmethod
     def open_trained(cls, config: RunConfig, folder: Path) -> World:
         """The world of the run in `folder`, from what was kept there."""
-        return cls(config.env, config.data)  # type: ignore[call-arg]
+        return cls(config.env)  # type: ignore[call-arg]

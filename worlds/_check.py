@@ -6,22 +6,24 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass
 from itertools import takewhile
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from goalbridge.agents import Agent
 from goalbridge.configs.checks import ConfigError
 from goalbridge.configs.data_schema import DataConfig
 from goalbridge.configs.schema import AgentConfig, PolicyConfig
+from goalbridge.configs.world_settings import WorldEvaluation, WorldSettings
 from goalbridge.data import TrajectoryBuffer
 from goalbridge.data.trajectories import FIELDS
-from goalbridge.encoders.text.label import LabelEncoder
 from goalbridge.worlds._base import World
 
-_DATA: Final = DataConfig("random", trajectories=8, walk_length=8, layouts=2, environments=6)
-_ONLINE: Final = DataConfig("online", walk_length=8, layouts=2, environments=6)
+if TYPE_CHECKING:
+    from goalbridge.agents import Agent
+
+_DATA: Final = DataConfig("random", trajectories=8, walk_length=8, environments=6)
+_ONLINE: Final = DataConfig("online", walk_length=8, environments=6)
 _SLACK: Final = 1e-3  # of a coordinate's range
 _SOME: Final = 16  # goals, actions and texts that are looked at
 
@@ -66,9 +68,10 @@ def _said(error: Exception) -> str:
 
 
 def _settings(world: World) -> Lines:
-    for name in ("Settings", "EvaluationSettings"):
-        kind = getattr(world, name, None)
-        if kind is None:
+    for name, base in (("Settings", WorldSettings), ("EvaluationSettings", WorldEvaluation)):
+        kind = getattr(world, name)
+        if not isinstance(kind, type) or not issubclass(kind, base):
+            yield f"{name}: expected a class that derives from {base.__name__}, got {kind!r}"
             continue
         if not is_dataclass(kind) or not getattr(kind, "__dataclass_params__").frozen:  # noqa: B009 (known to no type)
             yield f"{name}: expected a frozen dataclass, got {kind!r}"
@@ -181,15 +184,17 @@ def _goals(world: World, goals: NDArray[Any]) -> Lines:
 
 def _agent(world: World, goals: NDArray[Any]) -> Agent:
     """An agent that has learnt nothing yet."""
+    from goalbridge.agents import Agent  # not at the top: settings of worlds are read without torch
+    from goalbridge.encoders.text.label import LabelEncoder
+
     text, candidates = LabelEncoder(world.captions.labels), world.candidates(_SOME)
     return Agent(world.spec, AgentConfig(embedding_dim=4, width=8, depth=1), PolicyConfig(), text, candidates, goals)
 
 
 def _episodes(world: World, goals: NDArray[Any], settings: Any) -> Lines:
-    if settings is None and hasattr(world, "EvaluationSettings"):
-        settings = world.EvaluationSettings()
-    if settings is None or not world.playable:
+    if not world.playable:
         return
+    settings = world.EvaluationSettings() if settings is None else settings
     agent = _agent(world, goals)
     try:
         tasks, again = (world.tasks(agent, settings, 2, 0) for _ in range(2))

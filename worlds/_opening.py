@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from goalbridge.agents import CheckpointError
-from goalbridge.agents.spec import WorldSpec
-from goalbridge.configs.checks import ConfigError
+from goalbridge.configs.checks import CheckpointError, ConfigError
 from goalbridge.configs.registries import worlds
-from goalbridge.configs.schema import EnvConfig, RunConfig
+from goalbridge.configs.schema import RunConfig
+from goalbridge.configs.world_settings import WorldSettings
 from goalbridge.worlds._base import World
 
+if TYPE_CHECKING:
+    from goalbridge.agents.spec import WorldSpec
 
-def world_of(env: EnvConfig) -> type[World]:
+
+def world_of(env: WorldSettings) -> type[World]:
     """The world that settings are of; ConfigError where there is none."""
-    saved = asdict(env)
-    known: tuple[type[World], ...] = tuple(worlds.get(name) for name in worlds.names())
-    for world in known:
-        if world.reads(saved):
-            return world
-    raise ConfigError(f"env.id={env.id}: expected settings of one of {', '.join(worlds.names())}")
+    kind: type[World] = worlds.get(env.world, "env.world")
+    return kind
 
 
 def open_trained(run: RunConfig, folder: Path) -> World:

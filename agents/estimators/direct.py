@@ -23,7 +23,9 @@ class Direct(Estimator):
     def check(cls, name: str, agent: Agent, fixed_goals: bool) -> None:
         """ConfigError where state-actions share no part of their representation with language."""
         if not agent.has_language_part:
-            raise ConfigError(f"policy.name={name}: expected an agent trained with agent.things=true; try logsumexp")
+            raise ConfigError(
+                f"policy.name={name}: expected an agent trained with agent.language_in_actions=true; try logsumexp"
+            )
 
     def scores(self, batch: ScoringBatch) -> Tensor:
         """[B, A]."""

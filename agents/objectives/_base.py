@@ -145,7 +145,8 @@ class Objective(ABC):
     that are collected while the agent learns, or that bring their own captions, cannot give them.
     has_goal_posterior: afterwards p(goal | instruction) means something.
 
-    config reads: duplicates, logsumexp_penalty, group_size, action_weight, precision; and what the objective reads.
+    config reads: multi_positives, logsumexp_penalty, negatives_per_layout, action_weight, precision; and what the
+    objective reads.
     texts: [distinct captions, T] frozen features. Where processes share a batch, each computes its share of the loss,
     and the shares sum to it. By "bf16" the towers compute in bfloat16, with weights, critics and losses in the agent's
     own precision: differences of distances would not survive eight bits.
@@ -172,7 +173,7 @@ class Objective(ABC):
         self, critic: Critic, x: Tensor, y: Tensor, duplicates: Tensor | None, detailed: bool
     ) -> tuple[Tensor, Info]:
         """Anchors x [n, d] with candidates y [n, d], all B of every process being compared with all."""
-        treat, penalty = self.config.duplicates, self.config.logsumexp_penalty
+        treat, penalty = self.config.multi_positives, self.config.logsumexp_penalty
         if self.processes.count == 1:
             return info_nce(critic(x, y), duplicates, treat, penalty, detailed)
         every_x, every_y = self._gather(torch.cat([x, y], dim=1)).chunk(2, dim=1)  # [B, d] each, by one message
@@ -182,7 +183,7 @@ class Objective(ABC):
 
     def contrast_groups(self, critic: Critic, x: Tensor, y: Tensor, detailed: bool) -> tuple[Tensor, Info]:
         """Anchors x [n, d] with candidates y [n, d] of the same group alone; no group lies in two processes."""
-        x, y = (rows.view(-1, self.config.group_size, rows.shape[-1]) for rows in (x, y))  # [R, m, d] each
+        x, y = (rows.view(-1, self.config.negatives_per_layout, rows.shape[-1]) for rows in (x, y))  # [R, m, d] each
         loss, info = info_nce(critic(x, y), logsumexp_penalty=self.config.logsumexp_penalty, detailed=detailed)
         return self.share_of_mean(loss, info)
 

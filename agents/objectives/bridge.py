@@ -23,7 +23,7 @@ class Bridge(Objective):
             b, b_caption = self._encode_goals(batch)  # [n, d] each
             c = agent.encode_language(self.text_features(batch.captions))  # [n, d]
         a, b, b_caption, c = (rows.to(self.texts.dtype) for rows in (a, b, b_caption, c))
-        if config.group_size:
+        if config.negatives_per_layout:
             goal_loss, goal_info = self.contrast_groups(agent.critic_ab, a[:, 0], b, detailed)
         else:
             goal_loss, goal_info = self.contrast(agent.critic_ab, a[:, 0], b, None, detailed)

@@ -1,7 +1,6 @@
 """Measures the bridge over many goals: `python -m benchmarks.scaling`, about 20 minutes and 8 GB of temporary files.
 
-Writes results/scaling_bridge.json, and from it the section of docs/SCALING.md with its pictures, and its tables of
-`benchmarks.sweeps` and `benchmarks.parallel`; with `report` as argument, only these. With names of parts, measures
+Writes results/scaling_bridge.json, of which `make results` makes docs/results/scaling.md. With names of parts, measures
 these anew and keeps the others.
 """
 
@@ -16,7 +15,7 @@ from typing import Any, Final
 import torch
 
 from goalbridge.agents.storage import read_json, write_json
-from goalbridge.benchmarks.scaling import proposals, report, runs, serving, sharding, streaming
+from goalbridge.benchmarks.scaling import proposals, serving, sharding, streaming
 from goalbridge.configs.checks import one_of
 from goalbridge.configs.run_folder import record
 
@@ -54,31 +53,23 @@ PARTS: Final[dict[str, Callable[[], Any]]] = {
 
 
 def main(chosen: list[str]) -> None:
-    """Measures the chosen parts, or all, and writes the results and what is made of them."""
-    if chosen != ["report"]:
-        for part in chosen:
-            one_of("part", part, (*PARTS, "report"))
-        torch.set_num_threads(1)
-        torch.set_flush_denormal(True)
-        for part in chosen or PARTS:
-            run = record()
-            kept = read_json(RESULT) if RESULT.is_file() else {}
-            measured = {
-                "command": f"python -m benchmarks.scaling {part}",
-                "git_commit": run["git_commit"],
-                "versions": run["versions"],
-                "platform": run["platform"],
-                "seed": proposals.SEED,
-                "result": PARTS[part](),
-            }
-            write_json(RESULT, kept | {part: measured})
-    report.write(read_json(RESULT))
-    for path, name, tell in (
-        ("results/sweeps.json", report.LAUNCHERS, runs.launchers),
-        ("results/parallel.json", report.PARALLEL, runs.data_parallel),
-    ):
-        if Path(path).is_file():
-            report.fill(name, tell(read_json(Path(path))))
+    """Measures the chosen parts, or all, and writes the results."""
+    for part in chosen:
+        one_of("part", part, tuple(PARTS))
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    for part in chosen or PARTS:
+        run = record()
+        kept = read_json(RESULT) if RESULT.is_file() else {}
+        measured = {
+            "command": f"python -m benchmarks.scaling {part}",
+            "git_commit": run["git_commit"],
+            "versions": run["versions"],
+            "platform": run["platform"],
+            "seed": proposals.SEED,
+            "result": PARTS[part](),
+        }
+        write_json(RESULT, kept | {part: measured})
 
 
 if __name__ == "__main__":

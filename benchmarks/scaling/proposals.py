@@ -14,9 +14,9 @@ from torch import Tensor
 from goalbridge.agents import Agent
 from goalbridge.agents.bridge import bridge_scores_per_row
 from goalbridge.agents.model import Critic
-from goalbridge.agents.neighbours import Neighbours, Proposals, between, proposed_scores
 from goalbridge.benchmarks.scaling import seconds
-from goalbridge.configs.schema import EnvConfig
+from goalbridge.experiments.scaling.neighbours import Neighbours, Proposals, between, proposed_scores
+from goalbridge.worlds.maze.settings import MazeSettings
 from goalbridge.worlds.maze.vector import make_world, surface
 
 COUNTS: Final = (64, 256, 1024, 4096)  # goals instead of all
@@ -67,7 +67,7 @@ def synthetic(terms: int, decisions: int) -> Decisions:
 def maze(terms: int, decisions: int) -> Decisions:
     """The shipped agent of fork: starts and commands that no training has met; goals uniform over the free area."""
     agent = Agent.from_pretrained("pretrained/fork_maze")
-    world = make_world(EnvConfig("goalbridge/ForkMaze-v0"), decisions, "held_out")
+    world = make_world(MazeSettings("goalbridge/ForkMaze-v0"), decisions, "held_out")
     observation, _ = world.reset(seed=SEED)
     commands = [command.text for command in world.unwrapped.current_commands]  # type: ignore[attr-defined]
     rng = np.random.default_rng(SEED)

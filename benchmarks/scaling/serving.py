@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from goalbridge.agents import Agent
 from goalbridge.agents.policy import Policy
-from goalbridge.configs.schema import EnvConfig
 from goalbridge.encoders.text._cache import TextCache
 from goalbridge.encoders.text.sentence import SentenceEncoder
+from goalbridge.worlds.maze.settings import MazeSettings
 from goalbridge.worlds.maze.vector import candidates, make_world
 
 FOLDER: Final = "pretrained/fork_maze"
@@ -22,7 +22,7 @@ SETTINGS: Final = {"8 directions, 2000 goals": (8, 2000), "as shipped: 32 direct
 
 def distinct_instructions(count: int) -> tuple[NDArray[np.float32], list[str]]:
     """States [count, 2] of fork and as many different texts, single commands first, then one or another of two."""
-    world = make_world(EnvConfig("goalbridge/ForkMaze-v0"), count, "held_out")
+    world = make_world(MazeSettings("goalbridge/ForkMaze-v0"), count, "held_out")
     observation, _ = world.reset(seed=60_000_000)
     texts = [command.text for command in world.unwrapped.current_commands]  # type: ignore[attr-defined]
     found, rng = dict.fromkeys(texts), np.random.default_rng(0)
@@ -40,7 +40,7 @@ def measure() -> list[dict[str, Any]]:
             agent = Agent.from_pretrained(FOLDER)
             if isinstance(agent.text, SentenceEncoder):
                 agent.text.cache = TextCache(agent.text.cache.fingerprint)  # nothing of earlier runs
-            world = make_world(EnvConfig("goalbridge/ForkMaze-v0"), 1)
+            world = make_world(MazeSettings("goalbridge/ForkMaze-v0"), 1)
             kept = agent.bridge_goals.numpy()[:goals]
             policies = [agent.policy("logsumexp", kept, candidates(world, directions)) for _ in range(2)]
             agent.encode_instructions(["go to row 3, please"])  # loads the model

@@ -16,9 +16,9 @@ from typing import Any, Final
 import torch
 from torch import distributed as dist
 
-from goalbridge.agents.goal_store import GoalStore
-from goalbridge.agents.streamed_bridge import sharded_bridge_scores
 from goalbridge.benchmarks.scaling.streaming import queries, write_normal
+from goalbridge.experiments.scaling.goal_store import GoalStore
+from goalbridge.experiments.scaling.streamed_bridge import sharded_bridge_scores
 
 PROCESSES: Final = (1, 2)
 ACTIONS: Final = (1, 8, 32)

@@ -13,10 +13,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from goalbridge.agents.goal_store import GoalStore, write_goal_store
 from goalbridge.agents.model import Critic
-from goalbridge.agents.streamed_bridge import MEMORY, streamed_bridge_scores, streamed_log_sums
 from goalbridge.benchmarks.scaling import seconds
+from goalbridge.experiments.scaling.goal_store import GoalStore, write_goal_store
+from goalbridge.experiments.scaling.streamed_bridge import MEMORY, streamed_bridge_scores, streamed_log_sums
 
 DIM: Final = 64
 ROWS: Final = (1, 4, 8, 32)  # state-actions at once, of one instruction
@@ -26,8 +26,8 @@ _WRITTEN_AT_ONCE: Final = 250_000
 _PEAK_PROGRAM: Final = """
 import resource, sys, torch
 from goalbridge.agents.model import Critic
-from goalbridge.agents.goal_store import GoalStore
-from goalbridge.agents.streamed_bridge import streamed_bridge_scores
+from goalbridge.experiments.scaling.goal_store import GoalStore
+from goalbridge.experiments.scaling.streamed_bridge import streamed_bridge_scores
 
 def peak():
     if sys.platform != "linux":

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -20,99 +20,75 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goalbridge.agents import Agent
-from goalbridge.configs.evaluation import EvaluateConfig
 from goalbridge.configs.run_folder import read_run_config
 from goalbridge.data import TrajectoryBuffer
 from goalbridge.data.collect import BRIDGE_GOALS, stream
-from goalbridge.envs.commands import Command
-from goalbridge.envs.suite import SATISFIABLE, UNSATISFIABLE, draw_suite
-from goalbridge.evaluation.compare import Metrics, actor_for, compare
-from goalbridge.evaluation.metrics import METRICS, episode_metrics, interval
-from goalbridge.evaluation.rollouts import Actor, play
-from goalbridge.experiments.agent.protocol import RUNS, SEEDS, measure_parts, run_folder, train
-from goalbridge.worlds.maze.vector import make_world, surface
+from goalbridge.envs.suite import SATISFIABLE
+from goalbridge.experiments.agent._evaluate import Trial, compared, estimates, spread
+from goalbridge.experiments.agent._measure import SEEDS, agent_of, measure_parts, run_folder
+from goalbridge.worlds import Metrics
 
 MAZES = ("fork_maze", "island_maze")
 EVALUATION_SEED = 60_000_000  # 50 000 000 was looked at before the recipe was what it is
 EPISODES = 1000
-PER_CATEGORY = -(-EPISODES // len(SATISFIABLE))
-SHOWN = ("success", "spl_grid", "steps")
+SHOWN = ("success", "spl_grid", "steps", "mass", "first_guess", "wrong_visits")
 OWN = ("logsumexp", "resampled", "tempered", "max", "likeliest", "sample", "planned", "direct", "limit", "random")
-ADDITIONS = {"logsumexp, no memory": {"remember": False}, "logsumexp, whole texts": {"compose": False}}
+REFERENCES = ("limit", "random")
+ADDITIONS = {
+    "logsumexp, no memory": {"eliminate_visited": False},
+    "logsumexp, whole texts": {"parse_compositions": False},
+}
 # Trained for the purpose: each is told its overrides, and acts by the estimator named last.
 RIVALS: dict[str, tuple[tuple[str, ...], str]] = {
     "end to end": (("train.objective=end_to_end", "policy.name=direct"), "direct"),
     "behaviour cloning": (("train.objective=behaviour_cloning", "policy.name=direct"), "direct"),
     "compounds trained on": (
-        ("data.captions=[exact,line,region,vague,compound]", "policy.compose=false"),
+        ("env.categories=[exact,line,region,vague,compound]", "policy.parse_compositions=false"),
         "logsumexp",
     ),
 }
 CAPTIONED = (30, 100, 300, 1000, 100_000)
-SCARCE = ("data.captions=[line]",)
+SCARCE = ("env.categories=[line]",)
 GOALS = (16, 64, 256, 1024, 4096, 16_384)
 DRAWN = (16, 64, 256, 1024)
 
 
-def agent_of(maze: str, seed: int, name: str = "", changes: Sequence[str] = ()) -> Agent:
-    """The agent of a maze and training seed, trained now unless it is there; with a name, by a changed recipe."""
-    folder = run_folder(maze, seed) if not name else RUNS / f"{maze}_{name.replace(' ', '_')}_{seed}"
-    train(maze, seed, folder, (*changes, "encoder.cache_dir=runs/protocol/texts"))
-    return Agent.from_pretrained(folder)
+def suite_of(maze: str) -> Trial:
+    """The commands of one maze: the first agent's folder says in which world."""
+    agent_of(maze, SEEDS[0])
+    return Trial(run_folder(maze, SEEDS[0]), suite="ambiguous", episodes=EPISODES, seed=EVALUATION_SEED)
 
 
-class Suite:
-    """The same commands, starts and noise of one maze for every actor."""
-
-    def __init__(self, maze: str) -> None:
-        self.env = read_run_config(run_folder(maze, SEEDS[0])).env
-        self.layout = surface(make_world(self.env, 1)).layout
-        every = draw_suite(self.layout, PER_CATEGORY, EVALUATION_SEED)
-        self.commands = [command for command in every if command.category in SATISFIABLE]
-        self.others = [command for command in every if command.category in UNSATISFIABLE]
-        self.world = make_world(self.env, len(self.commands))
-        self.categories = np.array([command.category for command in self.commands])  # [E]
-        observation, _ = self.world.reset(seed=EVALUATION_SEED, options={"instructions": self.commands})
-        self.starts = observation["observation"].copy()  # [E, 2]
-
-    def play(self, actor: Actor) -> Metrics:
-        """Each metric [E]."""
-        options = {"instructions": self.commands}
-        return episode_metrics(self.layout, play(self.world, actor, EVALUATION_SEED, options))
-
-    def actor(self, name: str, agent: Agent) -> Actor:
-        """The estimator or rival of that name."""
-        return actor_for(name, agent, EvaluateConfig(run_dir="-"), self.env, self.world, self.commands)
-
-    def by_category(self, by_seed: Sequence[Metrics], first: Sequence[Metrics]) -> dict[str, Any]:
-        """Means over seeds and episodes, of all and of each category, and differences from the first, paired."""
-        rows: dict[str, NDArray[np.bool_]] = {"all": np.ones(len(self.categories), dtype=np.bool_)}
-        rows |= {category: self.categories == category for category in SATISFIABLE}
-        found: dict[str, Any] = {}
-        for name, row in rows.items():
-            values = {metric: np.stack([metrics[metric][row] for metrics in by_seed]) for metric in SHOWN}  # [S, E]
-            found[name] = {metric: asdict(interval(of)) for metric, of in values.items()}
-            for metric in ("success", "spl_grid"):
-                gap = np.stack([theirs[metric][row] for theirs in first]) - values[metric]
-                found[name][f"first_minus_this_{metric}"] = asdict(interval(gap))
-        return found
+def by_category(suite: Trial, by_seed: Sequence[Metrics], first: Sequence[Metrics]) -> dict[str, Any]:
+    """Means over seeds and episodes, of all and of each category, and differences from the first, paired."""
+    rows: dict[str, NDArray[np.bool_]] = {"all": np.ones(len(suite.categories), dtype=np.bool_)}
+    rows |= {category: suite.categories == category for category in SATISFIABLE}
+    found: dict[str, Any] = {}
+    for name, row in rows.items():
+        shown = [metric for metric in SHOWN if all(metric in metrics for metrics in by_seed)]
+        values = {metric: np.stack([metrics[metric][row] for metrics in by_seed]) for metric in shown}  # [S, E]
+        found[name] = {metric: spread(of) for metric, of in values.items()}
+        for metric in ("success", "spl_grid"):
+            gap = np.stack([theirs[metric][row] for theirs in first]) - values[metric]
+            found[name][f"first_minus_this_{metric}"] = spread(gap)
+    return found
 
 
 def measure_maze(maze: str) -> dict[str, Any]:
     """Every estimator of the default agents, what additions are worth, and rivals with the same network and data."""
     agents = [agent_of(maze, seed) for seed in SEEDS]
-    suite = Suite(maze)
+    suite = suite_of(maze)
     found: dict[str, Any] = {}
     first: list[Metrics] = []
     for name in (*OWN, *ADDITIONS, *RIVALS):
         seeds = SEEDS[:1] if name == "limit" else SEEDS  # the limit is not trained
-        by_seed = [suite.play(_actor(suite, maze, name, seed)) for seed in seeds]
+        by_seed = [suite.play(_actor(maze, name, seed)).metrics for seed in seeds]
         by_seed *= len(SEEDS) // len(seeds)
         first = first or by_seed
-        found[name] = suite.by_category(by_seed, first)
+        found[name] = by_category(suite, by_seed, first)
         print(maze, name, {k: round(v["success"]["mean"], 3) for k, v in found[name].items()}, flush=True)
     sizes = {
-        category: float(np.mean([command.region.sum() for command in suite.commands if command.category == category]))
+        category: suite.world.facts([task for task in suite.tasks if task.category == category])["region_cells"]
         for category in SATISFIABLE
     }
     recipes = {name: list(changes) for name, (changes, _) in RIVALS.items()}
@@ -120,16 +96,15 @@ def measure_maze(maze: str) -> dict[str, Any]:
     return {"estimators": found, "region_cells": sizes, "not_understood": not_understood, "recipes": recipes}
 
 
-def _actor(suite: Suite, maze: str, name: str, seed: int) -> Actor:
+def _actor(maze: str, name: str, seed: int) -> Any:
+    """The policy of that name, or the name of a reference."""
     if name in RIVALS:
         changes, estimator = RIVALS[name]
-        rival: Actor = agent_of(maze, seed, name, changes).policy(estimator)
-        return rival
+        return agent_of(maze, seed, name, changes).policy(estimator)
     agent = agent_of(maze, seed)
     if name in ADDITIONS:
-        changed: Actor = _changed(agent, ADDITIONS[name]).policy()
-        return changed
-    return suite.actor(name, agent)
+        return _changed(agent, ADDITIONS[name]).policy()
+    return name if name in REFERENCES else agent.policy(name)
 
 
 def _changed(agent: Agent, changes: Mapping[str, Any]) -> Agent:
@@ -137,22 +112,16 @@ def _changed(agent: Agent, changes: Mapping[str, Any]) -> Agent:
     return agent
 
 
-def _flags(suite: Suite, agents: Sequence[Agent]) -> dict[str, Any]:
+def _flags(suite: Trial, agents: Sequence[Agent]) -> dict[str, Any]:
     """How often an instruction of each category is taken to be unknown, or to contradict itself."""
+    policies = [agent.policy() for agent in agents]
+    reports = [suite.world.further_report(one, suite.evaluation.config, EPISODES, EVALUATION_SEED) for one in policies]
     found: dict[str, Any] = {}
-    for category in (*SATISFIABLE, *UNSATISFIABLE):
-        texts = _distinct([command for command in (*suite.commands, *suite.others) if command.category == category])
-        seen = [[agent.policy().understand(text) for text in texts] for agent in agents]
-        found[category] = {
-            "texts": len(texts),
-            "unknown": asdict(interval([[not one.known for one in row] for row in seen])),
-            "contradictory": asdict(interval([[not one.consistent for one in row] for row in seen])),
-        }
+    for category, first in reports[0]["understood"].items():
+        read = [report["understood"][category] for report in reports]
+        flags = {name: spread([of[name] for of in read]) for name in ("unknown", "contradictory")}
+        found[category] = {"texts": first["texts"], **flags}
     return found
-
-
-def _distinct(commands: Sequence[Command]) -> list[str]:
-    return list(dict.fromkeys(command.text for command in commands))
 
 
 def measure_scarcity() -> dict[str, Any]:
@@ -166,13 +135,12 @@ def measure_scarcity() -> dict[str, Any]:
             ("behaviour cloning", RIVALS["behaviour cloning"][0]),
         ):
             overrides = (*SCARCE, f"data.labelled_goals={count}", *changes)
-            agents = [agent_of("fork_maze", seed, f"{title} {count}", overrides) for seed in SEEDS]
-            config = EvaluateConfig(run_dir="-", seed=EVALUATION_SEED, estimators=(agents[0].policy_config.name,))
-            env = read_run_config(run_folder("fork_maze", SEEDS[0])).env
-            by_seed = [next(iter(compare(agent, config, env, "held_out")[1].values())) for agent in agents]
-            rows[str(count)][title] = {
-                metric: asdict(interval([metrics[metric] for metrics in by_seed])) for metric in METRICS
-            }
+            name = f"{title} {count}"
+            agents = [agent_of("fork_maze", seed, name, overrides) for seed in SEEDS]
+            acts = agents[0].policy_config.name
+            folders = [run_folder("fork_maze", seed, name) for seed in SEEDS]
+            by_seed = [compared(folder, (acts,), episodes=EPISODES, seed=EVALUATION_SEED)[acts] for folder in folders]
+            rows[str(count)][title] = estimates(by_seed)
             print(count, title, rows[str(count)][title]["success"], flush=True)
     return {"maze": "fork_maze", "captions": rows}
 
@@ -180,7 +148,7 @@ def measure_scarcity() -> dict[str, Any]:
 def measure_goals() -> dict[str, Any]:
     """Success, path length and the estimator's own error over the number of goals that the bridge sums over."""
     agents = [agent_of("fork_maze", seed) for seed in SEEDS]
-    suite = Suite("fork_maze")
+    suite = suite_of("fork_maze")
     pools = [_draw_goals(seed) for seed in SEEDS]
     rows: dict[str, Any] = {}
     for count in GOALS:
@@ -193,19 +161,20 @@ def measure_goals() -> dict[str, Any]:
     return {"maze": "fork_maze", "rows": rows}
 
 
-def _played(suite: Suite, policies: Sequence[Any]) -> dict[str, Any]:
-    by_seed = [suite.play(policy) for policy in policies]
-    found = suite.by_category(by_seed, by_seed)
+def _played(suite: Trial, policies: Sequence[Any]) -> dict[str, Any]:
+    by_seed = [suite.play(policy).metrics for policy in policies]
+    found = by_category(suite, by_seed, by_seed)
     print({k: round(v["success"]["mean"], 3) for k, v in found.items()}, flush=True)
     return found
 
 
-def _errors(suite: Suite, policies: Sequence[Any]) -> dict[str, float]:
+def _errors(suite: Trial, policies: Sequence[Any]) -> dict[str, float]:
     """The estimator's error bars at the episodes' starts, medians, averaged over training seeds."""
-    texts, errors = [command.text for command in suite.commands], []
+    texts, errors = [task.text for task in suite.tasks], []
+    starts = suite.starts
     for policy in policies:
         policy.reset()
-        size, error = policy.diagnose(suite.starts, policy.act(suite.starts, texts), texts)
+        size, error = policy.diagnose(starts, policy.act(starts, texts), texts)
         errors.append([float(size.median()), float(error.median())])
     size_mean, error_mean = np.mean(errors, axis=0).tolist()
     return {"effective_sample_size": size_mean, "standard_error": error_mean}
@@ -228,8 +197,8 @@ PARTS: dict[str, Callable[[], dict[str, Any]]] = {
 
 if __name__ == "__main__":
     measure_parts(
-        "goalbridge.experiments.agent.ambiguity_protocol",
-        "ambiguity",
+        "ambiguity_protocol",
+        "ambiguity_",
         PARTS,
         sys.argv[1:],
         episodes=EPISODES,

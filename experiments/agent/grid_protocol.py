@@ -16,36 +16,38 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from goalbridge.agents import Agent
-from goalbridge.configs.evaluation import EvaluateConfig
+from goalbridge.agents import Policy
 from goalbridge.envs.babyai.layouts import HELD_OUT_COMBINATIONS
 from goalbridge.envs.babyai.levels import LEVELS
 from goalbridge.envs.babyai.lexicon import DEVELOPMENT_WORDS, TEST_WORDS, reword
-from goalbridge.evaluation.grid_actors import BOT, grid_actor
-from goalbridge.evaluation.grid_compare import Outcome, play_bot, play_in_parts
-from goalbridge.evaluation.grid_metrics import slices
-from goalbridge.evaluation.metrics import interval
-from goalbridge.evaluation.rollouts import Actor
-from goalbridge.experiments.agent.protocol import RUNS, SEEDS, measure_parts, train
+from goalbridge.experiments.agent._evaluate import Outcome, level_trial, spread
+from goalbridge.experiments.agent._measure import SEEDS, agent_of, measure_parts, run_folder
 
+ENV, BOT = "babyai", "bot"
 EVALUATION_SEED = 40_000_000  # blocks 20 000 000 and 30 000 000 were looked at before the recipe was what it is
 # Episodes of each training seed: in the four levels that the literature compares, in the others, and in ablations.
 MOST, MANY, FEW = 1000, 300, 100
 FOUR = ("GoToRedBallGrey", "GoToRedBall", "GoToObj", "GoToLocal")
 LARGE = ("GoToObjMaze", "GoToObjMazeOpen", "GoToObjMazeS6", "GoToObjMazeS7", "GoTo", "GoToOpen", "GoToSeq")
 SIX = ("GoToRedBallGrey", "GoToLocal", "GoToObjDoor", "FourRooms", "GoToObjMazeS4", "GoTo")
+UNDERSTANDING = ("mass", "first_guess", "wrong_visits")  # beside success, wherever it is known what was meant
 REFERENCES = ("planned", "logsumexp")  # beside which others are put, episode by episode
 ANYWHERE = "planned, all poses"  # nothing is assumed of where one can stand
 RIVALS = {
-    "direct": ("agent.things=true", "agent.language_critic=neg_squared_l2", "train.discount=0.9", "policy.name=direct"),
+    "direct": (
+        "agent.language_in_actions=true",
+        "agent.language_critic=neg_squared_l2",
+        "train.discount=0.9",
+        "policy.name=direct",
+    ),
     "end to end": (
-        "agent.things=true",
+        "agent.language_in_actions=true",
         "train.objective=end_to_end",
         "train.discount=0.9",
         "policy.name=direct",
@@ -57,8 +59,8 @@ ABLATIONS: dict[str, tuple[str, ...]] = {
     "discount .6": ("train.discount=0.6",),
     "discount .8": ("train.discount=0.8",),
     "absolute position": ("agent.rotary=false",),
-    "no nearby negatives": ("train.nearby=0.0",),
-    "negatives from all layouts": ("train.group_size=0",),
+    "no nearby negatives": ("train.hard_negative_share=0.0",),
+    "negatives from all layouts": ("train.negatives_per_layout=0",),
     "no action contrast": ("train.action_negatives=0",),
     "half shortest paths": ("data.kind=mixed",),
     "shortest paths alone": ("data.kind=expert",),
@@ -68,11 +70,10 @@ CAPTIONS = (30, 100, 300, 1000, 10_000, 100_000)
 OWN_PLAY = ("data=online_grids",)  # as many steps in as many layouts
 
 
-def agent_of(seed: int, name: str = "", changes: Sequence[str] = ()) -> Agent:
-    """The agent of a training seed, trained now unless it is there."""
-    folder = RUNS / f"babyai{'_' + name.replace(' ', '_') if name else ''}_{seed}"
-    train("babyai", seed, folder, (*changes, "encoder.cache_dir=runs/protocol/texts"))
-    return Agent.from_pretrained(folder)
+def play_level(level: str, actor: Policy | str, episodes: int, view: str = "full", reword: Any = None) -> Outcome:
+    """What becomes of so many episodes of a level; actor: a policy, or the name of a reference."""
+    trial = level_trial(run_folder(ENV, SEEDS[0]), level, episodes, EVALUATION_SEED, view)
+    return trial.play(actor, reword)
 
 
 def ratio(steps: NDArray[np.float64], optimum: NDArray[np.float64], resamples: int = 2000) -> dict[str, float]:
@@ -89,21 +90,24 @@ def ratio(steps: NDArray[np.float64], optimum: NDArray[np.float64], resamples: i
 
 def figures(by_seed: Sequence[Outcome]) -> dict[str, Any]:
     """Success, steps and steps over the optimum of one level, over training seeds, and by slices of the missions."""
-    success = np.stack([outcome.success.astype(np.float64) for outcome in by_seed])  # [S, E]
-    steps = np.stack([outcome.steps for outcome in by_seed])
+    success = np.stack([outcome.metrics["success"] for outcome in by_seed])  # [S, E]
+    steps = np.stack([outcome.metrics["steps"] for outcome in by_seed])
     optimum = np.stack([outcome.optimum for outcome in by_seed])
     found: dict[str, Any] = {
         "episodes": success.shape[1],
-        "success": asdict(interval(success)),
+        "success": spread(success),
         "success_per_seed": [round(float(row.mean()), 4) for row in success],
-        "steps": asdict(interval(steps)),
+        "steps": spread(steps),
     }
+    for name in UNDERSTANDING:
+        if all(name in outcome.metrics and np.isfinite(outcome.metrics[name]).all() for outcome in by_seed):
+            found[name] = spread([outcome.metrics[name] for outcome in by_seed])
     if np.isfinite(optimum).all():
         found |= {"optimum": float(optimum.mean()), "against_optimum": ratio(steps, optimum)}
-    for name, rows in slices(by_seed[0].missions).items():
+    for name, rows in by_seed[0].slices.items():
         if rows.any():
-            found[name] = {"episodes": int(rows.sum()), "success": asdict(interval(success[:, rows]))}
-            found[name]["steps"] = asdict(interval(steps[:, rows]))
+            found[name] = {"episodes": int(rows.sum()), "success": spread(success[:, rows])}
+            found[name]["steps"] = spread(steps[:, rows])
     return found
 
 
@@ -114,21 +118,20 @@ def episodes_of(name: str) -> int:
 
 def measure_levels(view: str) -> dict[str, Any]:
     """The default agent in every level; the bot and chance beside it, once, for they are not trained."""
-    agents = [agent_of(seed) for seed in SEEDS]
+    agents = [agent_of(ENV, seed) for seed in SEEDS]
     rows: dict[str, Any] = {}
-    config = EvaluateConfig(run_dir="-", seed=EVALUATION_SEED)
     for name in LEVELS:
         count = episodes_of(name)
-        ours = [play_in_parts(name, agent.policy(), count, EVALUATION_SEED, view) for agent in agents]
+        ours = [play_level(name, agent.policy(), count, view) for agent in agents]
         rows[name] = {"planned": figures(ours)}
         if view == "full" or name not in LARGE:
-            chance = play_in_parts(name, grid_actor("random", agents[0], config), min(count, MANY), EVALUATION_SEED)
+            chance = play_level(name, "random", min(count, MANY))
             rows[name]["random"] = figures([chance])
         if LEVELS[name].family != "four_rooms":
-            bot = play_bot(name, count, EVALUATION_SEED)
+            bot = play_level(name, BOT, count)
             rows[name][BOT] = figures([bot])
-            steps = np.stack([outcome.steps for outcome in ours])
-            rows[name]["planned"]["against_bot"] = ratio(steps, np.broadcast_to(bot.steps, steps.shape))
+            steps = np.stack([outcome.metrics["steps"] for outcome in ours])
+            rows[name]["planned"]["against_bot"] = ratio(steps, np.broadcast_to(bot.metrics["steps"], steps.shape))
         _say(name, rows[name]["planned"])
     return {"view": view, "levels": rows}
 
@@ -136,40 +139,38 @@ def measure_levels(view: str) -> dict[str, Any]:
 def measure_rivals() -> dict[str, Any]:
     """Estimators of the default agent, and rivals trained on the same data and captions, on six levels."""
     rows: dict[str, Any] = {name: {} for name in SIX}
-    config = EvaluateConfig(run_dir="-", seed=EVALUATION_SEED)
     references: dict[str, dict[str, list[Outcome]]] = {name: {} for name in SIX}  # [level][estimator]
     for estimator in ("planned", ANYWHERE, "planned_sample", "logsumexp", "max", "sample", *RIVALS):
         for name in SIX:
-            by_seed = [play_in_parts(name, _actor(estimator, s, config), MANY, EVALUATION_SEED) for s in SEEDS]
+            by_seed = [play_level(name, _policy(estimator, s), MANY) for s in SEEDS]
             rows[name][estimator] = figures(by_seed)
             for other, reference in references[name].items():
-                rows[name][estimator] |= _beside(other, reference, by_seed)
+                rows[name][estimator] |= beside(other, reference, by_seed)
             if estimator in REFERENCES:
                 references[name][estimator] = by_seed
             _say(f"{estimator} {name}", rows[name][estimator])
     return {"levels": rows, "recipes": {name: list(changes) for name, changes in RIVALS.items()}}
 
 
-def _actor(estimator: str, seed: int, config: EvaluateConfig) -> Actor:
+def _policy(estimator: str, seed: int) -> Policy:
     if estimator in RIVALS:
-        rival: Actor = agent_of(seed, estimator, RIVALS[estimator]).policy()
-        return rival
-    agent = agent_of(seed)
+        return agent_of(ENV, seed, estimator, RIVALS[estimator]).policy()
+    agent = agent_of(ENV, seed)
     if estimator == ANYWHERE:
         agent.policy_config = replace(agent.policy_config, candidate_goals="all")
-        return grid_actor("planned", agent, config)
-    return grid_actor(estimator, agent, config)
+        return agent.policy("planned")
+    return agent.policy(estimator, seed=EVALUATION_SEED)
 
 
-def _beside(name: str, first: Sequence[Outcome], second: Sequence[Outcome]) -> dict[str, Any]:
+def beside(name: str, first: Sequence[Outcome], second: Sequence[Outcome]) -> dict[str, Any]:
     """How much more often the first, so named, succeeds in the same episodes, on all missions and ambiguous ones."""
-    gain = np.stack([a.success.astype(float) - b.success for a, b in zip(first, second, strict=True)])  # [S, E]
-    steps = np.stack([b.steps - a.steps for a, b in zip(first, second, strict=True)])  # [S, E]
-    found = {f"{name}_minus_this": asdict(interval(gain)), f"steps_more_than_{name}": asdict(interval(steps))}
-    unclear = slices(first[0].missions)["ambiguous"]
+    gain = np.stack([a.metrics["success"] - b.metrics["success"] for a, b in zip(first, second, strict=True)])  # [S, E]
+    steps = np.stack([b.metrics["steps"] - a.metrics["steps"] for a, b in zip(first, second, strict=True)])  # [S, E]
+    found = {f"{name}_minus_this": spread(gain), f"steps_more_than_{name}": spread(steps)}
+    unclear = first[0].slices["ambiguous"]
     if unclear.any():
-        found[f"{name}_minus_this_ambiguous"] = asdict(interval(gain[:, unclear]))
-        found[f"steps_more_than_{name}_ambiguous"] = asdict(interval(steps[:, unclear]))
+        found[f"{name}_minus_this_ambiguous"] = spread(gain[:, unclear])
+        found[f"steps_more_than_{name}_ambiguous"] = spread(steps[:, unclear])
     return found
 
 
@@ -177,10 +178,10 @@ def measure_ablations() -> dict[str, Any]:
     """One change of the recipe at a time, equal steps, three seeds."""
     rows: dict[str, Any] = {}
     for change, overrides in ABLATIONS.items():
-        agents = [agent_of(seed, f"short {change}", (*SHORT, *overrides)) for seed in SEEDS]
+        agents = [agent_of(ENV, seed, f"short {change}", (*SHORT, *overrides)) for seed in SEEDS]
         rows[change] = {"changes": list(overrides)}
         for name in ("GoToLocal", "GoToObjMazeS4", "GoTo"):
-            rows[change][name] = figures([play_in_parts(name, a.policy(), FEW, EVALUATION_SEED) for a in agents])
+            rows[change][name] = figures([play_level(name, a.policy(), FEW) for a in agents])
             _say(f"{change} {name}", rows[change][name])
     return {"rows": rows, "steps": SHORT[0]}
 
@@ -189,15 +190,17 @@ def measure_words() -> dict[str, Any]:
     """Missions of GoToLocal said in other words, over the size of the lexicon that captions draw on."""
     rows: dict[str, Any] = {}
     for size in (0, 5, 20, 60):
-        agents = [agent_of(seed, f"short lexicon {size}", (*SHORT, f"data.lexicon={size}")) for seed in SEEDS]
+        agents = [agent_of(ENV, seed, f"short lexicon {size}", (*SHORT, f"env.lexicon={size}")) for seed in SEEDS]
         rows[str(size)] = {}
         for title, words in (("development", DEVELOPMENT_WORDS), ("test", TEST_WORDS)):
             for kind in ("colours", "types", "both"):
-                told = [play_in_parts("GoToLocal", a.policy(), MANY, EVALUATION_SEED, reword=_in_words(words, kind))
+                told = [play_level("GoToLocal", a.policy(), MANY, reword=_in_words(words, kind))
                         for a in agents]  # fmt: skip
                 found = figures(told)
-                at_once = np.stack([outcome.steps <= outcome.optimum + 2 for outcome in told]).astype(np.float64)
-                found["first_guess"] = asdict(interval(at_once))
+                at_once = np.stack([outcome.metrics["steps"] <= outcome.optimum + 2 for outcome in told]).astype(
+                    np.float64
+                )
+                found["first_guess"] = spread(at_once)
                 rows[str(size)][f"{title} {kind}"] = found
                 _say(f"lexicon {size} {title} {kind}", found)
     return {"level": "GoToLocal", "lexicon": rows, "words": {"development": DEVELOPMENT_WORDS, "test": TEST_WORDS}}
@@ -223,8 +226,8 @@ def measure_captions() -> dict[str, Any]:
         rows[str(count)] = {}
         for title, overrides in (("bridge", ()), ("end to end", RIVALS["end to end"])):
             changes = (*SHORT, f"data.labelled_goals={count}", *overrides)
-            agents = [agent_of(seed, f"short {title} {count}", changes) for seed in SEEDS]
-            found = figures([play_in_parts("GoToLocal", a.policy(), MANY, EVALUATION_SEED) for a in agents])
+            agents = [agent_of(ENV, seed, f"short {title} {count}", changes) for seed in SEEDS]
+            found = figures([play_level("GoToLocal", a.policy(), MANY) for a in agents])
             rows[str(count)][title] = found
             _say(f"{count} captions, {title}", found)
     return {"level": "GoToLocal", "captions": rows}
@@ -232,16 +235,13 @@ def measure_captions() -> dict[str, Any]:
 
 def measure_online() -> dict[str, Any]:
     """Own play beside data collected beforehand: success and steps on six levels, and paired differences."""
-    collected = [agent_of(seed) for seed in SEEDS]
-    own = [agent_of(seed, "online", OWN_PLAY) for seed in SEEDS]
+    collected = [agent_of(ENV, seed) for seed in SEEDS]
+    own = [agent_of(ENV, seed, "online", OWN_PLAY) for seed in SEEDS]
     rows: dict[str, Any] = {}
     for name in SIX:
         count = episodes_of(name)
-        before, now = (
-            [play_in_parts(name, agent.policy(), count, EVALUATION_SEED) for agent in agents]
-            for agents in (collected, own)
-        )
-        rows[name] = {"collected": figures(before), "own play": figures(now) | _beside("collected", before, now)}
+        before, now = ([play_level(name, agent.policy(), count) for agent in agents] for agents in (collected, own))
+        rows[name] = {"collected": figures(before), "own play": figures(now) | beside("collected", before, now)}
         _say(f"{name}, own play", rows[name]["own play"])
     return {"levels": rows, "recipe": list(OWN_PLAY)}
 
@@ -265,8 +265,8 @@ PARTS: dict[str, Callable[[], dict[str, Any]]] = {
 
 if __name__ == "__main__":
     measure_parts(
-        "goalbridge.experiments.agent.grid_protocol",
-        "babyai",
+        "grid_protocol",
+        "babyai_",
         PARTS,
         sys.argv[1:],
         evaluation_seed=EVALUATION_SEED,

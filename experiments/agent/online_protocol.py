@@ -12,32 +12,18 @@ an idle core. The evaluation's seeds were used for nothing else. Writes results/
 
 from __future__ import annotations
 
-import json
-import os
-import resource
-import subprocess
 import sys
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from goalbridge.agents import Agent
-from goalbridge.agents.storage import write_json
-from goalbridge.configs.data_schema import DataConfig
-from goalbridge.configs.evaluation import EvaluateConfig
-from goalbridge.configs.run_folder import read_run_config
-from goalbridge.configs.schema import EnvConfig
-from goalbridge.evaluation.compare import EPISODES, Metrics, compare
-from goalbridge.evaluation.metrics import METRICS, episode_metrics, interval
-from goalbridge.evaluation.rollouts import play
+from goalbridge.experiments.agent._evaluate import Trial, compared, estimates, expert_length
+from goalbridge.experiments.agent._measure import SEEDS, measure_parts, run_folder, train, train_command
 from goalbridge.experiments.agent.online_search import Searching
-from goalbridge.experiments.agent.protocol import SEEDS, measure_parts, train_command
-from goalbridge.worlds.maze.vector import make_world, surface
-from goalbridge.worlds.maze.world import MazeWorld
+from goalbridge.worlds import Metrics
 
+EPISODES = 1000
 EVALUATION_SEED = 60_000_000
 RUNS = Path("runs/online")
 TEXTS = RUNS / "texts"
@@ -56,60 +42,30 @@ RANDOM_WALKS = ("data=random", "train.discount=0.95", "policy.name=shortest", GR
 ON_WALKS = ("logsumexp", "planned", "shortest")
 EXPERT = ("data=expert", GRADIENT_STEPS)
 CORNER = (
-    *("data.start=corner", "data.frontier=0.5", "data.roam=16"),
+    *("env.start=corner", "data.frontier=0.5", "data.random_steps_after_goal=16"),
     *("train.steps=3000", "train.discount=0.95"),
 )
 ON_CORNER = ("logsumexp", "shortest")
 
 
-def trained(maze: str, name: str, seed: int, changes: Sequence[str]) -> Path:
-    """The folder of an agent, trained now unless it is there; what that cost lies beside it."""
-    folder = RUNS / f"{maze}_{name.replace(' ', '_')}_{seed}"
-    if not (folder / "cost.json").is_file():
-        overrides = [*changes, f"encoder.cache_dir={TEXTS}", "resume=true"]
-        write_json(folder / "cost.json", _timed(train_command(maze, seed, folder, overrides)))
-    return folder
+def trained(maze: str, name: str, seed: int, changes: Sequence[str]) -> tuple[Path, dict[str, float]]:
+    """The folder of an agent, trained now unless it is there, and what that cost."""
+    folder = run_folder(maze, seed, name, RUNS)
+    return folder, train(folder, train_command(maze, seed, folder, (*changes, f"encoder.cache_dir={TEXTS}")))
 
 
-def _timed(command: Sequence[str]) -> dict[str, float]:
-    """Runs a command of `python` on one core; its wall-clock and processor seconds."""
-    begin, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([sys.executable, *command], check=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return {"seconds": round(time.perf_counter() - begin, 1), "cpu_seconds": round(used, 1)}
-
-
-def evaluate(folder: Path, estimators: Sequence[str]) -> dict[str, Metrics]:
-    """Each estimator's metrics [E] on held-out phrasings of rows and columns."""
-    config = EvaluateConfig(run_dir=str(folder), seed=EVALUATION_SEED, estimators=tuple(estimators))
-    return compare(Agent.from_pretrained(folder), config, read_run_config(folder).env, config.phrasings)[1]
-
-
-def _row(folders: Sequence[Path], by_seed: Sequence[Metrics], changes: Sequence[str]) -> dict[str, Any]:
-    costs = [json.loads((folder / "cost.json").read_text()) for folder in folders]
-    row: dict[str, Any] = {
-        metric: asdict(interval([metrics[metric] for metrics in by_seed]))
-        | {"per_seed": [round(float(metrics[metric].mean()), 4) for metrics in by_seed]}
-        for metric in METRICS
-    }
-    return row | {name: [cost[name] for cost in costs] for name in costs[0]} | {"overrides": list(changes)}
+def _row(costs: Sequence[dict[str, float]], by_seed: Sequence[Metrics], changes: Sequence[str]) -> dict[str, Any]:
+    spent = {name: [cost[name] for cost in costs] for name in costs[0]}
+    return estimates(by_seed) | spent | {"overrides": list(changes)}
 
 
 def _rows(maze: str, name: str, changes: Sequence[str], estimators: Sequence[str]) -> dict[str, dict[str, Any]]:
     """What agents trained so achieve, one row for each estimator."""
-    folders = [trained(maze, name, seed, changes) for seed in SEEDS]
-    by_seed = [evaluate(folder, estimators) for folder in folders]
-    found = {one: _row(folders, [metrics[one] for metrics in by_seed], changes) for one in estimators}
+    folders, costs = zip(*(trained(maze, name, seed, changes) for seed in SEEDS), strict=True)
+    by_seed = [compared(folder, estimators, episodes=EPISODES, seed=EVALUATION_SEED) for folder in folders]
+    found = {one: _row(costs, [metrics[one] for metrics in by_seed], changes) for one in estimators}
     print(maze, name, {one: round(row["success"]["mean"], 3) for one, row in found.items()}, flush=True)
     return found
-
-
-def _expert_trajectories(maze: str, steps: int) -> int:
-    """How many of the expert's trajectories hold about so many environment steps."""
-    world = MazeWorld(EnvConfig(f"goalbridge/{maze.title().replace('_', '')}-v0"))
-    mean = world.collect(DataConfig(trajectories=2000), seed=0).lengths.mean()
-    return max(1, round(steps / float(mean)))
 
 
 def measure_steps(maze: str, rivals: bool) -> dict[str, Any]:
@@ -124,7 +80,7 @@ def measure_steps(maze: str, rivals: bool) -> dict[str, Any]:
         for title, changes in (("own play", OWN_PLAY), ("own play, random goals", RANDOM_GOALS))[: 1 + rivals]:
             note(title, steps, _rows(maze, f"{title} {steps}", (*changes, budget), ["logsumexp"])["logsumexp"])
         if rivals:
-            expert = (*EXPERT, f"data.trajectories={_expert_trajectories(maze, steps)}")
+            expert = (*EXPERT, f"data.trajectories={max(1, round(steps / expert_length(maze)))}")
             note("expert", steps, _rows(maze, f"expert {steps}", expert, ["logsumexp"])["logsumexp"])
     for steps in WALKED if rivals else ():
         walks = (*RANDOM_WALKS, f"data.trajectories={steps // WALK}", f"data.walk_length={WALK}")
@@ -139,7 +95,7 @@ def measure_corner() -> dict[str, Any]:
         "own play": (*OWN_PLAY, *CORNER),
         "own play, random goals": (*RANDOM_GOALS, *CORNER),
         "own play, no frontier": (*OWN_PLAY, *CORNER, "data.frontier=0"),
-        "own play, no roaming": (*OWN_PLAY, *CORNER, "data.roam=0"),
+        "own play, no roaming": (*OWN_PLAY, *CORNER, "data.random_steps_after_goal=0"),
     }
     rows: dict[str, Any] = {}
     for title, changes in recipes.items():
@@ -154,22 +110,19 @@ def measure_corner() -> dict[str, Any]:
 def measure_search() -> dict[str, Any]:
     """How finely directions are chosen: grids of them, and a search that starts from a grid."""
     name, changes = f"own play {BUDGETS[-1]}", (*OWN_PLAY, f"data.environment_steps={BUDGETS[-1]}")
-    folders = [trained("fork_maze", name, seed, changes) for seed in SEEDS]
+    folders, costs = zip(*(trained("fork_maze", name, seed, changes) for seed in SEEDS), strict=True)
     rows = {}
     for title, count in (SEARCH | SEARCHED).items():
         by_seed = [_searched(folder, count, title in SEARCHED) for folder in folders]
-        rows[title] = _row(folders, by_seed, changes)
+        rows[title] = _row(costs, by_seed, changes)
         print(title, rows[title]["success"], rows[title]["spl_grid"], flush=True)
     return {"maze": "fork_maze", "rows": rows}
 
 
 def _searched(folder: Path, count: int, refines: bool) -> Metrics:
-    agent, env = Agent.from_pretrained(folder), read_run_config(folder).env
-    home = MazeWorld(env)
-    policy = agent.policy("logsumexp", candidates=home.candidates(count))
-    world = make_world(env, EPISODES, "held_out")
-    episodes = play(world, Searching(policy, count) if refines else policy, EVALUATION_SEED)
-    return episode_metrics(surface(world).layout, episodes)
+    trial = Trial(folder, episodes=EPISODES, seed=EVALUATION_SEED)
+    policy = trial.evaluation.agent.policy("logsumexp", candidates=trial.world.candidates(count))
+    return trial.play(Searching(policy, count) if refines else policy).metrics
 
 
 def measure_time() -> dict[str, Any]:
@@ -178,11 +131,8 @@ def measure_time() -> dict[str, Any]:
     for maze in ("fork_maze", "island_maze", "blank_maze"):
         for title in ("cold", "warm"):
             folder = RUNS / f"{maze}_time_{title}"
-            cache = RUNS / f"{maze}_time_texts"
-            command = train_command(maze, 0, folder, [*OWN_PLAY, f"encoder.cache_dir={cache}"])
-            if not (folder / "cost.json").is_file():
-                write_json(folder / "cost.json", _timed(command))
-            seconds[f"{maze}, {title}"] = json.loads((folder / "cost.json").read_text())
+            cache = f"encoder.cache_dir={RUNS / f'{maze}_time_texts'}"
+            seconds[f"{maze}, {title}"] = train(folder, train_command(maze, 0, folder, (*OWN_PLAY, cache)))
     return {"rows": seconds}
 
 
@@ -199,8 +149,8 @@ PARTS: dict[str, Callable[[], dict[str, Any]]] = {
 if __name__ == "__main__":
     RUNS.mkdir(parents=True, exist_ok=True)
     measure_parts(
-        "goalbridge.experiments.agent.online_protocol",
-        "online",
+        "online_protocol",
+        "online_",
         PARTS,
         sys.argv[1:],
         episodes=EPISODES,

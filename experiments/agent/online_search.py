@@ -38,7 +38,7 @@ class Searching:
         log_bc = torch.as_tensor(policy.goal_posterior(instructions)).log()  # [B, M]
         states, bridge = (
             torch.as_tensor(observation).unsqueeze(1),
-            agent.encode_goals(policy.goals),
+            agent.encode_goals(torch.as_tensor(policy.goals())),
         )  # [B, 1, 2], [M, d]
         for turn in range(ROUNDS):
             angle = torch.linspace(-1, 1, 2 * (TRIED // 2) + 1) * (self._first / 2**turn)  # the present one among them

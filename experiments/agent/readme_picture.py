@@ -11,9 +11,9 @@ is none, the first in which one takes longer). How often either arrives alone is
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,23 +21,16 @@ from numpy.typing import NDArray
 from goalbridge.agents import Agent
 from goalbridge.agents.storage import write_atomically
 from goalbridge.configs.checks import ConfigError, UserError
-from goalbridge.configs.run_folder import read_run_config
-from goalbridge.envs.commands import Command
-from goalbridge.envs.layouts import Layout
-from goalbridge.envs.rendering import WALL_COLOUR, draw
+from goalbridge.envs.rendering import WALL_COLOUR
 from goalbridge.envs.suite import SATISFIABLE
-from goalbridge.evaluation.rollouts import Episodes, play
-from goalbridge.evaluation.suite import playable, suite_commands
-from goalbridge.evaluation.watch import gif, posterior_map
-from goalbridge.worlds import require_same
-from goalbridge.worlds.maze.vector import make_world, surface
-from goalbridge.worlds.maze.world import MazeWorld
+from goalbridge.evaluation.watch import gif
+from goalbridge.experiments.agent._evaluate import Trial
+from goalbridge.worlds import Belief, Episodes, Moment, World
 
 ESTIMATORS: Final = {"direct": "Direct", "logsumexp": "LogSumExp"}
 SEED: Final = 2_000_000  # in no use elsewhere
 EPISODES: Final = 8  # of each category
-_SIZE: Final = 330  # pixels along a maze
-_GAP: Final = 8
+_GAP: Final = 8  # pixels
 
 
 def chosen_episode(first: Episodes, second: Episodes) -> int:
@@ -45,56 +38,43 @@ def chosen_episode(first: Episodes, second: Episodes) -> int:
     for differs in (first.success != second.success, first.steps != second.steps):
         if differs.any():
             return int(differs.argmax())
-    raise ConfigError(
-        f"episodes={len(first.steps)}: both estimators do the same in all of them; another agent would do"
-    )
+    raise ConfigError(f"episodes={len(first.steps)}: expected estimators that differ, got the same; try another agent")
 
 
-def side_by_side(
-    layout: Layout,
-    played: dict[str, Episodes],
-    episode: int,
-    command: Command,
-    heat: NDArray[np.floating],
-) -> list[NDArray[np.uint8]]:
+def side_by_side(world: World, played: Mapping[str, Episodes], episode: int, belief: Belief) -> list[NDArray[np.uint8]]:
     """Frames [h, w, 3] of one episode as each estimator played it, from left to right, until the slowest is done.
 
-    played: by what stands over each, in front of the command. heat: [H, W], what the command is taken to mean.
+    played: by what stands over each, in front of the instruction. belief: what it is taken to mean.
     """
-    paths = [one.path(episode).astype(np.float64) for one in played.values()]
-    frames = []
+    paths = [one.goals[episode] for one in played.values()]
+    result = []
     for step in range(max(len(path) for path in paths)):
-        halves = []
-        for name, path in zip(played, paths, strict=True):
-            now = path[: step + 1]
-            halves.append(draw(layout, now[-1], now, command.region, _SIZE, heat, f"{name}: {command.text}"))
-            halves.append(np.full((halves[0].shape[0], _GAP, 3), WALL_COLOUR, np.uint8))
-        frames.append(np.concatenate(halves[:-1], axis=1))
-    return frames
+        halves: list[Any] = []
+        for (name, one), path in zip(played.items(), paths, strict=True):
+            task = one.tasks[episode]
+            moment = Moment(task, None, path[: step + 1])
+            frame = world.frame(moment, belief, f"{name}: {task.text}")
+            assert frame is not None  # mazes are always drawn
+            halves += [frame, np.full((frame.shape[0], _GAP, 3), WALL_COLOUR, np.uint8)]
+        result.append(np.concatenate(halves[:-1], axis=1))
+    return result
 
 
 def picture(agent: Agent, folder: Path) -> tuple[bytes, list[str]]:
     """The animation of the agent in `folder`, and what there is to say of it, in lines."""
-    run = read_run_config(folder)
-    require_same(MazeWorld(run.env, run.data), agent.world, str(folder))
-    drawn = playable(suite_commands(surface(make_world(run.env, 1)).world, EPISODES * len(SATISFIABLE), SEED))
-    commands = [command for command in drawn if command.region.sum() > 1]
-    world = make_world(run.env, len(commands))
-    played = {
-        title: play(world, agent.policy(name), SEED, {"instructions": commands}) for name, title in ESTIMATORS.items()
-    }
+    trial = Trial(folder, agent, suite="ambiguous", episodes=EPISODES * len(SATISFIABLE), seed=SEED)
+    trial.tasks = [task for task in trial.tasks if task.meant.region.sum() > 1]
+    played = {title: trial.play(agent.policy(name)).episodes for name, title in ESTIMATORS.items()}
     episode = chosen_episode(*played.values())
-    policy, command = agent.policy(), commands[episode]
-    heat = posterior_map(
-        surface(world).layout, agent.bridge_goals.cpu().numpy(), policy.goal_posterior([command.text])[0]
-    )
-    frames = side_by_side(surface(world).layout, played, episode, command, heat)
-    return gif(frames), _told(played, episode, command)
+    policy, text = agent.policy(), trial.tasks[episode].text
+    belief = Belief(policy.goals(), policy.goal_posterior([text])[0])
+    return gif(side_by_side(trial.world, played, episode, belief)), _told(played, episode)
 
 
-def _told(played: dict[str, Episodes], episode: int, command: Command) -> list[str]:
-    lines = [f'episode {episode}: "{command.text}" ({command.category})']
+def _told(played: Mapping[str, Episodes], episode: int) -> list[str]:
     (first, one), (second, other) = played.items()
+    task = one.tasks[episode]
+    lines = [f'episode {episode}: "{task.text}" ({task.category})']
     for name, own, rival in ((first, one, other), (second, other, one)):
         alone = int((own.success & ~rival.success).sum())
         outcome = "arrives" if own.success[episode] else "does not arrive"
@@ -108,7 +88,7 @@ def _told(played: dict[str, Episodes], episode: int, command: Command) -> list[s
 def main(arguments: Sequence[str]) -> None:
     """Draws the picture; see the module."""
     if len(arguments) > 2:
-        raise ConfigError(f"arguments={' '.join(arguments)}: a run_dir and a picture's name would do")
+        raise ConfigError(f"arguments={' '.join(arguments)}: expected at most a run_dir and a picture's name")
     folder = Path(arguments[0] if arguments else "pretrained/fork_maze")
     target = Path(arguments[1] if len(arguments) > 1 else "docs/rollout.gif")
     animation, lines = picture(Agent.from_pretrained(folder), folder)

@@ -11,7 +11,7 @@ from typing import Final
 from goalbridge.agents import Agent
 from goalbridge.configs.run_folder import read_run_config
 from goalbridge.encoders import SentenceEncoder
-from goalbridge.evaluation.opening import open_trained
+from goalbridge.worlds import open_trained
 
 FOLDER: Final = Path(__file__).parents[2] / "pretrained"
 BARE: Final = ("{}", "go to {}")

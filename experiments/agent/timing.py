@@ -10,24 +10,17 @@ import platform
 import tempfile
 from pathlib import Path
 
-from goalbridge.agents.storage import write_json
-from goalbridge.configs.run_folder import record
-from goalbridge.experiments.agent.protocol import MAZES, RESULTS, train
+from goalbridge.experiments.agent._measure import MAZES, header, timed, train_command, write
 
 
 def main() -> None:
     """Trains seed 0 of every world in a temporary folder."""
     seconds = {}
     with tempfile.TemporaryDirectory() as folder:
-        for maze in (*MAZES, "babyai"):
-            seconds[maze] = train(maze, 0, Path(folder) / maze)
-            print(f"{maze}: {seconds[maze]:.0f} s", flush=True)
-    result = {
-        "command": "python -m experiments.agent.timing",
-        "platform": platform.platform(),
-        "seconds": seconds,
-    }
-    write_json(RESULTS / "training_time.json", result | {"git_commit": record()["git_commit"]})
+        for env in (*MAZES, "babyai"):
+            seconds[env] = timed(train_command(env, 0, Path(folder) / env))["seconds"]
+            print(f"{env}: {seconds[env]:.0f} s", flush=True)
+    write("training_time", header("timing", seeds=(0,)) | {"platform": platform.platform(), "seconds": seconds})
 
 
 if __name__ == "__main__":

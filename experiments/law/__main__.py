@@ -23,12 +23,11 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from goalbridge.agents.storage import write_json
 from goalbridge.configs.checks import ConfigError, UserError
 from goalbridge.configs.run_folder import record
-from goalbridge.experiments.agent.markdown import load
-from goalbridge.experiments.agent.protocol import RESULTS
 from goalbridge.experiments.law.curves import measure_estimators
 from goalbridge.experiments.law.diagnose import diagnose
 from goalbridge.experiments.law.figures import draw
 from goalbridge.experiments.law.measure import DEVELOPMENT_SEEDS, SEEDS, measure_bypass, measure_table
+from goalbridge.experiments.report.markdown import RESULTS, load
 
 PARTS: dict[str, Callable[[Callable[[], None]], dict[str, Any]]] = {
     "table": measure_table,

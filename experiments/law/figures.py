@@ -9,10 +9,10 @@ from typing import Any, Final
 import numpy as np
 import torch
 
-from goalbridge.experiments.agent.markdown import load
 from goalbridge.experiments.law.laboratory import INDEPENDENT, KINDS, SHARED, SMALL, Laboratory, train_bridged
 from goalbridge.experiments.law.published import CHANCE, PUBLISHED, TITLES
 from goalbridge.experiments.law.training import Recipe
+from goalbridge.experiments.report.markdown import load
 
 DOCS: Final = Path("docs")
 _DPI: Final = 100

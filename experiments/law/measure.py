@@ -13,8 +13,7 @@ from torch import Tensor
 
 from goalbridge.agents.bridge import bridge_scores
 from goalbridge.configs.checks import ConfigError
-from goalbridge.evaluation.metrics import interval
-from goalbridge.experiments.agent.markdown import load
+from goalbridge.evaluation.statistics import interval
 from goalbridge.experiments.law.exact import ExactEmbeddings, bayes_scores, exact_embeddings, lemma_scores
 from goalbridge.experiments.law.laboratory import (
     AB,
@@ -35,6 +34,7 @@ from goalbridge.experiments.law.retrieval import recall
 from goalbridge.experiments.law.smoothing import SmoothedBridge
 from goalbridge.experiments.law.store import training_seconds
 from goalbridge.experiments.law.training import Recipe
+from goalbridge.experiments.report.markdown import load
 
 SEEDS = tuple(range(10, 20))  # 0 to 9 were looked at while the estimators were made
 DEVELOPMENT_SEEDS = (100, 101)  # on which recipe and estimators were chosen

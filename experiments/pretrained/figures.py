@@ -9,8 +9,8 @@ from typing import Any, Final
 import numpy as np
 
 from goalbridge.configs.checks import ConfigError
-from goalbridge.experiments.agent.markdown import load
 from goalbridge.experiments.pretrained.retrieval import RANKS
+from goalbridge.experiments.report.markdown import load
 
 RECALL_PNG: Final = "docs/pretrained_recall.png"
 SIZES_PNG: Final = "docs/pretrained_bridge_size.png"

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from goalbridge.evaluation.metrics import interval
+from goalbridge.evaluation.statistics import interval
 
 CANDIDATES: Final = 25  # as in the paper's Section 6.2.1
 RANKS: Final = (1, 5, 10)

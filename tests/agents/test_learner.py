@@ -13,15 +13,16 @@ import torch
 from goalbridge.agents import Agent, Learner
 from goalbridge.benchmarks.files_read import files_run
 from goalbridge.configs.data_schema import DataConfig
-from goalbridge.configs.schema import EnvConfig, TrainConfig
-from goalbridge.data.captions import CaptionPairs
+from goalbridge.configs.schema import TrainConfig
 from goalbridge.data.collect import caption_goals, stream
 from goalbridge.data.trajectories import TrajectoryBuffer
+from goalbridge.env.categories import CaptionPairs
 from goalbridge.envs.places import MazePlaces
 from goalbridge.worlds.maze.collect import collect_maze
+from goalbridge.worlds.maze.settings import MazeSettings
 from goalbridge.worlds.maze.vector import make_world, surface
 
-MAZE = surface(make_world(EnvConfig("goalbridge/ForkMaze-v0"), 1))
+MAZE = surface(make_world(MazeSettings("goalbridge/ForkMaze-v0"), 1))
 LINES = MazePlaces(MAZE.layout, ("line",))
 Data = tuple[TrajectoryBuffer, CaptionPairs]
 
@@ -35,7 +36,7 @@ def data() -> Data:
 
 def make_learner(make_agent: Callable[..., Agent], **settings: Any) -> Learner:
     agent = make_agent().train()
-    space = make_world(EnvConfig("goalbridge/ForkMaze-v0"), 1).single_action_space
+    space = make_world(MazeSettings("goalbridge/ForkMaze-v0"), 1).single_action_space
     space.seed(0)
     pool = np.stack([space.sample() for _ in range(100)])
     features = agent.text.encode(LINES.all_texts("label"))

@@ -12,34 +12,44 @@ import torch
 from goalbridge.agents import Agent, Learner
 from goalbridge.agents.objectives import info_nce
 from goalbridge.configs.data_schema import DataConfig
-from goalbridge.configs.schema import EnvConfig, TrainConfig
-from goalbridge.data.captions import CaptionPairs
+from goalbridge.configs.schema import TrainConfig
 from goalbridge.data.collect import caption_goals, stream
 from goalbridge.data.trajectories import FutureBatch, TrajectoryBuffer
+from goalbridge.env.categories import CaptionPairs
+from goalbridge.worlds.babyai.settings import BabyAISettings
 from goalbridge.worlds.babyai.world import BabyAIWorld
 
-HOME = BabyAIWorld(EnvConfig("goalbridge/BabyAI", levels=("GoToLocal", "GoToObjMazeS4R2")))
+HOME = BabyAIWorld(BabyAISettings(levels=("GoToLocal", "GoToObjMazeS4R2"), layouts=8))
 Data = tuple[TrajectoryBuffer, CaptionPairs]
 MakeAgent = Callable[..., Agent]
 
 
 @pytest.fixture(scope="module")
 def data() -> Data:
-    buffer = HOME.collect(DataConfig(kind="mixed", trajectories=80, walk_length=16, layouts=8), 0)
+    buffer = HOME.collect(DataConfig(kind="mixed", trajectories=80, walk_length=16), 0)
     goals = buffer.sample_futures(np.random.default_rng(0), 600, 0.6).goals
     return buffer, caption_goals(HOME.captions, goals, "label", 0)
 
 
 def make_learner(make_grid_agent: MakeAgent, settings: dict[str, Any] | None = None, **networks: Any) -> Learner:
     agent = make_grid_agent(spread=1.0, **networks).train()
-    plain = {"steps": 100, "batch_size": 32, "group_size": 8, "nearby": 0.5, "discount": 0.5, "action_negatives": 0}
+    plain = {
+        "steps": 100,
+        "batch_size": 32,
+        "negatives_per_layout": 8,
+        "hard_negative_share": 0.5,
+        "discount": 0.5,
+        "action_negatives": 0,
+    }
     features = agent.text.encode(HOME.captions.all_texts("label"))
     return Learner(agent, TrainConfig(**(plain | (settings or {}))), features, HOME.action_pool(50, stream(0, 1)))
 
 
 def draw(learner: Learner, data: Data) -> tuple[FutureBatch, Any, np.random.Generator]:
     config, rng = learner.config, stream(0, 9, learner.step)
-    futures = data[0].sample_futures(rng, config.batch_size, config.discount, config.group_size, config.nearby)
+    futures = data[0].sample_futures(
+        rng, config.batch_size, config.discount, config.negatives_per_layout, config.hard_negative_share
+    )
     return futures, data[1].sample(rng, config.batch_size), rng
 
 
@@ -54,7 +64,7 @@ def test_one_step_moves_every_parameter(
     make_grid_agent: MakeAgent, data: Data, things: bool, rotary: bool, negatives: int
 ) -> None:
     settings = {"action_negatives": negatives, "weight_decay": 0.0}  # decay moves what no gradient reaches
-    learner = make_learner(make_grid_agent, settings, things=things, rotary=rotary)
+    learner = make_learner(make_grid_agent, settings, language_in_actions=things, rotary=rotary)
     before = {name: value.clone() for name, value in learner.agent.state_dict().items()}
     info = step(learner, data)
     after, trained = learner.agent.state_dict(), {name for name, _ in learner.agent.named_parameters()}
@@ -105,7 +115,9 @@ def test_losses_fall(make_grid_agent: MakeAgent, data: Data) -> None:
         assert last < first - 0.3, name
 
 
-@pytest.mark.parametrize("networks", [{}, {"things": True}, {"text_dropout": 0.4, "language_critic": "dot"}])
+@pytest.mark.parametrize(
+    "networks", [{}, {"language_in_actions": True}, {"text_dropout": 0.4, "language_critic": "dot"}]
+)
 def test_a_restored_learner_goes_on_bit_for_bit(
     make_grid_agent: MakeAgent, data: Data, networks: dict[str, Any]
 ) -> None:

@@ -20,18 +20,22 @@ from goalbridge.agents.spec import CandidateActions
 from goalbridge.agents.storage import read_tensors, write_tensors
 from goalbridge.configs.checks import ConfigError
 from goalbridge.configs.data_schema import DataConfig
-from goalbridge.configs.schema import AgentConfig, EnvConfig, PolicyConfig, TrainConfig
+from goalbridge.configs.schema import AgentConfig, PolicyConfig, TrainConfig
 from goalbridge.data.collect import caption_goals, stream
 from goalbridge.encoders import TextEncoder
 from goalbridge.envs.layouts import LAYOUTS
 from goalbridge.worlds.maze.collect import collect_maze
+from goalbridge.worlds.maze.settings import MazeSettings
 from goalbridge.worlds.maze.world import MazeWorld
 
 STEPS, FEWER_STEPS, BATCH, GROUP = 50, 12, 24, 4
 CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {  # settings of the training, of the networks
     "positives": ({"logsumexp_penalty": 0.1}, {}),
-    "masked, dropout": ({"duplicates": "masked"}, {"text_dropout": 0.3, "critic": "dot"}),
-    "groups": ({"group_size": GROUP, "duplicates": "negatives"}, {"critic": "neg_l2", "language_critic": "dot"}),
+    "masked, dropout": ({"multi_positives": "masked"}, {"text_dropout": 0.3, "critic": "dot"}),
+    "groups": (
+        {"negatives_per_layout": GROUP, "multi_positives": "negatives"},
+        {"critic": "neg_l2", "language_critic": "dot"},
+    ),
     "end to end": ({"objective": "end_to_end"}, {}),
     "behaviour cloning": ({"objective": "behaviour_cloning"}, {}),
 }
@@ -61,7 +65,7 @@ NETWORKS: dict[str, Any] = {"width": 16, "depth": 2, "embedding_dim": 8, "freque
 def train(case: str, processes: Processes) -> tuple[Learner, list[dict[str, float]]]:
     """A learner after its steps in float64, and what each step logged."""
     settings, networks = CASES[case]
-    home = MazeWorld(EnvConfig("goalbridge/ForkMaze-v0"), DataConfig(captions=("line",)))
+    home = MazeWorld(MazeSettings("goalbridge/ForkMaze-v0", categories=("line",)))
     buffer = collect_maze(LAYOUTS["fork"], DataConfig(trajectories=60), 0)
     buffer = replace(buffer, groups=np.arange(60) % 3)
     led = buffer.sample_futures(stream(0, 1), 200, 0.9)
@@ -81,7 +85,7 @@ def train(case: str, processes: Processes) -> tuple[Learner, list[dict[str, floa
     learner, infos = Learner(agent.double().train(), config, features, pool, processes), []
     for step in range(steps):
         rng = stream(0, 3, step)
-        futures = buffer.sample_futures(rng, BATCH, 0.9, config.group_size)
+        futures = buffer.sample_futures(rng, BATCH, 0.9, config.negatives_per_layout)
         info = learner.update(futures, captions.sample(rng, BATCH), rng, detailed=step % 2 == 0)
         infos.append({name: float(value) for name, value in info.items()})
     return learner, infos
@@ -147,7 +151,7 @@ def test_a_batch_that_cannot_be_shared_is_refused() -> None:
         ConfigError, match=r"^train.batch_size=255: is shared by 2 processes; .* of 2 would do, such as 256$"
     ):
         Processes(1, 2).require_divisible(255, 0)
-    with pytest.raises(ConfigError, match=r"a multiple of 3 x train.group_size=32 would do, such as 480$"):
+    with pytest.raises(ConfigError, match=r"a multiple of 3 x train.negatives_per_layout=32 would do, such as 480$"):
         Processes(0, 3).require_divisible(512, 32)
     with pytest.raises(ConfigError, match=r"such as 64$"):
         Processes(0, 64).require_divisible(2, 0)

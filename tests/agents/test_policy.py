@@ -248,6 +248,8 @@ def test_direct_reads_a_composition_as_it_is_said(make_agent: MakeAgent, fake_te
 def test_diagnose_counts_the_goals_that_decide(make_agent: MakeAgent, make_grid_agent: MakeAgent) -> None:
     """By the definition, from the posterior and f_AB towards each goal; a row does not depend on its batch."""
     batch = grids_of("GoToLocal", 3)
+    things = np.argwhere(batch.grids[1, ..., 0] > 4)
+    batch.grids[1][tuple(things[0])] = (1, 0, 0)  # one grid has more goals than the others
     cases: list[tuple[Agent, Any, Any, list[str]]] = [
         (make_agent(), STATES, unit_directions(B), TEXTS),
         (make_grid_agent(), seen(batch), np.array([0, 2, 1]), FIND),

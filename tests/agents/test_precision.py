@@ -13,15 +13,17 @@ import torch
 
 from goalbridge.agents import Agent, Learner
 from goalbridge.configs.data_schema import DataConfig
-from goalbridge.configs.schema import EnvConfig, TrainConfig
+from goalbridge.configs.schema import TrainConfig
 from goalbridge.data.collect import caption_goals, stream
 from goalbridge.envs.layouts import LAYOUTS
+from goalbridge.worlds.babyai.settings import BabyAISettings
 from goalbridge.worlds.babyai.world import BabyAIWorld
 from goalbridge.worlds.maze.collect import collect_maze
+from goalbridge.worlds.maze.settings import MazeSettings
 from goalbridge.worlds.maze.world import MazeWorld
 
-MAZE = MazeWorld(EnvConfig("goalbridge/ForkMaze-v0"), DataConfig(captions=("line",)))
-GRIDS = BabyAIWorld(EnvConfig("goalbridge/BabyAI", levels=("GoToLocal",)))
+MAZE = MazeWorld(MazeSettings("goalbridge/ForkMaze-v0", categories=("line",)))
+GRIDS = BabyAIWorld(BabyAISettings(levels=("GoToLocal",), layouts=8))
 BF16_LOSS, BF16_GRADIENT = 0.02, 0.1  # relative: of the loss, and of the gradient by the norm of the difference
 
 
@@ -59,12 +61,12 @@ def test_a_step_in_bf16_is_close_and_keeps_weights_in_float32(make_agent: Callab
 
 
 def test_a_step_in_grids_in_bf16_is_close(make_grid_agent: Callable[..., Agent]) -> None:
-    buffer = GRIDS.collect(DataConfig(kind="mixed", trajectories=80, walk_length=16, layouts=8), 0)
+    buffer = GRIDS.collect(DataConfig(kind="mixed", trajectories=80, walk_length=16), 0)
     captions = caption_goals(GRIDS.captions, buffer.sample_futures(stream(0, 1), 600, 0.6).goals, "label", 0)
     losses = []
     for precision in ("float32", "bf16"):
         agent = make_grid_agent(spread=1.0).train()
-        config = TrainConfig(steps=10, batch_size=64, group_size=8, discount=0.5, precision=precision)
+        config = TrainConfig(steps=10, batch_size=64, negatives_per_layout=8, discount=0.5, precision=precision)
         features = agent.text.encode(GRIDS.captions.all_texts("label"))
         learner = Learner(agent, config, features, GRIDS.action_pool(50, stream(0, 2)))
         rng = stream(0, 3)

@@ -68,11 +68,11 @@ def test_an_agent_saved_before_there_were_grids(make_agent: Callable[..., Agent]
     before.save_pretrained(saved)
     description = before.description() | {"format": 1}
     del description["has_goal_posterior"]
-    for name in ("language_critic", "text_depth", "text_dropout", "rotary", "things"):
+    for name in ("language_critic", "text_depth", "text_dropout", "rotary", "language_in_actions"):
         del description["agent"][name]
     for name in ("kind", "discrete"):
         del description["world"][name]
-    for name in ("hop_share", "hop_discount", "sweeps"):
+    for name in ("hop_share", "hop_discount", "max_iterations"):
         del description["policy"][name]
     write_json(saved / "agent.json", description)
     after = Agent.from_pretrained(saved)

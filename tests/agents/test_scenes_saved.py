@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-import yaml
 from numpy.typing import NDArray
 
 from goalbridge.agents import Agent
 from goalbridge.agents.scene_policy import ScenePolicy
 from goalbridge.configs.checks import ConfigError
-from goalbridge.configs.load import FOLDER
-from goalbridge.configs.schema import POLICIES
+from goalbridge.configs.compose import settings
+from goalbridge.configs.registries import estimators
+from goalbridge.configs.schema import RunConfig
 from goalbridge.encoders import LabelEncoder, SentenceEncoder
 from goalbridge.encoders.readers import ObservationError
 from goalbridge.envs.babyai.captions import GridCaptions
@@ -32,7 +33,7 @@ TEXTS = ["go to the red ball", "find a key"]
 @pytest.fixture
 def agent(make_grid_agent: MakeAgent) -> Agent:
     """Untrained, and able to compare actions with words."""
-    return make_grid_agent(things=True)
+    return make_grid_agent(language_in_actions=True)
 
 
 def blank(*shape: int, pose: Sequence[int] = (1, 1, 0), fill: int = 0, poses: int | None = None) -> Observation:
@@ -77,12 +78,14 @@ def test_as_many_keys_as_instructions(agent: Agent) -> None:
 def test_policies_that_cannot_be_are_refused(agent: Agent, make_grid_agent: MakeAgent) -> None:
     with pytest.raises(ConfigError, match=r"policy\.name=logsumxp: must be one of"):
         agent.policy("logsumxp")
-    with pytest.raises(ConfigError, match=r"policy\.name=direct: .* agent\.things=true; logsumexp would do") as caught:
+    with pytest.raises(
+        ConfigError, match=r"policy\.name=direct: .* agent\.language_in_actions=true; logsumexp would do"
+    ) as caught:
         make_grid_agent().policy("direct")
     assert "\n" not in str(caught.value)
-    for settings in ({"goals": np.zeros((2, 3))}, {"average_noise": True}):
+    for options in ({"goals": np.zeros((2, 3))}, {"average_noise": True}):
         with pytest.raises(ConfigError, match="are read off each grid; leave them out"):
-            agent.policy(**settings)
+            agent.policy(**options)
     assert agent.policy().name == agent.policy_config.name == "planned"
     assert agent.policy("direct").name == "direct"
 
@@ -98,13 +101,13 @@ def follow(policy: ScenePolicy, texts: Sequence[str], steps: int = 12) -> NDArra
     return np.stack(taken)
 
 
-@pytest.mark.parametrize("name", [name for name in POLICIES if name not in ("resampled", "shortest")])
+@pytest.mark.parametrize("name", [name for name in estimators.names() if name not in ("resampled", "shortest")])
 @pytest.mark.parametrize("rotary", [False, True])
 def test_a_loaded_agent_acts_as_the_saved_one(
     make_grid_agent: MakeAgent, tmp_path: Path, name: str, rotary: bool
 ) -> None:
     labels = GridCaptions().labels
-    agent = make_grid_agent(LabelEncoder(labels), things=True, rotary=rotary)
+    agent = make_grid_agent(LabelEncoder(labels), language_in_actions=True, rotary=rotary)
     agent.save_pretrained(tmp_path / "agent")
     loaded = Agent.from_pretrained(tmp_path / "agent")
     assert loaded.description() == agent.description()
@@ -117,11 +120,10 @@ def test_a_loaded_agent_acts_as_the_saved_one(
 
 @pytest.mark.parametrize("things", [False, True])
 def test_an_agent_of_the_usual_size_is_a_small_file(make_grid_agent: MakeAgent, tmp_path: Path, things: bool) -> None:
-    settings = yaml.safe_load((FOLDER / "agent" / "grids.yaml").read_text())
-    goals = settings["bridge_goals"]
-    agent = make_grid_agent(
-        SentenceEncoder("m", fingerprint="x", dim=384), **(settings | {"things": things, "frequencies": (1.0,)})
-    )
+    chosen = settings(RunConfig, ["agent=grids"]).agent
+    goals = chosen.bridge_goals
+    text = SentenceEncoder("m", fingerprint="x", dim=384)
+    agent = make_grid_agent(text, **asdict(replace(chosen, language_in_actions=things, frequencies=(1.0,))))
     agent.bridge_goals = agent.bridge_goals[:1].repeat(goals, 1)
     agent.save_pretrained(tmp_path / "agent")
     size = sum(os.path.getsize(tmp_path / "agent" / name) for name in os.listdir(tmp_path / "agent"))

@@ -110,7 +110,7 @@ def test_few_goals_are_enough(count: int) -> None:
 def test_who_has_settled_follows_the_way(make_agent: Callable[..., Agent]) -> None:
     """After going to and fro, a policy acts by the way to the goal that it settled on, not by its estimator."""
     agent = make_agent()
-    policy = agent.policy("logsumexp", average_noise=False, escape=False)
+    policy = agent.policy("logsumexp", average_noise=False, mask_blocked=False)
     spot = np.array([[3.0, 3.0]], dtype=np.float32)
     for step in range(13):
         policy.act(spot + 0.1 * (step % 2), ["row 5"])

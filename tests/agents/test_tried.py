@@ -15,7 +15,7 @@ from torch import Tensor
 from goalbridge.agents import Agent, Policy
 from goalbridge.agents.expressions import AnyOf
 from goalbridge.agents.tried import FAR, LEAST_LEFT, REACH, Tried
-from goalbridge.configs.schema import POLICIES
+from goalbridge.configs.registries import estimators
 
 GOALS = torch.stack(torch.meshgrid(torch.arange(10) + 0.5, torch.arange(10) + 0.5, indexing="ij"), -1).reshape(100, 2)
 FLAT = torch.zeros(1, 100)
@@ -157,7 +157,7 @@ def replayed(policy: Policy, rows: list[int], keys: list[int]) -> tuple[NDArray[
     return np.stack(actions), scores
 
 
-@pytest.mark.parametrize("name", [name for name in POLICIES if "sample" not in name])
+@pytest.mark.parametrize("name", [name for name in estimators.names() if "sample" not in name])
 def test_a_batch_equals_one_at_a_time_where_episodes_remember(make_agent: Callable[..., Agent], name: str) -> None:
     agent = make_agent(bridge_goals=200)
     policy = agent.policy(name)
@@ -173,7 +173,7 @@ def test_a_batch_equals_one_at_a_time_where_episodes_remember(make_agent: Callab
     np.testing.assert_array_equal(mixed, together[:, order])
 
 
-@pytest.mark.parametrize("name", POLICIES)
+@pytest.mark.parametrize("name", estimators.names())
 def test_a_reset_restores_what_a_new_policy_does(make_agent: Callable[..., Agent], name: str) -> None:
     policy = make_agent(bridge_goals=200).policy(name, seed=3)
     first, scores = replayed(policy, [0, 1, 2, 3], [0, 1, 2, 3])

@@ -10,7 +10,6 @@ import torch
 
 from goalbridge.agents import Agent
 from goalbridge.benchmarks import grid, grid_evaluation
-from goalbridge.evaluation.grid_rollouts import play_level
 
 
 def check_rows(rows: list[dict[str, Any]], bounds: list[float | None]) -> None:
@@ -31,7 +30,7 @@ def test_the_simulator_is_measured_in_a_small_and_a_large_grid(monkeypatch: pyte
 @pytest.mark.parametrize("remembers", [False, True])
 def test_one_at_a_time_plays_the_episodes_of_the_batch(perfect_agent: Agent, remembers: bool) -> None:
     policy = perfect_agent.policy("planned")
-    together = play_level(grid_evaluation.LEVEL, policy, 6, 3)
+    together = grid_evaluation.together(policy, 6, 3)
     assert together.success.all()
     np.testing.assert_array_equal(grid_evaluation.one_by_one(policy, 6, 3, remembers), together.steps)
 

@@ -1,124 +1,162 @@
-"""Settings: YAML and dataclasses say the same, help lists them all, and what cannot be used is one line."""
+"""Settings: what the choices compose to, what --help says, and what cannot be used is one line."""
 
 from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
 import typing
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import MISSING, asdict, fields, is_dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import OmegaConf
 
 from goalbridge.configs.checks import ConfigError
+from goalbridge.configs.compose import FOLDER, Composer, settings
 from goalbridge.configs.data_schema import DataConfig
 from goalbridge.configs.evaluation import EvaluateConfig
-from goalbridge.configs.load import FOLDER, build, check_overrides, quote_text
-from goalbridge.configs.run_folder import open_run, read_run_config
-from goalbridge.configs.schema import AgentConfig, EncoderConfig, EnvConfig, PolicyConfig, RunConfig, TrainConfig
+from goalbridge.configs.help import sentences
+from goalbridge.configs.load import build, settings_in
+from goalbridge.configs.registries import worlds
+from goalbridge.configs.run_folder import flat, open_run, read_run_config
+from goalbridge.configs.schema import AgentConfig, EncoderConfig, PolicyConfig, RunConfig, TrainConfig
+from goalbridge.configs.world_settings import evaluation_of, settings_of
+from goalbridge.worlds.maze.settings import MazeSettings
 
-GROUPS: dict[str, type[Any]] = {
-    "agent": AgentConfig,
-    "data": DataConfig,
-    "encoder": EncoderConfig,
-    "env": EnvConfig,
-    "policy": PolicyConfig,
-    "train": TrainConfig,
-}
-FILES = sorted(FOLDER.glob("*/*.yaml"))
-# What a choice of a group is for differs from the default on purpose.
-CHOSEN = {("data", "kind"), ("encoder", "kind"), ("env", "id")}
-OTHER_WORLD = {"agent/grids", "data/grids", "env/babyai", "env/own", "policy/planned", "train/grids"}
-OTHER_WORLD |= {"data/online", "data/online_grids", "policy/online", "train/online"}
-GIVEN = {"env/own": {"id": "my_worlds:Lake-v0", "captions": "my_worlds:captions"}}  # by the user
-
-
-def plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
-
-
-def default_of(kind: type[Any], name: str) -> Any:
-    setting = next(f for f in fields(kind) if f.name == name)
-    return setting.default if setting.default is not MISSING else None
-
-
-@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.stem}")
-def test_files_and_dataclasses_do_not_drift(path: Path) -> None:
-    kind, values = GROUPS[path.parent.name], yaml.load(path.read_text(), yaml.SafeLoader)
-    values = values.get(path.parent.name, values)  # a world that chooses the other groups too names its own
-    assert set(values) == {f.name for f in fields(kind)}
-    for name, value in values.items():
-        if (path.parent.name, name) not in CHOSEN and f"{path.parent.name}/{path.stem}" not in OTHER_WORLD:
-            assert value == plain(default_of(kind, name)), name
-    build(kind, values | GIVEN.get(f"{path.parent.name}/{path.stem}", {}))
+ROOT = Path(__file__).parents[2]
+GOLDEN = json.loads((ROOT / "tests" / "golden" / "compositions.json").read_text())
 
 
 def composed(*overrides: str) -> RunConfig:
-    values: Any = OmegaConf.to_container(check_overrides("train", ["run_dir=x", *overrides]), resolve=True)
-    return build(RunConfig, values)
+    return settings(RunConfig, ["run_dir=x", *overrides])
 
 
-def choice(group: str, name: str) -> Any:
-    values = yaml.load((FOLDER / group / f"{name}.yaml").read_text(), yaml.SafeLoader)
-    return build(GROUPS[group], values.get(group, values))
+def test_choices_compose_to_what_they_did_when_yaml_files_held_every_value() -> None:
+    """Under a world's choice stand all its values; under each other line what differs from them."""
+    lines = [line for line in GOLDEN if "=" in line]
+    assert len(lines) >= 72
+    with Composer(RunConfig) as composer:
+        for line in lines:
+            chosen = line.split()[0].removeprefix("env=")
+            base = GOLDEN[chosen if chosen in GOLDEN else "fork_maze"]
+            assert flat(composer.values([*line.split(), "run_dir=x"])) == base | GOLDEN[line], line
 
 
-def test_babyai_chooses_the_groups_that_suit_it() -> None:
-    config = composed("env=babyai")
-    assert config.env == choice("env", "babyai")
-    for group, name in (("agent", "grids"), ("data", "grids"), ("train", "grids"), ("policy", "planned")):
-        assert getattr(config, group) == choice(group, name)
-    assert config.encoder == EncoderConfig(word_order=False)
-    maze = composed("env=slit_maze")
-    assert (maze.agent, maze.train, maze.policy) == (AgentConfig(), TrainConfig(), PolicyConfig())
-    assert composed() == composed("env=fork_maze")
+def test_yaml_says_only_what_differs() -> None:
+    assert sum(len(path.read_text().splitlines()) for path in FOLDER.rglob("*.yaml")) <= 150
+    assert composed("env=fork_maze") == composed() == RunConfig(MazeSettings("goalbridge/ForkMaze-v0"), "x")
+    assert settings(EvaluateConfig, ["run_dir=x"]) == EvaluateConfig("x")
 
 
 def test_what_is_asked_for_goes_before_what_a_world_chooses() -> None:
     assert composed("env=babyai", "agent=default").agent == AgentConfig()
     assert composed("policy=default", "env=babyai").policy == PolicyConfig()
     assert composed("data=random", "env=babyai").data == DataConfig(kind="random")
-    config = composed("env=babyai", "env.levels=[GoTo]", "train.steps=5", "agent.things=true", "data.kind=mixed")
+    assert composed("env=babyai").encoder == EncoderConfig(word_order=False)
+    config = composed(
+        "env=babyai", "env.levels=[GoTo]", "train.steps=5", "agent.language_in_actions=true", "data.kind=mixed"
+    )
     assert config.env.levels == ("GoTo",)
-    assert (config.train.steps, config.agent.things, config.data.kind) == (5, True, "mixed")
-    assert config.train.group_size == choice("train", "grids").group_size
+    assert (config.train.steps, config.agent.language_in_actions, config.data.kind) == (5, True, "mixed")
+    assert config.train.negatives_per_layout == composed("train=grids", "env=babyai").train.negatives_per_layout
 
 
-@pytest.mark.parametrize(("name", "kind"), [("train", RunConfig), ("evaluate", EvaluateConfig)])
-def test_the_whole_agrees_with_the_dataclass(name: str, kind: type[Any]) -> None:
-    composed: Any = OmegaConf.to_container(check_overrides(name, ["run_dir=x"]), resolve=True)
-    assert set(composed) == {f.name for f in fields(kind)}
-    first = {"env": EnvConfig("goalbridge/ForkMaze-v0")} if kind is RunConfig else {}
-    assert build(kind, composed) == kind(run_dir="x", **first)
+def kinds(kind: type[Any]) -> Iterator[type[Any]]:
+    """A dataclass of settings and those of its groups."""
+    yield kind
+    for hint in typing.get_type_hints(kind).values():
+        if is_dataclass(hint):
+            yield from kinds(typing.cast(type[Any], hint))
 
 
-def test_groups_have_files_and_files_have_groups() -> None:
-    assert {path.parent.name for path in FILES} == set(GROUPS)
-    assert set(GROUPS) == {name for name, hint in typing.get_type_hints(RunConfig).items() if is_dataclass(hint)}
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *kinds(RunConfig),
+        EvaluateConfig,
+        *(find(world) for world in worlds.names() for find in (settings_of, evaluation_of)),
+    ],
+)
+def test_every_setting_has_its_sentence(kind: type[Any]) -> None:
+    meanings = sentences(kind)
+    assert sorted(meanings) == sorted(setting.name for setting in settings_in(kind))
+    for name, meaning in meanings.items():
+        assert meaning.endswith("."), name
 
 
-def dotted(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    for name, value in values.items():
-        yield from dotted(value, f"{prefix}{name}.") if isinstance(value, dict) else [prefix + name]
+@dataclass
+class Documented:
+    """A title.
+
+    first: what it is,
+        and more of it.
+    second: something: else.
+    other: no setting.
+    """
+
+    first: int
+    second: int
 
 
-@pytest.mark.parametrize(("name", "kind"), [("train", RunConfig), ("evaluate", EvaluateConfig)])
-def test_help_lists_every_setting_and_choice(script: Any, name: str, kind: type[Any]) -> None:
-    shown = script(name, "--help")
+def test_sentences_are_read_off_lines_that_begin_with_the_settings_name() -> None:
+    assert sentences(Documented) == {"first": "what it is, and more of it.", "second": "something: else."}
+
+
+def test_help_is_a_line_a_setting(script: Any) -> None:
+    shown = script("train", "env=babyai", "--help")
+    lines = shown.out.splitlines()
     assert shown.code == 0
-    start = shown.out.index("Settings (setting=value)")
-    listed = yaml.safe_load(shown.out[shown.out.index("\n\n", start) :].replace("???", "x"))
-    first: dict[str, Any] = {"env": EnvConfig("x")} if kind is RunConfig else {}
-    assert set(dotted(listed)) == set(dotted(asdict(kind(run_dir="x", **first))))
-    if name == "train":
-        for path in FILES:
-            line = next(line for line in shown.out.splitlines() if line.startswith(f"{path.parent.name}: "))
-            assert path.stem in line
+    for name, value in flat(asdict(composed("env=babyai"))).items():
+        line = next(line for line in lines if line.startswith(f"{name}="))
+        assert len(line.split(maxsplit=1)) == 2, "its sentence"
+        if name.startswith("train.") and not isinstance(value, bool):
+            assert line.startswith(f"{name}={value}")
+    for path in FOLDER.glob("*/*.yaml"):
+        assert path.stem in next(line for line in lines if line.startswith(f"{path.parent.name}: "))
+    lines = script("evaluate", "--help").out.splitlines()
+    for kind in (EvaluateConfig, *map(evaluation_of, worlds.names())):
+        for setting in settings_in(kind):
+            assert any(line.startswith(f"{setting.name}=") for line in lines)
+
+
+HEAVY = ("torch", "minigrid", "sentence_transformers", "matplotlib", "tensorboard", "scipy.ndimage", "PIL")
+
+
+@pytest.mark.parametrize(
+    "arguments", ["train --help", "evaluate --help", "train env.levls=3", "evaluate run_dir=x episodez=3"]
+)
+def test_help_and_refusals_load_nothing_heavy(arguments: str) -> None:
+    script, *given = arguments.split()
+    code = (
+        f"import sys\nfrom goalbridge import {script}\nsys.argv[1:] = {given}\n"
+        f"try:\n    {script}.command()\nexcept SystemExit:\n    pass\n"
+        f"print([name for name in {HEAVY} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+MISTYPED = [
+    ("train", ["--env", "fork_maze"], "--env: expected setting=value; try env=fork_maze"),
+    ("train", ["--seed=3"], "--seed=3: expected setting=value; try seed=3"),
+    ("train", ["--hlep"], "--hlep: expected setting=value; try --help"),
+    ("train", ["fork_maze"], "fork_maze: must be written setting=value; try env=fork_maze"),
+    ("train", ["seed"], "seed: must be written setting=value, such as seed=1"),
+    ("evaluate", ["pretrained/fork_maze"], "must be written setting=value; try run_dir=pretrained/fork_maze"),
+    ("evaluate", ["run_dir=x", "instruction=row", "3 or", "4", "episodes=2"], "try instruction='row 3 or 4'"),
+    ("evaluate", ["run_dir=x", "estimators=direct"], "estimators=direct: must be a list; try estimators=[direct]"),
+]
+
+
+@pytest.mark.parametrize(("name", "arguments", "says"), MISTYPED, ids=lambda value: str(value)[:40])
+def test_what_people_mistype_is_answered_with_what_to_type(
+    script: Any, name: str, arguments: list[str], says: str
+) -> None:
+    assert says in script(name, *arguments).error
 
 
 TRAIN_REFUSALS = [
@@ -150,13 +188,16 @@ TRAIN_REFUSALS = [
     (["train.discount=0"], "train.discount=0.0: must be above 0"),
     (["train.ema=-0.1"], "train.ema=-0.1: must be at least 0 and below 1"),
     (["train.checkpoint_every=-1"], "train.checkpoint_every=-1: must be at least 0"),
-    (["train.duplicates=mask"], "must be one of positives, masked, negatives; did you mean masked?"),
+    (["train.multi_positives=mask"], "must be one of positives, masked, negatives; did you mean masked?"),
     (["train.objective=bridges"], "did you mean bridge?"),
-    (["train.group_size=-32"], "train.group_size=-32: must be at least 0"),
-    (["env=babyai", "train.group_size=1"], "train.group_size=1: must divide train.batch_size=512"),
-    (["env=babyai", "train.group_size=48"], "train.group_size=48: must divide train.batch_size=512"),
-    (["train.group_size=32"], "train.group_size=32: must be 0 in a single maze"),
-    (["train.nearby=1.5"], "train.nearby=1.5: must be between 0 and 1"),
+    (["train.negatives_per_layout=-32"], "train.negatives_per_layout=-32: must be at least 0"),
+    (["env=babyai", "train.negatives_per_layout=1"], "train.negatives_per_layout=1: must divide train.batch_size=512"),
+    (
+        ["env=babyai", "train.negatives_per_layout=48"],
+        "=48: must divide train.batch_size=512",
+    ),
+    (["train.negatives_per_layout=32"], "train.negatives_per_layout=32: must be 0 in the world maze"),
+    (["train.hard_negative_share=1.5"], "train.hard_negative_share=1.5: must be between 0 and 1"),
     (["agent.embedding_dim=0"], "agent.embedding_dim=0: must be at least 1"),
     (["agent.width=-4"], "agent.width=-4: must be at least 1"),
     (["agent.depth=0"], "agent.depth=0: must be at least 1"),
@@ -168,13 +209,13 @@ TRAIN_REFUSALS = [
     (["agent.language_critic=dots"], "agent.language_critic=dots: must be one of"),
     (["agent.text_depth=-1"], "agent.text_depth=-1: must be at least 0"),
     (["agent.text_dropout=1"], "agent.text_dropout=1.0: must be at least 0, below 1"),
-    (["agent.things=some"], "agent.things=some: must be true or false"),
+    (["agent.language_in_actions=some"], "agent.language_in_actions=some: must be true or false"),
     (["agent.bridge_goals=0"], "agent.bridge_goals=0: must be at least 1"),
     (["data.trajectories=0"], "data.trajectories=0: must be at least 1"),
     (["data.kind=exprt"], "did you mean expert?"),
-    (["data.kind=mixed"], "data.kind=mixed: is for BabyAI; in mazes expert or random would do"),
-    (["data.layouts=0"], "data.layouts=0: must be at least 1"),
-    (["data.lexicon=-1"], "data.lexicon=-1: must be at least 0"),
+    (["data.kind=mixed"], "data.kind=mixed: must be one of expert, random, online, minari"),
+    (["env=babyai", "env.layouts=0"], "env.layouts=0: must be at least 1"),
+    (["env=babyai", "env.lexicon=-1"], "env.lexicon=-1: must be at least 0"),
     (["data.noise_degrees=-1"], "data.noise_degrees=-1.0: must be at least 0"),
     (["encoder.kind=labels"], "did you mean label?"),
     (["encoder.text_model="], "encoder.text_model='': must be a model's name or folder"),
@@ -182,7 +223,7 @@ TRAIN_REFUSALS = [
     (["policy.name=logsumxp"], "did you mean logsumexp?"),
     (["policy.hop_share=0"], "policy.hop_share=0.0: must be above 0 and below 1"),
     (["policy.hop_discount=1"], "policy.hop_discount=1.0: must be above 0 and below 1"),
-    (["policy.sweeps=0"], "policy.sweeps=0: must be at least 1"),
+    (["policy.max_iterations=0"], "policy.max_iterations=0: must be at least 1"),
     (["policy.candidate_actions=1"], "policy.candidate_actions=1: must be at least 2"),
     (["policy.average_noise=perhaps"], "policy.average_noise=perhaps: must be true or false"),
     (["resume=2"], "resume=2: must be true or false"),
@@ -197,12 +238,22 @@ TRAIN_REFUSALS = [
     (["env=point_maze", "env.layout=/no/such.txt"], "layout '/no/such.txt': is neither a known name nor a file"),
     (["env=point_maze", "env.layout=frok"], "did you mean 'fork'?"),
     (["env.layout=${nothing}"], "nothing"),
-    (["env.view=half"], "env.view=half: must be one of full, partial"),
+    (["env=babyai", "env.view=half"], "env.view=half: must be one of full, partial"),
     (["env=babyai", "env.levels=[]"], "env.levels=[]: is empty; name at least one level, such as [GoToLocal]"),
     (["env=babyai", "env.levels=GoTo"], "env.levels=GoTo: must be a list"),
     (["env=babyai", "env.levels=[GoToLocl]"], "'GoToLocl' is no navigation level; one of these would do: GoToLocal"),
     (["env=babyai", "env.held_out=perhaps"], "env.held_out=perhaps: must be true or false"),
     (["run_dir="], "run_dir='': must be a folder"),
+    (["env.view=full"], "env.view=full: no such setting"),
+    (["env=babyai", "env.layout=fork"], "env.layout=fork: no such setting; did you mean env.layouts?"),
+    (["env=babyai", "data.layouts=3"], "data.layouts=3: is now env.layouts"),
+    (["train.nearby=0.5"], "train.nearby=0.5: is now train.hard_negative_share"),
+    (["env.world=mase"], "env.world=mase: expected one of babyai, files, gym, maze; did you mean maze?"),
+    (
+        ["env=own", "env.id=CartPole-v1"],
+        "CartPole-v1 is a world of your own, which needs env.captions=",
+    ),
+    (["env=gym", "env.id=x", "env.captions=a:b", "data=online"], "data.kind=online: must be one of random, minari"),
 ]
 
 
@@ -253,8 +304,6 @@ EVALUATE_REFUSALS = [
     (["run_dir=none", "rollouts=-1"], "rollouts=-1: must be at least 0"),
     (["run_dir=none", "view=half"], "view=half: must be one of full, partial"),
     (["run_dir=none", "levels=GoTo"], "levels=GoTo: must be a list"),
-    (["run_dir=none", "estimators=[limits]"], "estimators=limits: must be one of"),
-    (["run_dir=none", "estimators=[limits]"], "did you mean limit?"),
     (["run_dir=none", "estimators=limit"], "estimators=limit: must be a list"),
     (["run_dir=none", "phrasings=heldout"], "did you mean held_out?"),
     (["run_dir=none", "suite=ambigous"], "suite=ambigous: must be one of ambiguous; did you mean ambiguous?"),
@@ -262,6 +311,11 @@ EVALUATE_REFUSALS = [
     (["run_dir=none", "suite=ambiguous", "phrasings=train"], "has its own wordings; leave out phrasings"),
     (["run_dir=none", "candidate_actions=1"], "candidate_actions=1: must be at least 2"),
     (["run_dir=none", "bridge_goals=0"], "bridge_goals=0: must be at least 1"),
+    (["run_dir=pretrained/fork_maze", "estimators=[limits]"], "estimators=limits: must be one of"),
+    (["run_dir=pretrained/fork_maze", "estimators=[limits]"], "did you mean limit?"),
+    (["run_dir=pretrained/fork_maze", "levels=[GoTo]"], "no such setting for agents of maze, only of babyai"),
+    (["run_dir=pretrained/babyai", "suite=ambiguous"], "no such setting for agents of babyai, only of maze"),
+    (["run_dir=pretrained/babyai", "vieuw=full"], "vieuw=full: no such setting; did you mean view?"),
     (["run_dir=none", "device=gpu"], "device=gpu: must be one of auto, cpu, cuda, mps"),
 ]
 
@@ -270,9 +324,10 @@ EVALUATE_REFUSALS = [
 def test_evaluate_refuses_in_one_line(
     script: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], says: str
 ) -> None:
+    (tmp_path / "pretrained").symlink_to(ROOT / "pretrained")
     monkeypatch.chdir(tmp_path)
     assert says in script("evaluate", *arguments).error
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["pretrained"]
 
 
 TEXTS = [
@@ -294,20 +349,18 @@ TEXTS = [
 
 @pytest.mark.parametrize("text", TEXTS, ids=lambda text: text[:20])
 def test_texts_reach_the_settings_as_they_were_typed(text: str) -> None:
-    quoted = quote_text(EvaluateConfig, f"instruction={text}")
-    config: Any = OmegaConf.to_container(check_overrides("evaluate", ["run_dir=x", quoted]), resolve=True)
-    assert build(EvaluateConfig, config).instruction == text
+    assert settings(EvaluateConfig, ["run_dir=x", f"instruction={text}"]).instruction == text
+    assert settings(EvaluateConfig, [f"run_dir={text}"]).run_dir == text
 
 
 def test_only_texts_are_quoted() -> None:
+    train, evaluate = Composer(RunConfig), Composer(EvaluateConfig)
     same = ["seed=3", "train.steps=5", "estimators=[limit]", "run_dir='a b'", "env=fork_maze", "run_dir=", "~env", "x"]
     for argument in [*same, "train.nothing=a", "nothing.at.all=a", "encoder=label", "encoder.cache_dir=null"]:
-        assert quote_text(RunConfig, argument) == argument
-    assert quote_text(RunConfig, "env.layout=my maze.txt") == "env.layout='my maze.txt'"
-    assert quote_text(RunConfig, "run_dir=runs/${seed}") == "run_dir='runs/${seed}'"
-    composed = check_overrides("train", ["run_dir='runs/${seed}'", "seed=4"])
-    assert composed.run_dir == "runs/4"
-    assert OverridesParser.create().parse_override(quote_text(EvaluateConfig, "instruction=a,b")).value() == "a,b"
+        assert train.quoted(argument) == argument
+    assert train.quoted("env.layout=my maze.txt") == "env.layout='my maze.txt'"
+    assert settings(RunConfig, ["run_dir=runs/${seed}", "seed=4"]).run_dir == "runs/4"
+    assert OverridesParser.create().parse_override(evaluate.quoted("instruction=a,b")).value() == "a,b"
 
 
 def test_what_is_no_group_of_settings() -> None:
@@ -318,7 +371,7 @@ def test_what_is_no_group_of_settings() -> None:
         build(RunConfig, typing.cast(dict[str, Any], []))
 
 
-CONFIG = RunConfig(EnvConfig("goalbridge/ForkMaze-v0"), "unset")
+CONFIG = RunConfig(MazeSettings("goalbridge/ForkMaze-v0"), "unset")
 FILES_OF_A_RUN = ("agent.safetensors", "config.json")
 
 

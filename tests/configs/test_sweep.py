@@ -7,15 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import hydra
 import pytest
 from omegaconf import OmegaConf
 
 from goalbridge import train
 from goalbridge.configs import launch
 from goalbridge.configs.checks import ConfigError
+from goalbridge.configs.command import command_line
+from goalbridge.configs.compose import Composer, settings
 from goalbridge.configs.launch import run_sweep
-from goalbridge.configs.load import FOLDER, check_overrides, command_line, settings
 from goalbridge.configs.run_folder import read_run_config
 from goalbridge.configs.schema import RunConfig
 from goalbridge.configs.sweep import Job, job_name, plan
@@ -30,7 +30,7 @@ def test_every_combination_is_a_job_in_a_folder_named_by_it() -> None:
     for job in planned.jobs:
         assert job.config.run_dir == f"runs/sweep/{job.name}"
         assert job.config.resume
-        assert settings(RunConfig, check_overrides("train", job.overrides)) == job.config
+        assert settings(RunConfig, job.overrides) == job.config
     assert [job.config.seed for job in planned.jobs] == [0, 1, 0, 1]
     assert {job.config.env.id for job in planned.jobs[2:]} == {"goalbridge/IslandMaze-v0"}
 
@@ -179,8 +179,8 @@ def test_launchers_of_the_extra_compose(launcher: str) -> None:
     plugin = f"hydra_plugins.hydra_{launcher.split('_')[0]}_launcher"
     if importlib.util.find_spec("hydra_plugins") is None or importlib.util.find_spec(plugin) is None:
         pytest.skip(f"{plugin} is not installed (the extra 'cluster')")
-    with hydra.initialize_config_dir(str(FOLDER), version_base="1.3"):
-        master = hydra.compose("train", [f"hydra/launcher={launcher}", *CLUSTER[launcher]], return_hydra_config=True)
+    with Composer(RunConfig) as composer:
+        master = composer.compose([f"hydra/launcher={launcher}", *CLUSTER[launcher]])
     for given in CLUSTER[launcher]:
         name, _, value = given.lstrip("+").partition("=")
         assert str(OmegaConf.select(master, name)) == value
@@ -200,6 +200,6 @@ def test_a_sweep_of_the_command_line_ends_with_its_exit_code(monkeypatch: pytest
     for given in (["-m", "seed=0,1"], ["seed=0,1", "--multirun"]):
         monkeypatch.setattr("sys.argv", ["train.py", *given])
         with pytest.raises(SystemExit) as leaving:
-            command_line("train", RunConfig, train.main, swept)
+            command_line(RunConfig, "", train.main, swept)
         assert leaving.value.code == 7
     assert told == [["seed=0,1"], ["seed=0,1"]]

@@ -52,7 +52,7 @@ def some_batch(agent: Agent) -> TensorBatch:
 
 
 @every_objective
-@pytest.mark.parametrize("settings", [{}, {"precision": "bf16"}, {"action_negatives": 0, "duplicates": "masked"}])
+@pytest.mark.parametrize("settings", [{}, {"precision": "bf16"}, {"action_negatives": 0, "multi_positives": "masked"}])
 def test_its_loss_is_finite_and_reaches_words_and_actions(
     make_agent: MakeAgent, fake_text: Any, name: str, settings: dict[str, Any]
 ) -> None:

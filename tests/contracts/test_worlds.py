@@ -12,10 +12,13 @@ import numpy as np
 import pytest
 
 from goalbridge.configs.data_schema import DataConfig
-from goalbridge.configs.evaluation import EvaluateConfig
 from goalbridge.configs.registries import worlds
-from goalbridge.configs.schema import EnvConfig, RunConfig
+from goalbridge.configs.schema import RunConfig
 from goalbridge.worlds import World, check_world, world_of
+from goalbridge.worlds.babyai.settings import BabyAIEvaluation, BabyAISettings
+from goalbridge.worlds.files.settings import FilesSettings
+from goalbridge.worlds.gym.settings import GymSettings
+from goalbridge.worlds.maze.settings import MazeSettings
 
 CUSTOM = """
 def captions(goal):
@@ -25,12 +28,12 @@ LINES = [
     {"observations": [[0, 1], [2, 3], [4, 5]], "actions": [[0], [1]], "captions": {"0": "at the start"}},
     {"observations": [[6, 7], [8, 9]], "actions": [[2]], "captions": {"1": "at the end"}},
 ]
-SETTINGS = EvaluateConfig("run", levels=("GoToLocal",))
+SETTINGS = {"babyai": BabyAIEvaluation(levels=("GoToLocal",))}
 ENVS = {
-    "maze": EnvConfig("goalbridge/ForkMaze-v0"),
-    "babyai": EnvConfig("goalbridge/BabyAI", levels=("GoToLocal",)),
-    "gym": EnvConfig("FrozenLake-v1", captions="worlds_of_tests:captions", max_episode_steps=8),
-    "files": EnvConfig("none"),
+    "maze": MazeSettings("goalbridge/ForkMaze-v0"),
+    "babyai": BabyAISettings(levels=("GoToLocal",)),
+    "gym": GymSettings("FrozenLake-v1", captions="worlds_of_tests:captions", max_episode_steps=8),
+    "files": FilesSettings(),
 }
 
 
@@ -53,7 +56,7 @@ def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], W
 
 @pytest.mark.parametrize("name", worlds.names())
 def test_every_world_keeps_the_contract(opened: Callable[[str], World], name: str) -> None:
-    assert check_world(opened(name), settings=SETTINGS) == []
+    assert check_world(opened(name), settings=SETTINGS.get(name)) == []
 
 
 @pytest.mark.parametrize(
@@ -74,7 +77,7 @@ def test_what_a_world_breaks_is_one_line(
 ) -> None:
     world = opened("maze")
     monkeypatch.setattr(type(world), method, broken)
-    (line,) = (line for line in check_world(world, settings=SETTINGS) if says in line)
+    (line,) = (line for line in check_world(world) if says in line)
     assert "\n" not in line
 
 

@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from goalbridge.configs.schema import EnvConfig
 from goalbridge.configs.splits import Split
 from goalbridge.data import CaptionPairs, DatasetError
 from goalbridge.data.collect import caption_goals
 from goalbridge.envs.places import MazePlaces, Place
 from goalbridge.envs.point_maze import MazeSurface
+from goalbridge.worlds.maze.settings import MazeSettings
 from goalbridge.worlds.maze.vector import make_world, surface
 
 
 @pytest.fixture(scope="module")
 def maze() -> MazeSurface:
-    return surface(make_world(EnvConfig("goalbridge/ForkMaze-v0"), 1))
+    return surface(make_world(MazeSettings("goalbridge/ForkMaze-v0"), 1))
 
 
 @pytest.fixture(scope="module")

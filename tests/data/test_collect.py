@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from goalbridge.configs.checks import ConfigError
 from goalbridge.configs.data_schema import DataConfig
-from goalbridge.configs.schema import EnvConfig
 from goalbridge.configs.splits import Split
 from goalbridge.data import DatasetError, TrajectoryBuffer
 from goalbridge.data.collect import caption_goals
@@ -21,19 +20,20 @@ from goalbridge.envs.babyai.layouts import HELD_OUT_COMBINATIONS, draw_layouts
 from goalbridge.envs.babyai.simulator import FORWARD, LEFT, RIGHT, TOGGLE
 from goalbridge.envs.layouts import resolve_layout
 from goalbridge.worlds.babyai.collect import collect_grids
+from goalbridge.worlds.babyai.settings import BabyAISettings
 from goalbridge.worlds.babyai.world import BabyAIWorld
 from goalbridge.worlds.maze.collect import collect_maze
 
 LEVELS = ("GoToLocal", "GoToObjMazeS4")
-DATA = DataConfig(kind="random", trajectories=60, walk_length=12, layouts=20)
+DATA = DataConfig(kind="random", trajectories=60, walk_length=12)
 DIRECTIONS = np.array([(1, 0), (0, 1), (-1, 0), (0, -1)])
 HELD_OUT = {(OBJECT_TO_IDX[kind], COLOR_TO_IDX[colour]) for colour, kind in HELD_OUT_COMBINATIONS}
 
 
 @cache
 def collected(kind: str = "random", seed: int = 0, held_out: bool = True, trajectories: int = 60) -> TrajectoryBuffer:
-    home = BabyAIWorld(EnvConfig("goalbridge/BabyAI", levels=LEVELS, held_out=held_out))
-    return home.collect(DataConfig(kind=kind, trajectories=trajectories, walk_length=12, layouts=20), seed)
+    home = BabyAIWorld(BabyAISettings(levels=LEVELS, layouts=20, held_out=held_out))
+    return home.collect(DataConfig(kind=kind, trajectories=trajectories, walk_length=12), seed)
 
 
 def pairs_in(seen: NDArray[np.uint8]) -> set[tuple[int, int]]:

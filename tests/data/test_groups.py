@@ -180,7 +180,7 @@ def test_a_buffer_without_groups_comes_back_without(tmp_path: Path) -> None:
 
 
 def test_grouped_batches_need_groups() -> None:
-    with pytest.raises(DatasetError, match=r"groups: are missing; train\.group_size=0 would") as caught:
+    with pytest.raises(DatasetError, match=r"groups: are missing; train\.negatives_per_layout=0 would") as caught:
         numbered(LENGTHS).sample_futures(np.random.default_rng(0), 8, 0.9, 4)
     assert "\n" not in str(caught.value)
 

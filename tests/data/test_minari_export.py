@@ -13,16 +13,17 @@ import numpy as np
 import pytest
 
 from goalbridge.configs.data_schema import DataConfig
-from goalbridge.configs.schema import EnvConfig
 from goalbridge.data import DatasetError, TrajectoryBuffer
 from goalbridge.data.minari_export import export
 from goalbridge.data.minari_import import MinariEpisodes, find_dataset
 from goalbridge.data.space_spec import SpaceSpec
+from goalbridge.worlds.babyai.settings import BabyAISettings
 from goalbridge.worlds.babyai.world import BabyAIWorld
+from goalbridge.worlds.maze.settings import MazeSettings
 from goalbridge.worlds.maze.world import MazeWorld
 
 DATASET = "test/walks-v0"
-SMALL = DataConfig(trajectories=12, walk_length=6, layouts=4)
+SMALL = DataConfig(trajectories=12, walk_length=6)
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +34,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def maze() -> tuple[MazeWorld, TrajectoryBuffer, SpaceSpec]:
-    home = MazeWorld(EnvConfig("goalbridge/ForkMaze-v0"))
+    home = MazeWorld(MazeSettings("goalbridge/ForkMaze-v0"))
     return home, home.collect(SMALL, 0), home.dataset_spec()
 
 
@@ -78,7 +79,7 @@ def test_plain_h5py_reads_it() -> None:
 
 
 def test_grids_come_back_as_they_were(tmp_path: Path) -> None:
-    home = BabyAIWorld(EnvConfig("goalbridge/BabyAI", levels=("GoToLocal", "GoToObj")))
+    home = BabyAIWorld(BabyAISettings(levels=("GoToLocal", "GoToObj"), layouts=4))
     buffer = home.collect(SMALL, 0)
     export(buffer, home.dataset_spec(), DATASET, home.captions)
     dataset = minari.load_dataset(DATASET)

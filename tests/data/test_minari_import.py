@@ -12,11 +12,11 @@ from gymnasium.spaces import Box, Dict, Discrete, Space, Text
 from minari.data_collector import EpisodeBuffer
 from minari.dataset.minari_storage import MinariStorage
 
-from goalbridge.configs.schema import EnvConfig
 from goalbridge.data import DatasetError, TrajectoryBuffer
 from goalbridge.data.episodes import Episode, stage
 from goalbridge.data.minari_import import MinariEpisodes
 from goalbridge.data.space_spec import SpaceSpec
+from goalbridge.worlds.maze.settings import MazeSettings
 from goalbridge.worlds.maze.world import MazeWorld
 
 DATASET = "D4RL/pointmaze/tiny-v2"
@@ -80,7 +80,7 @@ def test_point_mazes_of_others_load(tmp_path: Path) -> None:
 @pytest.mark.filterwarnings("ignore")
 def test_other_spaces_than_the_worlds_are_named() -> None:
     write(POINT_MAZE, POINT_ACTION, point_mazes())
-    fork = MazeWorld(EnvConfig("goalbridge/ForkMaze-v0")).dataset_spec()
+    fork = MazeWorld(MazeSettings("goalbridge/ForkMaze-v0")).dataset_spec()
     says = "observations have 4 numbers each, those of goalbridge/ForkMaze-v0 2; the env that the data is from would do"
     with pytest.raises(DatasetError, match=says):
         read(fork)

@@ -10,11 +10,11 @@ from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
 from goalbridge.configs.data_schema import DataConfig
-from goalbridge.configs.schema import EnvConfig
 from goalbridge.data.frontier import Frontier
 from goalbridge.data.online import OnlineData
 from goalbridge.envs.vector import PointMazeVectorEnv
 from goalbridge.worlds.maze.play import MazeSelfPlay
+from goalbridge.worlds.maze.settings import MazeSettings
 from goalbridge.worlds.maze.world import MazeWorld
 
 BOUNDS = ((0.0, 0.0), (15.0, 15.0))
@@ -47,11 +47,12 @@ class Wanderer:
 
 
 def home() -> MazeWorld:
-    return MazeWorld(EnvConfig("goalbridge/ForkMaze-v0"))
+    return MazeWorld(MazeSettings("goalbridge/ForkMaze-v0"))
 
 
 def online(steps: int = 8, seed: int = 0, **settings: Any) -> OnlineData:
-    world, config = home(), DataConfig(**(SETTINGS | settings))
+    own = {name: settings.pop(name) for name in CORNER if name in settings}
+    world, config = MazeWorld(MazeSettings("goalbridge/ForkMaze-v0", **own)), DataConfig(**(SETTINGS | settings))
     return OnlineData(world.self_play(config, seed), world.captions, BOUNDS, config, steps, "label", seed)
 
 
@@ -81,7 +82,7 @@ def test_goals_have_been_reached_before_and_change_once_they_are_reached() -> No
 
 def test_who_has_reached_a_goal_roams_for_a_while_before_it_goes_to_the_next() -> None:
     settings: dict[str, Any] = {"walk_length": 60, "environment_steps": 2880, "capacity": 2880}
-    directed, roaming = online(**settings), online(roam=20, **settings)
+    directed, roaming = online(**settings), online(random_steps_after_goal=20, **settings)
     for data in (directed, roaming):
         data.advance(1, Wanderer)
     assert 0 < roaming._reached < directed._reached
@@ -141,8 +142,9 @@ def test_no_step_of_a_segment_is_longer_than_one_can_go() -> None:
 
 
 def test_starts_at_the_corner_go_on_over_segments() -> None:
-    config = DataConfig(**(SETTINGS | {"start": "corner", "episode_segments": 3}))
-    playground = home().self_play(config, 0)
+    config = DataConfig(**SETTINGS)
+    settings = MazeSettings("goalbridge/ForkMaze-v0", start="corner", episode_segments=3)
+    playground = MazeWorld(settings).self_play(config, 0)
     rng = np.random.default_rng(0)
     begun, ended = [], []
     for turn in range(4):

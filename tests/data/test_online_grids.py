@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,11 @@ from numpy.typing import NDArray
 
 from goalbridge.configs.checks import ConfigError
 from goalbridge.configs.data_schema import DataConfig
-from goalbridge.configs.schema import EnvConfig
 from goalbridge.data.online import OnlineData
+from goalbridge.worlds.babyai.settings import BabyAISettings
 from goalbridge.worlds.babyai.world import BabyAIWorld
 
-WORLD = BabyAIWorld(EnvConfig("goalbridge/BabyAI", levels=("GoToLocal",)))
+WORLD = BabyAIWorld(BabyAISettings(levels=("GoToLocal",), layouts=4))
 CONFIG: dict[str, Any] = {
     "kind": "online",
     "environments": 12,
@@ -22,7 +23,6 @@ CONFIG: dict[str, Any] = {
     "environment_steps": 768,
     "capacity": 768,
     "labelled_goals": 80,
-    "layouts": 4,
 }
 
 
@@ -40,10 +40,10 @@ class Told:
         return np.eye(4, dtype=np.float32)[rng.integers(4, size=len(goals))]
 
 
-def online(**settings: Any) -> OnlineData:
-    config = DataConfig(**(CONFIG | settings))
-    bounds = (WORLD.spec.goal_low, WORLD.spec.goal_high)
-    return OnlineData(WORLD.self_play(config, 0), WORLD.captions, bounds, config, 8, "label", 0, np.uint8)
+def online(layouts: int = 4, **settings: Any) -> OnlineData:
+    config, world = DataConfig(**(CONFIG | settings)), BabyAIWorld(replace(WORLD.settings, layouts=layouts))
+    bounds = (world.spec.goal_low, world.spec.goal_high)
+    return OnlineData(world.self_play(config, 0), world.captions, bounds, config, 8, "label", 0, np.uint8)
 
 
 def test_a_random_round_is_followed_by_a_directed_one_in_the_same_layouts() -> None:
@@ -85,5 +85,5 @@ def test_play_goes_on_where_it_was() -> None:
 def test_numbers_that_do_not_fit_are_named() -> None:
     with pytest.raises(ConfigError, match=r"data\.environments=14: must be a multiple of 6"):
         online(environments=14, environment_steps=900, capacity=900)
-    with pytest.raises(ConfigError, match=r"at most that times data\.layouts=1"):
+    with pytest.raises(ConfigError, match=r"at most that times env\.layouts=1"):
         online(layouts=1)

@@ -21,7 +21,7 @@ from goalbridge.agents import Agent
 TINY = (
     "env=babyai",
     "env.levels=[GoToLocal,GoToObjMazeS4R2]",
-    "data.layouts=12",
+    "env.layouts=12",
     "data.trajectories=48",
     "data.walk_length=12",
     "data.labelled_goals=200",
@@ -31,7 +31,7 @@ TINY = (
     "agent.bridge_goals=40",
     "train.steps=8",
     "train.batch_size=16",
-    "train.group_size=8",
+    "train.negatives_per_layout=8",
     "train.log_every=4",
     "train.evaluate_every=4",
     "train.evaluation_episodes=2",
@@ -104,7 +104,7 @@ def test_an_evaluation_writes_its_report_and_rollouts(script: Any, run: Path) ->
 
 def test_the_partial_view_and_chosen_estimators(script: Any, run: Path) -> None:
     few = ("levels=[GoToLocal,GoToLocal]", "episodes=2", "rollouts=1", "estimators=[bot,random,max,max]")
-    done = script("evaluate", f"run_dir={run}", *few, "view=partial", "escape=false")
+    done = script("evaluate", f"run_dir={run}", *few, "view=partial", "mask_blocked=false")
     assert (done.code, done.err) == (0, "")
     report = json.loads((run / "evaluation.json").read_text())
     assert report["view"] == "partial"
@@ -134,13 +134,16 @@ def test_instructions_of_ones_own(script: Any, run: Path) -> None:
         ("levels=[GoToLocl]", "'GoToLocl' is no navigation level; one of these would do: GoToLocal"),
         ("levels=GoToLocal", "levels=GoToLocal: must be a list"),
         ("view=ful", "view=ful: must be one of full, partial; did you mean full?"),
-        ("estimators=[limit]", "estimators=limit: means nothing in this world; planned, planned_sample, logsumexp"),
-        ("estimators=[expert]", "estimators=expert: means nothing in this world; planned, planned_sample, logsumexp"),
-        ("estimators=[direct]", "estimators=direct: needs an agent trained with agent.things=true; planned, planned_"),
-        ("bridge_goals=5", "bridge_goals=5: is for point mazes"),
-        ("candidate_actions=4", "candidate_actions=4: is for point mazes"),
-        ("average_noise=true", "average_noise=True: is for point mazes"),
-        ("phrasings=train", "phrasings=train: is for point mazes; BabyAI's missions are the levels' own"),
+        ("estimators=[limit]", "estimators=limit: must be one of direct, likeliest, logsumexp"),
+        ("estimators=[expert]", "estimators=expert: must be one of direct, likeliest, logsumexp"),
+        (
+            "estimators=[direct]",
+            "policy.name=direct: expected an agent trained with agent.language_in_actions=true; try",
+        ),
+        ("bridge_goals=5", "bridge_goals=5: no such setting for agents of babyai, only of gym or maze"),
+        ("candidate_actions=4", "candidate_actions=4: no such setting for agents of babyai, only of gym or maze"),
+        ("average_noise=true", "average_noise=true: no such setting for agents of babyai, only of maze"),
+        ("phrasings=train", "phrasings=train: no such setting for agents of babyai, only of maze"),
     ],
 )
 def test_what_cannot_be_evaluated_is_one_line(script: Any, run: Path, setting: str, says: str) -> None:
@@ -159,10 +162,10 @@ def test_the_bot_alone_in_four_rooms(script: Any, run: Path) -> None:
     [
         (
             ("levels=[GoToLocal]",),
-            "levels=[GoToLocal]: is for BabyAI's agents; this one was trained in goalbridge/Fork",
+            "levels=[GoToLocal]: no such setting for agents of maze, only of babyai",
         ),
-        (("view=partial",), "view=partial: is for BabyAI's agents"),
-        (("estimators=[bot]",), "estimators=bot: means nothing in this world; logsumexp, planned, direct, max"),
+        (("view=partial",), "view=partial: no such setting for agents of maze, only of babyai"),
+        (("estimators=[bot]",), "estimators=bot: must be one of direct, likeliest, logsumexp"),
     ],
 )
 def test_what_only_babyai_has_is_refused_in_mazes(script: Any, finished: Path, settings: Any, says: str) -> None:

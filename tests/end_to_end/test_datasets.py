@@ -16,9 +16,10 @@ import pytest
 from goalbridge.agents import Agent
 from goalbridge.agents.storage import write_json
 from goalbridge.configs.data_schema import DataConfig
-from goalbridge.configs.schema import EnvConfig, RunConfig
+from goalbridge.configs.schema import RunConfig
 from goalbridge.data.minari_import import MinariEpisodes
 from goalbridge.training import export as minari_io
+from goalbridge.worlds.maze.settings import MazeSettings
 from goalbridge.worlds.maze.world import MazeWorld
 
 ROOMS = ("in the kitchen", "in the hall", "on the stairs", "in the attic")
@@ -52,7 +53,7 @@ def house(trajectories: int, seed: int = 0) -> list[dict[str, Any]]:
 
 def bare_run(folder: Path) -> Path:
     """A run in fork that has been begun, and whose training is still to come."""
-    config = RunConfig(EnvConfig("goalbridge/ForkMaze-v0"), str(folder), data=DataConfig(trajectories=20))
+    config = RunConfig(MazeSettings("goalbridge/ForkMaze-v0"), str(folder), data=DataConfig(trajectories=20))
     MazeWorld(config.env).collect(config.data, 0).save(folder / "trajectories")
     write_json(folder / "config.json", asdict(config))
     return folder
@@ -130,7 +131,7 @@ def test_a_dataset_of_another_maze_is_refused_before_anything_is_written(
     ):
         overrides = ["dataset=fork-v0", "data=minari", *tiny]
         kept = [one for one in overrides if one.partition("=")[0] != setting.partition("=")[0]]
-        nets = [one for one in kept if setting != "env=babyai" or not one.startswith(("train.", "agent."))]
+        nets = [one for one in kept if setting != "env=babyai" or not one.startswith(("train.", "agent.", "env."))]
         assert says in script("train", f"run_dir={tmp_path / 'b'}", *nets, setting).error
         assert not (tmp_path / "b").exists()
 

@@ -17,7 +17,7 @@ from PIL import Image
 
 from goalbridge.agents.storage import read_tensors, write_tensors
 from goalbridge.envs.suite import SATISFIABLE, SUITE
-from goalbridge.evaluate import typed_lines
+from goalbridge.evaluation.run import typed_lines
 from goalbridge.evaluation.suite import SUITE_ESTIMATORS
 
 FEW = ("episodes=12", "rollouts=1", "estimators=[logsumexp,direct,random]")
@@ -200,7 +200,7 @@ def speaking(script: Any, tiny_sentence: tuple[str, ...], text_cache: Path) -> P
 
     folder = text_cache / f"run_{getpid()}"
     if not (folder / "agent.safetensors").exists():
-        done = script("train", *tiny_sentence, "data.captions=[region]", f"run_dir={folder}")
+        done = script("train", *tiny_sentence, "env.categories=[region]", f"run_dir={folder}")
         assert done.code == 0, done.err
         shutil.copy(text_cache / "text_cache.safetensors", folder)
     return folder

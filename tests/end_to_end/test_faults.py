@@ -191,7 +191,7 @@ def test_a_real_disk_that_is_full(
 def start(arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> Any:
     """train.py as a process of its own, forked off one that has done the imports."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["goalbridge.train"])
+    context.set_forkserver_preload(["goalbridge.training.run"])
     monkeypatch.setattr(sys, "argv", ["train.py", *arguments])  # what the process is given too
     process = context.Process(target=runpy.run_path, args=("train.py",), kwargs={"run_name": "__main__"})
     process.start()

@@ -38,13 +38,13 @@ def babyai(tiny: tuple[str, ...]) -> tuple[str, ...]:
         "env=babyai",
         "data=online_grids",
         "env.levels=[GoToLocal]",
-        "data.layouts=4",
+        "env.layouts=4",
         "data.environments=12",
         "data.walk_length=8",
         "data.environment_steps=768",
         "data.capacity=768",
         "data.labelled_goals=100",
-        "train.group_size=8",
+        "train.negatives_per_layout=8",
         "train.evaluate_every=0",
     )
 
@@ -85,7 +85,7 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(
     script: Any, tiny: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
     """Ctrl-C in step 7 of 12, amidst the play: buffer, captions, places and generators go on alike."""
-    in_a_maze = (*tiny, *ONLINE, f"data.start={where}", "data.episode_segments=3")
+    in_a_maze = (*tiny, *ONLINE, f"env.start={where}", "env.episode_segments=3")
     arguments, update = babyai(tiny) if where == "babyai" else in_a_maze, Learner.update
 
     def interrupted(self: Learner, *inputs: Any, **options: Any) -> Any:
@@ -110,7 +110,7 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(
         (("data.frontier=1.5",), "data.frontier=1.5: must be between 0 and 1"),
         (("data.warmup=1.5",), "data.warmup=1.5: must be between 0 and 1"),
         (("data.goals=bufer",), "did you mean buffer?"),
-        (("data.start=middle",), "data.start=middle: must be one of anywhere, corner"),
+        (("env.start=middle",), "env.start=middle: must be one of anywhere, corner"),
         (("data.environment_steps=40",), "must be at least data.environments x data.walk_length = 48"),
         (("data.capacity=40",), "data.capacity=40: must be at least"),
         (

@@ -7,10 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from omegaconf import OmegaConf
 
 from goalbridge.agents import Agent
-from goalbridge.configs.load import build, check_overrides
+from goalbridge.configs.compose import settings
 from goalbridge.configs.run_folder import read_run_config
 from goalbridge.configs.schema import RunConfig
 from goalbridge.evaluation.grid_compare import play_in_parts
@@ -32,9 +31,7 @@ def test_was_trained_by_the_present_recipe(name: str) -> None:
     folder = ROOT / "pretrained" / name
     command = json.loads((folder / "run.json").read_text())["command"]
     assert command[:2] == ["python", "train.py"]
-    composed = OmegaConf.to_container(check_overrides("train", command[2:]), resolve=True)
-    assert isinstance(composed, dict)
-    present = build(RunConfig, {str(key): value for key, value in composed.items()})
+    present = settings(RunConfig, command[2:])
     assert replace(read_run_config(folder), resume=present.resume) == present
 
 

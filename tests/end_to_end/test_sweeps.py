@@ -8,7 +8,6 @@ import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +17,7 @@ from tensorboard.plugins.hparams import metadata
 
 from goalbridge import train
 from goalbridge.agents.storage import read_tensors
-from goalbridge.configs.launch import run_sweep
-from goalbridge.configs.load import command_line
 from goalbridge.configs.run_folder import read_run_config
-from goalbridge.configs.schema import RunConfig
 
 ROOT = Path(__file__).parents[2]
 FEW = ("episodes=12", "estimators=[logsumexp,random]")
@@ -36,7 +32,7 @@ def sweep(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) ->
         monkeypatch.setenv("COLUMNS", "200")
         capfd.readouterr()
         with pytest.raises(SystemExit) as leaving:
-            command_line("train", RunConfig, train.main, partial(run_sweep, train.finished))
+            train.command()
         assert isinstance(leaving.value.code, int)
         return leaving.value.code, capfd.readouterr().out
 

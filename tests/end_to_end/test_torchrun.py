@@ -22,7 +22,6 @@ KILLED = """
 import os, signal
 from goalbridge import train
 from goalbridge.agents import Learner
-from goalbridge.configs.load import command_line
 update = Learner.update
 def killing(self, *arguments, **options):
     info = update(self, *arguments, **options)
@@ -30,7 +29,7 @@ def killing(self, *arguments, **options):
         os.kill(os.getpid(), signal.SIGKILL)
     return info
 Learner.update = killing
-command_line("train", train.RunConfig, train.main)
+train.command()
 """
 
 

@@ -150,7 +150,6 @@ KILLED = """
 import os, signal, sys
 from goalbridge import train
 from goalbridge.agents import Learner
-from goalbridge.configs.load import command_line
 update = Learner.update
 def killing(self, *arguments, **options):
     info = update(self, *arguments, **options)
@@ -158,7 +157,7 @@ def killing(self, *arguments, **options):
         os.kill(os.getpid(), signal.SIGKILL)
     return info
 Learner.update = killing
-command_line("train", train.RunConfig, train.main)
+train.command()
 """
 
 
@@ -290,7 +289,7 @@ def test_a_stray_folder_of_trajectories_is_not_taken_for_ours(
     assert "already holds a run" in script("train", *tiny, f"run_dir={tmp_path / 'stray'}").error
 
 
-@pytest.mark.parametrize("overrides", [("data=random",), ("agent.critic=cosine", "train.duplicates=masked")])
+@pytest.mark.parametrize("overrides", [("data=random",), ("agent.critic=cosine", "train.multi_positives=masked")])
 def test_other_choices_run(script: Any, tiny: tuple[str, ...], tmp_path: Path, overrides: tuple[str, ...]) -> None:
     assert script("train", *tiny, *overrides, f"run_dir={tmp_path / 'run'}").code == 0
     Agent.from_pretrained(tmp_path / "run")

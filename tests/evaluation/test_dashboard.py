@@ -16,16 +16,17 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from goalbridge.agents import Agent
-from goalbridge.configs.schema import EnvConfig, RunConfig, TrainConfig
+from goalbridge.configs.schema import RunConfig, TrainConfig
 from goalbridge.envs.babyai.captions import GridCaptions
 from goalbridge.envs.layouts import LAYOUTS
 from goalbridge.envs.places import CATEGORIES, MazePlaces
 from goalbridge.evaluation.projector import GOALS, project_grids, project_maze
 from goalbridge.training.dashboard import SETTINGS, Dashboard, charts, settings_of
+from goalbridge.worlds.maze.settings import MazeSettings
 
 MakeAgent = Callable[..., Agent]
 CONFIG = RunConfig(
-    EnvConfig("goalbridge/ForkMaze-v0", max_episode_steps=6),
+    MazeSettings("goalbridge/ForkMaze-v0", max_episode_steps=6),
     "unused",
     seed=7,
     train=TrainConfig(steps=20, evaluate_every=10, evaluation_episodes=4),

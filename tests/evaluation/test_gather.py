@@ -9,11 +9,12 @@ import numpy as np
 
 from goalbridge.agents import Agent
 from goalbridge.configs.evaluation import EvaluateConfig
-from goalbridge.configs.schema import EnvConfig
 from goalbridge.evaluation.gather import is_pattern, root_of
 from goalbridge.evaluation.grid_evaluation import GridEvaluation
 from goalbridge.evaluation.maze_evaluation import MazeEvaluation
+from goalbridge.worlds.babyai.settings import BabyAISettings
 from goalbridge.worlds.babyai.world import BabyAIWorld
+from goalbridge.worlds.maze.settings import MazeSettings
 
 
 def test_patterns_and_the_folder_that_they_name(tmp_path: Path) -> None:
@@ -30,7 +31,7 @@ def test_a_grid_agents_metrics_are_of_every_episode_of_all_levels(
     make_grid_agent: Callable[..., Agent], tmp_path: Path
 ) -> None:
     levels = ("GoToObj", "GoToRedBallGrey")
-    home = BabyAIWorld(EnvConfig("goalbridge/BabyAI", levels=("GoToLocal",)))
+    home = BabyAIWorld(BabyAISettings(levels=("GoToLocal",)))
     config = EvaluateConfig(run_dir=str(tmp_path), episodes=2, estimators=("planned", "random"), levels=levels)
     evaluation = GridEvaluation(make_grid_agent(), config, home, tmp_path)
     found = evaluation.measure()
@@ -48,7 +49,7 @@ def test_a_grid_agents_metrics_are_of_every_episode_of_all_levels(
 def test_a_maze_agents_metrics_are_of_every_episode_of_its_layout(
     make_agent: Callable[..., Agent], tmp_path: Path
 ) -> None:
-    env = EnvConfig("goalbridge/ForkMaze-v0")
+    env = MazeSettings("goalbridge/ForkMaze-v0")
     config = EvaluateConfig(run_dir=str(tmp_path), episodes=3, estimators=("logsumexp",))
     evaluation = MazeEvaluation(make_agent(), config, env, tmp_path, "label")
     assert evaluation.episodes_of["layout"] == evaluation.agent.world.fingerprint

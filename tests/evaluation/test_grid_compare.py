@@ -81,11 +81,11 @@ def test_chance_is_uniform_over_the_four_actions_and_the_same_again() -> None:
 
 
 def test_what_an_agent_cannot_do_is_named(make_grid_agent: MakeAgent) -> None:
-    plain, seeing = make_grid_agent(), make_grid_agent(things=True)
+    plain, seeing = make_grid_agent(), make_grid_agent(language_in_actions=True)
     assert grid_estimators(plain, ()) == OWN_ESTIMATORS
     assert grid_estimators(seeing, ("direct", "bot", "direct")) == ("direct", "bot")
     with pytest.raises(
-        ConfigError, match=r"estimators=direct: needs an agent trained with agent\.things=true; planned"
+        ConfigError, match=r"estimators=direct: needs an agent trained with agent\.language_in_actions=true; planned"
     ):
         grid_estimators(plain, ("planned", "direct"))
     for name in ("limit", "expert"):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from goalbridge.agents import Agent
-from goalbridge.configs.schema import EnvConfig, RunConfig, TrainConfig
+from goalbridge.configs.schema import RunConfig, TrainConfig
 from goalbridge.envs.babyai.captions import GridCaptions
 from goalbridge.envs.babyai.levels import LevelError
 from goalbridge.envs.babyai.simulator import FORWARD, LEFT, TOGGLE
@@ -18,6 +18,7 @@ from goalbridge.evaluation.grid_follow import Fulfilment, is_true_of, likeliest_
 from goalbridge.evaluation.grid_rollouts import play_level
 from goalbridge.evaluation.grid_watch import MOST_FRAMES, Recording, posterior_cells, record, recording_frames
 from goalbridge.evaluation.grid_watcher import GridWatcher, watched_levels
+from goalbridge.worlds.babyai.settings import BabyAISettings
 
 MakeAgent = Callable[..., Agent]
 EMPTY, WALL, KEY, BALL = 1, 2, 5, 6
@@ -208,7 +209,7 @@ def test_few_small_levels_are_watched_in_training() -> None:
 
 @pytest.mark.parametrize("view", ["full", "partial"])
 def test_watching_is_the_same_each_time(make_grid_agent: MakeAgent, view: str) -> None:
-    env = EnvConfig("goalbridge/BabyAI", levels=("GoToObjS4", "GoToObjMazeS4R2"), view=view)
+    env = BabyAISettings(levels=("GoToObjS4", "GoToObjMazeS4R2"), view=view)
     watcher = GridWatcher(RunConfig(env, "unused", train=TrainConfig(evaluation_episodes=4)))
     agent = make_grid_agent()
     one, again, later = watcher.watch(agent, 3), watcher.watch(agent, 3), watcher.watch(agent, 4)

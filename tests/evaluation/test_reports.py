@@ -16,21 +16,21 @@ from PIL import Image
 from rich.console import Console
 
 from goalbridge.agents import Agent, CheckpointError
+from goalbridge.agents.device import resolve_device
 from goalbridge.configs.checks import ConfigError
 from goalbridge.configs.evaluation import EvaluateConfig
-from goalbridge.configs.schema import EnvConfig
 from goalbridge.envs.commands import Command
 from goalbridge.envs.layouts import LayoutError
 from goalbridge.evaluation.compare import compare, summary, table
 from goalbridge.evaluation.metrics import METRICS
 from goalbridge.evaluation.rollouts import play
 from goalbridge.evaluation.watch import FRAMES_PER_SECOND, LAST_FRAME_HOLDS, gif, rollout_frames
-from goalbridge.training.device import resolve_device
 from goalbridge.worlds import require_same
 from goalbridge.worlds.maze import MazeWorld
+from goalbridge.worlds.maze.settings import MazeSettings
 from goalbridge.worlds.maze.vector import make_world, surface
 
-FORK = EnvConfig("goalbridge/ForkMaze-v0", max_episode_steps=20)
+FORK = MazeSettings("goalbridge/ForkMaze-v0", max_episode_steps=20)
 NAMES = ("direct", "logsumexp", "limit", "random")
 
 
@@ -121,7 +121,7 @@ def test_what_one_estimator_cannot_do_shows_before_the_first_is_played(
     played: list[Any] = []
     monkeypatch.setattr("goalbridge.evaluation.compare.play", lambda *arguments: played.append(arguments))
     (tmp_path / "wide.txt").write_text("\n".join(["." * 80] * 80))
-    wide = EnvConfig("goalbridge/PointMaze-v0", layout=str(tmp_path / "wide.txt"))
+    wide = MazeSettings("goalbridge/PointMaze-v0", layout=str(tmp_path / "wide.txt"))
     with pytest.raises(LayoutError, match="too many for value iteration"):
         compare(make_agent(), EvaluateConfig("x", episodes=2, estimators=("direct", "limit")), wide, "label")
     assert played == []
@@ -167,17 +167,17 @@ def test_devices_are_those_that_are_there(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_a_world_of_the_users_own_needs_captions() -> None:
     with pytest.raises(ConfigError, match=r"env\.captions: is empty; CartPole-v1 is a world of your own, which needs"):
-        make_world(EnvConfig("CartPole-v1"), 1)
+        make_world(MazeSettings("CartPole-v1"), 1)
 
 
 @pytest.mark.parametrize("name", ["goalbridge/ForkMaze-v1", "CartPole-v9", "fork"])
 def test_worlds_of_other_names_are_refused(name: str) -> None:
     with pytest.raises(ConfigError, match=r"is none of this project's worlds; did you mean goalbridge/\w+-v0\?"):
-        make_world(EnvConfig(name), 1)
+        make_world(MazeSettings(name), 1)
 
 
 def test_an_agent_belongs_to_its_world() -> None:
-    fork, slit = MazeWorld(FORK), MazeWorld(EnvConfig("goalbridge/SlitMaze-v0"))
+    fork, slit = MazeWorld(FORK), MazeWorld(MazeSettings("goalbridge/SlitMaze-v0"))
     spec = fork.spec
     require_same(fork, spec, "runs/x")
     with pytest.raises(CheckpointError, match="was trained in goalbridge/ForkMaze-v0, not goalbridge/SlitMaze-v0"):

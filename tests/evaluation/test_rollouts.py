@@ -9,13 +9,13 @@ import gymnasium
 import numpy as np
 import pytest
 
-from goalbridge.configs.schema import EnvConfig
 from goalbridge.envs.commands import CommandError
 from goalbridge.evaluation.rivals import Chance, Expert, Limit
 from goalbridge.evaluation.rollouts import Actor, Instructed, play
+from goalbridge.worlds.maze.settings import MazeSettings
 from goalbridge.worlds.maze.vector import make_world, surface
 
-FORK = EnvConfig("goalbridge/ForkMaze-v0", max_episode_steps=30)
+FORK = MazeSettings("goalbridge/ForkMaze-v0", max_episode_steps=30)
 E = 25
 
 
@@ -61,7 +61,7 @@ def test_two_actors_meet_the_same_starts_commands_and_noise() -> None:
 def test_the_noise_is_the_same_where_paths_have_parted() -> None:
     """In the open, a step's displacement is the action turned by the episode's own noise of that step."""
     layout = "\n".join(["." * 60] * 60)
-    blank = EnvConfig("goalbridge/BlankMaze-v0", action_noise_degrees=30.0, max_episode_steps=8)
+    blank = MazeSettings("goalbridge/BlankMaze-v0", action_noise_degrees=30.0, max_episode_steps=8)
     world = gymnasium.make_vec(
         "goalbridge/PointMaze-v0",
         num_envs=E,
@@ -116,7 +116,7 @@ def test_an_instructed_actor_hears_only_its_instruction() -> None:
 
 
 def test_rivals_are_ranked_as_they_must_be() -> None:
-    config = EnvConfig("goalbridge/ForkMaze-v0", max_episode_steps=100)
+    config = MazeSettings("goalbridge/ForkMaze-v0", max_episode_steps=100)
     world = make_world(config, 60)
     world.reset(seed=5)
     commands: Any = world.unwrapped.current_commands  # type: ignore[attr-defined]

@@ -15,7 +15,6 @@ import torch
 from goalbridge.agents import Agent
 from goalbridge.configs.checks import ConfigError
 from goalbridge.configs.evaluation import EvaluateConfig
-from goalbridge.configs.schema import EnvConfig
 from goalbridge.envs.layouts import resolve_layout
 from goalbridge.envs.motion import STEP_SIZE
 from goalbridge.envs.point_maze import PointMaze
@@ -23,8 +22,9 @@ from goalbridge.envs.suite import SATISFIABLE, SUITE, UNSATISFIABLE
 from goalbridge.evaluation.compare import compare
 from goalbridge.evaluation.metrics import METRICS, interval
 from goalbridge.evaluation.suite import episodes_file, playable, suite_commands, suite_summary, understood
+from goalbridge.worlds.maze.settings import MazeSettings
 
-FORK = EnvConfig("goalbridge/ForkMaze-v0", max_episode_steps=20)
+FORK = MazeSettings("goalbridge/ForkMaze-v0", max_episode_steps=20)
 NAMES = ("direct", "logsumexp", "limit", "random")
 COUNT = 33
 

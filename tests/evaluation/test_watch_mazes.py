@@ -13,8 +13,7 @@ import torch
 from PIL import Image
 
 from goalbridge.agents import Agent
-from goalbridge.configs.data_schema import DataConfig
-from goalbridge.configs.schema import EncoderConfig, EnvConfig, RunConfig, TrainConfig
+from goalbridge.configs.schema import EncoderConfig, RunConfig, TrainConfig
 from goalbridge.encoders import LabelEncoder
 from goalbridge.envs.places import CATEGORIES, MazePlaces
 from goalbridge.envs.suite import SATISFIABLE
@@ -29,10 +28,11 @@ from goalbridge.evaluation.watch import (
     rollout_frames,
     spread,
 )
+from goalbridge.worlds.maze.settings import MazeSettings
 from goalbridge.worlds.maze.vector import make_world, surface
 
 MakeAgent = Callable[..., Agent]
-ENV = EnvConfig("goalbridge/ForkMaze-v0", max_episode_steps=8)
+ENV = MazeSettings("goalbridge/ForkMaze-v0", max_episode_steps=8)
 FORK = surface(make_world(ENV, 1)).layout
 CONFIG = RunConfig(ENV, "unused", train=TrainConfig(steps=40, evaluate_every=10, evaluation_episodes=4))
 
@@ -128,20 +128,21 @@ def test_rivals_of_the_bridge_have_no_posterior(agent: Agent, monkeypatch: pytes
 
 
 def test_agents_that_read_labels_are_asked_by_labels(make_agent: MakeAgent) -> None:
-    config = replace(CONFIG, encoder=EncoderConfig(kind="label"), data=DataConfig(captions=("line", "region")))
+    env = replace(ENV, categories=("line", "region"))
+    config = replace(CONFIG, encoder=EncoderConfig(kind="label"), env=env)
     agent = make_agent(text=LabelEncoder(MazePlaces(FORK, ("line", "region")).labels))
     seen = MazeWatcher(config).watch(agent, 10)
     assert {name.split("/")[0] for name in seen.metrics if "/" in name} == {"line", "region"}
     assert list(seen.pictures) == ["field/row 3", "field/top left corner"]
     every = make_agent(text=LabelEncoder(MazePlaces(FORK).labels))
-    metrics = MazeWatcher(replace(config, data=DataConfig())).watch(every, 10).metrics
+    metrics = MazeWatcher(replace(config, env=ENV)).watch(every, 10).metrics
     assert {name.split("/")[0] for name in metrics if "/" in name} == set(CATEGORIES)
 
 
 @pytest.mark.parametrize("text", ["..\n", "....\n.##.\n....\n", "..#..\n..#..\n"])
 def test_the_smallest_mazes_can_be_watched(make_agent: MakeAgent, fake_text: Any, tmp_path: Any, text: str) -> None:
     (tmp_path / "maze.txt").write_text(text)
-    env = EnvConfig("goalbridge/PointMaze-v0", layout=str(tmp_path / "maze.txt"), max_episode_steps=4)
+    env = MazeSettings("goalbridge/PointMaze-v0", layout=str(tmp_path / "maze.txt"), max_episode_steps=4)
     watcher = MazeWatcher(replace(CONFIG, env=env))
     seen = watcher.watch(make_agent(text=fake_text, env=env), 10)
     assert {name.split("/")[0] for name in seen.pictures} == {"field"}

@@ -14,10 +14,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from goalbridge.agents.storage import write_json
 from goalbridge.configs.checks import ConfigError
-from goalbridge.experiments.agent import markdown
 from goalbridge.experiments.pretrained import __main__ as command
-from goalbridge.experiments.pretrained import digits_data, figures, results, showing, speech
+from goalbridge.experiments.pretrained import digits_data, figures, showing, speech
 from goalbridge.experiments.pretrained.digits import OURS, Trials
 from goalbridge.experiments.pretrained.digits_data import Digits, trials
 from goalbridge.experiments.pretrained.digits_models import Crossing, Models, Recipe
@@ -27,6 +27,7 @@ from goalbridge.experiments.pretrained.speech import RATE, VOICES, Clip, log_mel
 from goalbridge.experiments.pretrained.towers import NgramTexts, SpeechTower
 from goalbridge.experiments.pretrained.training import Pair, Schedule, embed, train
 from goalbridge.experiments.pretrained.wording import KINDS, LANGUAGES, NUMBERS, VAGUE, Wording
+from goalbridge.experiments.report.other_pages import PRETRAINED_PAGE
 
 pytest.importorskip("num2words")
 
@@ -288,20 +289,17 @@ def test_the_page_plays_and_shows(measured: dict[str, Any], digits: Digits) -> N
 def test_results_and_pictures_come_from_the_file(
     measured: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(markdown, "RESULTS", tmp_path)
     monkeypatch.chdir(tmp_path)
-    assert results.sections() == []
+    assert PRETRAINED_PAGE.render() is None
     with pytest.raises(ConfigError, match="is not there"):
         figures.draw()
-    (tmp_path / "pretrained.json").write_text(json.dumps(measured))
-    text = "\n\n".join(results.sections())
+    write_json(tmp_path / "results" / "pretrained.json", measured)
+    text = str(PRETRAINED_PAGE.render())
     mean = measured["methods"][OURS]["forward"]["R@1"]["mean"]
     assert f"| {OURS} | {mean:.3f} [" in text
     assert "| sentences, n-grams |" in text
     command.main(["figures"])
-    drawn = {figures.RECALL_PNG, figures.SIZES_PNG, figures.CONFUSION_PNG}
-    assert {str(path) for path in Path("docs").iterdir()} == drawn
-    assert all(f"({path})" in text for path in drawn)
+    assert all(f"(../{path.name})" in text for path in Path("docs").iterdir())
 
 
 @pytest.mark.parametrize(

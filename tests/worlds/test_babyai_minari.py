@@ -9,11 +9,11 @@ import pytest
 from gymnasium.spaces import Box, Dict, Discrete
 from minigrid.wrappers import FullyObsWrapper
 
-from goalbridge.configs.schema import EnvConfig
 from goalbridge.data import DatasetError
 from goalbridge.encoders.grid import situations
 from goalbridge.envs.babyai.navigation import MINIGRID_ACTIONS, make_navigation
 from goalbridge.worlds.babyai.minari import GridReader
+from goalbridge.worlds.babyai.settings import BabyAISettings
 from goalbridge.worlds.babyai.world import BabyAIWorld
 
 STEPS = 60
@@ -53,7 +53,7 @@ def test_the_situations_are_those_of_our_environment() -> None:
         assert reader.actions(actions).argmax(axis=1).tolist() == [MINIGRID_ACTIONS.index(a) for a in actions.tolist()]
         assert reader.layout(seen) == seed
     assert reader.layout(recorded(1)[0]) == 1
-    spaces = BabyAIWorld(EnvConfig("goalbridge/BabyAI", levels=("GoToLocal",))).dataset_spec()
+    spaces = BabyAIWorld(BabyAISettings(levels=("GoToLocal",))).dataset_spec()
     assert len(spaces.observation_low) == expected.shape[1]
 
 

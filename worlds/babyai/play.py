@@ -24,7 +24,7 @@ class BabyAISelfPlay:
 
     def __init__(self, layouts: Layouts, size: int, segments: int = 6) -> None:
         if size % segments or size // segments > len(layouts):
-            needed = f"must be a multiple of {segments}, and at most that times data.layouts={len(layouts)}"
+            needed = f"must be a multiple of {segments}, and at most that times env.layouts={len(layouts)}"
             raise ConfigError(f"data.environments={size}: {needed}")
         self._layouts, self._turn = layouts, 0
         self.size, self._segments = size, segments

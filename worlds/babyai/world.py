@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from goalbridge.agents.spec import CandidateActions, WorldSpec
-from goalbridge.configs.checks import ConfigError
 from goalbridge.configs.data_schema import DataConfig
 from goalbridge.configs.registries import worlds
-from goalbridge.configs.schema import BABYAI, EnvConfig
 from goalbridge.data import TrajectoryBuffer
 from goalbridge.data.collect import LAYOUTS, stream
 from goalbridge.data.self_play import SelfPlayEnv
@@ -27,23 +23,21 @@ from goalbridge.worlds.babyai.collect import collect_grids
 from goalbridge.worlds.babyai.episodes import BabyAIEpisodes
 from goalbridge.worlds.babyai.minari import FORM, GridReader
 from goalbridge.worlds.babyai.play import BabyAISelfPlay
+from goalbridge.worlds.babyai.settings import BABYAI, BabyAIEvaluation, BabyAISettings
 
 
 @worlds.register("babyai")
 class BabyAIWorld(BabyAIEpisodes):
-    """Levels to draw layouts from. Raises LevelError for what is no navigation level, ConfigError for none at all.
+    """Levels to draw layouts from. Raises LevelError for what is no navigation level, ConfigError for none at all."""
 
-    settings: reads levels, held_out; view. data: reads lexicon.
-    """
+    Settings = BabyAISettings
+    EvaluationSettings = BabyAIEvaluation
+    settings: BabyAISettings
 
-    settings: EnvConfig
-
-    def __init__(self, settings: EnvConfig, data: DataConfig = DataConfig()) -> None:  # noqa: B008 (frozen)
-        if not settings.levels:
-            raise ConfigError("env.levels=[]: is empty; name at least one level, such as [GoToLocal]")
+    def __init__(self, settings: BabyAISettings) -> None:
         self.settings = settings
         self.levels = tuple(level(name).name for name in settings.levels)
-        self.captions = GridCaptions(data.lexicon)
+        self.captions = GridCaptions(settings.lexicon)
 
     @property
     def spec(self) -> WorldSpec:
@@ -65,21 +59,16 @@ class BabyAIWorld(BabyAIEpisodes):
 
     def collect(self, data: DataConfig, seed: int) -> TrajectoryBuffer:
         """Random play and walks to random poses in layouts drawn from the levels' own generators."""
-        return collect_grids(self._draw(data, seed), data, seed)
+        return collect_grids(self._draw(seed), data, seed)
 
     def self_play(self, data: DataConfig, seed: int) -> SelfPlayEnv:
         """The simulator on the same layouts as `collect`'s."""
-        return BabyAISelfPlay(self._draw(data, seed), data.environments)
+        return BabyAISelfPlay(self._draw(seed), data.environments)
 
     def dataset_spec(self) -> SpaceSpec:
         """Situations, which are read off the grids of a dataset."""
         return replace(super().dataset_spec(), reader=GridReader, form=FORM)
 
-    @classmethod
-    def reads(cls, saved: Mapping[str, Any]) -> bool:
-        """The id that stands for the family of levels."""
-        return saved["id"] == BABYAI and not saved.get("captions")
-
-    def _draw(self, data: DataConfig, seed: int) -> Layouts:
+    def _draw(self, seed: int) -> Layouts:
         held_out = HELD_OUT_COMBINATIONS if self.settings.held_out else frozenset[tuple[str, str]]()
-        return draw_layouts(self.levels, data.layouts, stream(seed, LAYOUTS), held_out)
+        return draw_layouts(self.levels, self.settings.layouts, stream(seed, LAYOUTS), held_out)

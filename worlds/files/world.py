@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -16,7 +15,7 @@ from goalbridge.agents import Agent
 from goalbridge.agents.spec import CandidateActions, WorldSpec
 from goalbridge.configs.data_schema import DataConfig
 from goalbridge.configs.registries import worlds
-from goalbridge.configs.schema import NO_ENV, EnvConfig, RunConfig
+from goalbridge.configs.schema import RunConfig
 from goalbridge.data import CaptionPairs, DatasetError, TrajectoryBuffer
 from goalbridge.data.episodes import SUMMARY, EpisodeSource, discard, read_captions, stage
 from goalbridge.data.files import FileEpisodes
@@ -26,6 +25,7 @@ from goalbridge.data.trajectories import FOLDER
 from goalbridge.encoders import TextEncoder
 from goalbridge.worlds._base import World
 from goalbridge.worlds.files.retrieval import retrieval
+from goalbridge.worlds.files.settings import NO_ENV, FilesSettings
 
 HELD_OUT: Final = 10  # one of so many captioned goals is kept for measuring
 _WEIGHED: Final = 4096  # actions of the data among which those worth weighing are looked for
@@ -44,12 +44,13 @@ class FilesWorld(World):
     out, by a digest of the goal, so that it is the same tenth in every run. Raises DatasetError where there are none.
     """
 
-    settings: EnvConfig
+    Settings = FilesSettings
+    settings: FilesSettings
     brings_captions = True
     playable = False
 
     def __init__(self, folder: Path) -> None:
-        self.settings = EnvConfig(NO_ENV)
+        self.settings = FilesSettings()
         self._buffer = TrajectoryBuffer.open(folder)
         try:
             summary = json.loads((folder / SUMMARY).read_text())
@@ -129,11 +130,6 @@ class FilesWorld(World):
         """Among the held-out pairs; nothing where none are held out."""
         pairs = self.held_out()
         return {} if pairs is None else retrieval(agent, pairs)
-
-    @classmethod
-    def reads(cls, saved: Mapping[str, Any]) -> bool:
-        """What stands for an id where there is no environment."""
-        return bool(saved["id"] == NO_ENV)
 
     @classmethod
     def open_training(cls, config: RunConfig, folder: Path) -> FilesWorld:

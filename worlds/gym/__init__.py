@@ -1,5 +1,1 @@
 """Any Gymnasium environment of a user's, with functions that say what is true of goals."""
-
-from goalbridge.worlds.gym.world import GymWorld
-
-__all__ = ["GymWorld"]

@@ -13,7 +13,7 @@ from typing import Any
 import gymnasium
 
 from goalbridge.configs.checks import ConfigError, require
-from goalbridge.configs.schema import EnvConfig
+from goalbridge.worlds.gym.settings import GymSettings
 
 
 def said(error: BaseException) -> str:
@@ -50,7 +50,7 @@ def load_function(setting: str, value: str) -> Callable[..., Any]:
     return found  # type: ignore[no-any-return]
 
 
-def make_env(config: EnvConfig, steps: int, render_mode: str | None = None) -> gymnasium.Env[Any, Any]:
+def make_env(config: GymSettings, steps: int, render_mode: str | None = None) -> gymnasium.Env[Any, Any]:
     """One of the user's environments, cut after so many steps. ConfigError where it cannot be made.
 
     config.id: as `gymnasium.make` takes it; "module:Id-v0" imports the module, which registers the id.
@@ -74,7 +74,7 @@ def make_env(config: EnvConfig, steps: int, render_mode: str | None = None) -> g
 class Words:
     """What is true of goals, and which goals satisfy an instruction, as the user's functions say it."""
 
-    def __init__(self, config: EnvConfig) -> None:
+    def __init__(self, config: GymSettings) -> None:
         self._setting = f"env.captions={config.captions}"
         self._success_setting = f"env.success={config.success}"
         self._captions = load_function("env.captions", config.captions)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
@@ -17,12 +16,12 @@ from goalbridge.agents.spec import CandidateActions, WorldSpec
 from goalbridge.configs.checks import ConfigError
 from goalbridge.configs.data_schema import DataConfig
 from goalbridge.configs.registries import worlds
-from goalbridge.configs.schema import EnvConfig
 from goalbridge.data import TrajectoryBuffer
 from goalbridge.data.collect import TRAJECTORIES, stream
 from goalbridge.data.free_captions import FreeCaptions
 from goalbridge.worlds.gym.episodes import GymEpisodes
 from goalbridge.worlds.gym.functions import Words, make_env, said
+from goalbridge.worlds.gym.settings import GymEvaluation, GymSettings
 from goalbridge.worlds.gym.spaces import Actions, RandomPlay, read_space
 
 _PROBED: Final = 32  # steps of play before anything is written, in which mistakes of the user's functions show
@@ -44,11 +43,13 @@ class GymWorld(GymEpisodes):
     ConfigError for an id, space or function that cannot be used.
     """
 
-    settings: EnvConfig
+    Settings = GymSettings
+    EvaluationSettings = GymEvaluation
+    settings: GymSettings
 
     late_captions = True
 
-    def __init__(self, settings: EnvConfig, data: DataConfig = DataConfig()) -> None:  # noqa: B008 (frozen)
+    def __init__(self, settings: GymSettings) -> None:
         self.settings, self.words = settings, Words(settings)
         made = make_env(settings, settings.max_episode_steps)
         space, what = made.observation_space, f"env.id={settings.id}: observation"
@@ -173,8 +174,3 @@ class GymWorld(GymEpisodes):
         observations = np.stack([moment.observation for moment in seen])  # [states, S]
         goals = np.stack([moment.goal for moment in seen]) if self.goals_apart else observations  # [states, G]
         return TrajectoryBuffer(observations, goals, np.stack(actions), lengths)
-
-    @classmethod
-    def reads(cls, saved: Mapping[str, Any]) -> bool:
-        """Settings that name a function for what is true of goals."""
-        return bool(saved.get("captions"))

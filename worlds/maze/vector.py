@@ -13,13 +13,13 @@ from gymnasium.vector import AutoresetMode
 import goalbridge.envs  # noqa: F401  (registers the ids)
 from goalbridge.agents.spec import CandidateActions, WorldSpec
 from goalbridge.configs.checks import ConfigError
-from goalbridge.configs.schema import EnvConfig
 from goalbridge.envs.point_maze import MazeSurface
+from goalbridge.worlds.maze.settings import MazeSettings
 
 VectorWorld = gymnasium.vector.VectorEnv[Any, Any, Any]
 
 
-def _settings(config: EnvConfig) -> dict[str, Any]:
+def _settings(config: MazeSettings) -> dict[str, Any]:
     settings: dict[str, Any] = {"action_noise_degrees": config.action_noise_degrees}
     if config.layout:
         settings["layout"] = config.layout
@@ -29,7 +29,7 @@ def _settings(config: EnvConfig) -> dict[str, Any]:
 
 
 def make_world(
-    config: EnvConfig,
+    config: MazeSettings,
     episodes: int,
     phrasings: str = "train",
     autoreset_mode: AutoresetMode = AutoresetMode.NEXT_STEP,
@@ -40,13 +40,9 @@ def make_world(
     """
     known = [name for name in gymnasium.registry if name.startswith("goalbridge/")]
     if config.id not in known:
-        if ":" in config.id or config.id in gymnasium.registry:
-            raise ConfigError(
-                f"env.captions: is empty; {config.id} is a world of your own, which needs env.captions=module:function "
-                "that tells what is true of a goal"
-            )
         nearest = difflib.get_close_matches(config.id, known, n=1, cutoff=0.0)
-        raise ConfigError(f"env.id={config.id}: is none of this project's worlds; did you mean {nearest[0]}?")
+        hint = f"did you mean {nearest[0]}? A world of your own is env=own"
+        raise ConfigError(f"env.id={config.id}: is none of this project's mazes; {hint}")
     return gymnasium.make_vec(
         config.id,
         num_envs=episodes,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -12,10 +11,9 @@ from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
 from goalbridge.agents.spec import CandidateActions, WorldSpec
-from goalbridge.configs.checks import ConfigError
 from goalbridge.configs.data_schema import DataConfig
 from goalbridge.configs.registries import worlds
-from goalbridge.configs.schema import BABYAI, NO_ENV, EnvConfig, RunConfig
+from goalbridge.configs.schema import RunConfig
 from goalbridge.data import TrajectoryBuffer
 from goalbridge.data.self_play import SelfPlayEnv
 from goalbridge.envs.places import CATEGORIES, MazePlaces
@@ -24,6 +22,7 @@ from goalbridge.envs.vector import PointMazeVectorEnv
 from goalbridge.worlds.maze.collect import collect_maze
 from goalbridge.worlds.maze.pictures import MazePictures
 from goalbridge.worlds.maze.play import MazeSelfPlay
+from goalbridge.worlds.maze.settings import MazeEvaluation, MazeSettings
 from goalbridge.worlds.maze.vector import candidates, make_world, surface, world_spec
 
 
@@ -31,24 +30,21 @@ from goalbridge.worlds.maze.vector import candidates, make_world, surface, world
 class MazeWorld(MazePictures):
     """One maze and its places.
 
-    settings: reads id, layout, action_noise_degrees, max_episode_steps. data: reads captions, the categories of places
-    that are spoken of; all if empty.
+    Raises ConfigError for an id that is no maze's, LayoutError for an unusable layout.
     """
 
-    settings: EnvConfig
+    Settings = MazeSettings
+    EvaluationSettings = MazeEvaluation
+    settings: MazeSettings
 
-    def __init__(self, settings: EnvConfig, data: DataConfig = DataConfig()) -> None:  # noqa: B008 (frozen)
-        known = (*CATEGORIES, COMPOUND)
-        for category in data.captions:
-            if category not in known:
-                raise ConfigError(f"data.captions={category}: is no category; of {', '.join(known)} would do")
+    def __init__(self, settings: MazeSettings) -> None:
         self.settings = settings
         self._vector = make_world(settings, 1)
         self.maze = surface(self._vector).world
         layout = self.maze.layout
-        self.spoken = data.captions or CATEGORIES
-        further = MazeCompounds(layout).known if COMPOUND in data.captions else ()
-        places = [category for category in data.captions if category != COMPOUND]
+        self.spoken = settings.categories or CATEGORIES
+        further = MazeCompounds(layout).known if COMPOUND in settings.categories else ()
+        places = [category for category in settings.categories if category != COMPOUND]
         self.captions = MazePlaces(layout, places or CATEGORIES, further)
         self.layout_text = layout.to_text()
 
@@ -79,17 +75,11 @@ class MazeWorld(MazePictures):
         """As many mazes as `data` says, which begin anew only when told to."""
         settings = replace(self.settings, max_episode_steps=data.walk_length)
         mazes = make_world(settings, data.environments, autoreset_mode=AutoresetMode.DISABLED)
-        segments = data.episode_segments if data.start == "corner" else None
+        segments = self.settings.episode_segments if self.settings.start == "corner" else None
         return MazeSelfPlay(cast(PointMazeVectorEnv, mazes.unwrapped), segments)
-
-    @classmethod
-    def reads(cls, saved: Mapping[str, Any]) -> bool:
-        """Whatever no other of the project's worlds reads; an unknown id is refused when the maze is made."""
-        return not saved.get("captions") and saved["id"] not in (BABYAI, NO_ENV)
 
     @classmethod
     def open_trained(cls, config: RunConfig, folder: Path) -> MazeWorld:
         """The maze that the run was trained in; a layout of the user's own is the copy that the run kept."""
-        kept = folder / "layout.txt"
-        own = config.env.layout and kept.is_file()
-        return cls(replace(config.env, layout=str(kept)) if own else config.env, config.data)
+        settings, kept = cast(MazeSettings, config.env), folder / "layout.txt"
+        return cls(replace(settings, layout=str(kept)) if settings.layout and kept.is_file() else settings)

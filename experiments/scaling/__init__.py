@@ -1,0 +1,1 @@
+"""Millions of bridge goals: kept in files and streamed, shared among processes, or only the nearest of them."""

@@ -1,0 +1,68 @@
+"""The settings of a user's Gymnasium environment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Final
+
+from goalbridge.configs.checks import at_least, require
+from goalbridge.configs.world_settings import WorldEvaluation, WorldSettings
+
+
+@dataclass(frozen=True)
+class GymSettings(WorldSettings):
+    """A Gymnasium environment of your own (docs/OWN_WORLD.md).
+
+    id: Gymnasium id, or module:id where importing the module registers it.
+    captions: "module:function" that gives all texts that are true of a goal.
+    success: "module:function" of a goal and an instruction, whether the goal satisfies it; the captions, if empty.
+    max_episode_steps: steps after which an episode is truncated.
+    world: its name.
+    """
+
+    id: str = ""
+    captions: str = ""
+    success: str = ""
+    max_episode_steps: int = 100
+    world: str = field(default="gym", kw_only=True)
+
+    data_kinds: ClassVar[tuple[str, ...]] = ("random", "minari")
+
+    def __post_init__(self) -> None:
+        require(bool(self.id), "env.id", repr(self.id), "must be a Gymnasium id such as my_worlds:Lake-v0")
+        needed = "is a world of your own, which needs env.captions=module:function that tells what is true of a goal"
+        require(bool(self.captions), "env.captions", repr(self.captions), f"{self.id} {needed}")
+        at_least(1, env__max_episode_steps=self.max_episode_steps)
+
+    @property
+    def env_id(self) -> str:
+        """The Gymnasium id."""
+        return self.id
+
+    @classmethod
+    def reads(cls, saved: Mapping[str, Any]) -> bool:
+        """Settings that name a function for what is true of goals."""
+        return bool(saved.get("captions"))
+
+
+@dataclass(frozen=True)
+class GymEvaluation(WorldEvaluation):
+    """How the agent acts, where other than it was trained for.
+
+    candidate_actions: how many actions of a Box the agent weighs.
+    bridge_goals: how many goals the agent knows.
+    """
+
+    candidate_actions: int | None = None
+    bridge_goals: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.candidate_actions is not None:
+            at_least(2, candidate_actions=self.candidate_actions)
+        if self.bridge_goals is not None:
+            at_least(1, bridge_goals=self.bridge_goals)
+
+
+SETTINGS: Final = GymSettings
+EVALUATION: Final = GymEvaluation
