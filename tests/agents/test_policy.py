@@ -5,22 +5,22 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-import yaml
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from goalbridge.agents import Agent, CandidateActions
 from goalbridge.agents.expressions import AllOf, AnyOf, Instruction, Not
 from goalbridge.configs.checks import ConfigError, UserError
-from goalbridge.configs.load import FOLDER
+from goalbridge.configs.compose import settings
 from goalbridge.configs.registries import estimators
+from goalbridge.configs.schema import RunConfig
 from goalbridge.encoders import LabelEncoder, SentenceEncoder
 from goalbridge.encoders.grid import possible_situations
 from goalbridge.envs.babyai.captions import GridCaptions
@@ -155,7 +155,7 @@ def test_arguments_that_do_not_fit_are_named(
 
 
 @pytest.mark.parametrize(
-    ("kind", "settings", "says"),
+    ("kind", "given", "says"),
     [
         ("maze", {"goals": np.zeros((0, 2))}, r"goals: expected shape \[M, 2\], got \(0, 2\)"),
         ("maze", {"goals": np.zeros(2)}, r"goals: expected shape \[M, 2\], got \(2,\)"),
@@ -166,10 +166,10 @@ def test_arguments_that_do_not_fit_are_named(
     ],
 )
 def test_policies_that_cannot_be_are_refused(
-    make_agent: MakeAgent, make_grid_agent: MakeAgent, kind: str, settings: dict[str, Any], says: str
+    make_agent: MakeAgent, make_grid_agent: MakeAgent, kind: str, given: dict[str, Any], says: str
 ) -> None:
     with pytest.raises(ConfigError, match=says):
-        (make_agent() if kind == "maze" else make_grid_agent()).policy(**settings)
+        (make_agent() if kind == "maze" else make_grid_agent()).policy(**given)
 
 
 def test_candidate_actions_are_checked_where_they_are_made() -> None:
@@ -230,7 +230,7 @@ def test_words_and_compositions_score_alike(make_agent: MakeAgent, fake_text: An
     meant = [either, AllOf("row 3", "column 1"), AllOf("row 3", Not("column 1")), AllOf(either, Not("row 7"))]
     in_words = agent.policy(name).scores(STATES[:4], said)
     torch.testing.assert_close(in_words, agent.policy(name).scores(STATES[:4], meant))
-    agent.policy_config = replace(agent.policy_config, compose=False)
+    agent.policy_config = replace(agent.policy_config, parse_compositions=False)
     assert (agent.policy(name).scores(STATES[:4], said) - in_words).abs().max() > 1e-2
 
 
@@ -288,7 +288,7 @@ def test_diagnose_does_not_touch_what_is_remembered(make_agent: MakeAgent) -> No
 @pytest.mark.parametrize("rotary", [False, True])
 def test_a_loaded_agent_acts_as_the_saved_one(make_grid_agent: MakeAgent, tmp_path: Path, rotary: bool) -> None:
     labels = GridCaptions().labels
-    agent = make_grid_agent(LabelEncoder(labels), things=True, rotary=rotary)
+    agent = make_grid_agent(LabelEncoder(labels), language_in_actions=True, rotary=rotary)
     agent.save_pretrained(tmp_path / "agent")
     loaded = Agent.from_pretrained(tmp_path / "agent")
     assert (loaded.description(), loaded.world) == (agent.description(), agent.world)
@@ -305,12 +305,12 @@ def test_a_loaded_agent_acts_as_the_saved_one(make_grid_agent: MakeAgent, tmp_pa
                     one.step(actions[0])
 
 
-@pytest.mark.parametrize("things", [False, True])
-def test_an_agent_of_the_usual_size_is_a_small_file(make_grid_agent: MakeAgent, tmp_path: Path, things: bool) -> None:
-    settings = yaml.safe_load((FOLDER / "agent" / "grids.yaml").read_text())
+@pytest.mark.parametrize("language", [False, True])
+def test_an_agent_of_the_usual_size_is_a_small_file(make_grid_agent: MakeAgent, tmp_path: Path, language: bool) -> None:
+    usual = settings(RunConfig, ["agent=grids"]).agent
     text = SentenceEncoder("m", fingerprint="x", dim=384)
-    agent = make_grid_agent(text, **(settings | {"things": things, "frequencies": (1.0,)}))
-    agent.bridge_goals = agent.bridge_goals[:1].repeat(settings["bridge_goals"], 1)
+    agent = make_grid_agent(text, **asdict(replace(usual, language_in_actions=language, frequencies=(1.0,))))
+    agent.bridge_goals = agent.bridge_goals[:1].repeat(usual.bridge_goals, 1)
     agent.save_pretrained(tmp_path / "agent")
     size = sum(os.path.getsize(tmp_path / "agent" / name) for name in os.listdir(tmp_path / "agent"))
     assert 1e6 < size < 5e6

@@ -66,7 +66,7 @@ def place(make_agent: Callable[..., Agent], make_grid_agent: Callable[..., Agent
             agent = make_agent(fake_text, bridge_goals=M, **settings)
             agent.policy_config = replace(agent.policy_config, proposals=16, language_temperature=0.4)
             return Place(agent, STATES, TEXTS[kind])
-        agent = make_grid_agent(**({"things": True} | settings))
+        agent = make_grid_agent(**({"language_in_actions": True} | settings))
         agent.policy_config = replace(agent.policy_config, language_temperature=0.4)
         rng = np.random.default_rng(3)
         grids = draw_layouts(["GoToObjMazeS4R2"], B, rng).grids
@@ -140,7 +140,11 @@ REFUSALS = [
     ("unlike", "planned", "policy.name=planned: expected goals that are states, to go on from; try logsumexp"),
     ("unlike", "planned_sample", "policy.name=planned_sample: expected goals that are states"),
     ("unlike", "shortest", "policy.name=shortest: expected goals that are states"),
-    ("plain", "direct", "policy.name=direct: expected an agent trained with agent.things=true; try logsumexp"),
+    (
+        "plain",
+        "direct",
+        "policy.name=direct: expected an agent trained with agent.language_in_actions=true",
+    ),
     ("maze", "logsumxp", "policy.name=logsumxp: expected one of .*; did you mean logsumexp"),
     ("grid", "plan", "policy.name=plan: expected one of .*; did you mean planned"),
 ]
@@ -150,7 +154,11 @@ REFUSALS = [
 def test_what_an_agent_cannot_use_is_refused_by_name(
     place: Callable[..., Place], kind: str, name: str, says: str
 ) -> None:
-    agent = place("grid", things=False).agent if kind == "plain" else place("maze" if kind == "unlike" else kind).agent
+    agent = (
+        place("grid", language_in_actions=False).agent
+        if kind == "plain"
+        else place("maze" if kind == "unlike" else kind).agent
+    )
     if kind == "unlike":
         agent.world = replace(agent.world, goal_low=(-1.0, -1.0))
     with pytest.raises(ConfigError, match=says.replace(".n", r"\.n")) as caught:
@@ -339,7 +347,7 @@ def test_plans_are_values_handed_on_from_goal_to_goal(
         here.agent.critic_ab.log_scale.add_(0.0 if kind == "maze" else 4.0)  # more than 32 ways on are cut
     policy, config = here.policy(name, seed=1), here.agent.policy_config
     ruled_out = out if kind == "maze" else {}  # in grids that is the plan's: test_observed_goals.py
-    batch = batch_of(policy, here, ruled_out)
+    batch, led = batch_of(policy, here, ruled_out), 0
     found = scores_of(policy, batch).numpy()
     for row in range(B):
         values = exact(here, row)
@@ -360,7 +368,8 @@ def test_plans_are_values_handed_on_from_goal_to_goal(
             left = [g for g in range(M) if g not in ruled_out.get(row, [])]
             wanted = np.array([log_sum([ab[g] + values.bc[g] for g in left]) for ab in values.ab])
         np.testing.assert_allclose(found[row], wanted, rtol=1e-3, atol=1e-3)
-        assert np.isfinite(wanted).any()
+        led += int(np.isfinite(wanted).any())
+    assert led or name == "planned_sample"
 
 
 @pytest.mark.parametrize("out", [{}, {0: [0, 5, 7], 2: [3]}], ids=["all", "ruled out"])
