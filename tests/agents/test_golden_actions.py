@@ -30,7 +30,7 @@ def features_of(folder: str) -> Callable[[Sequence[str]], NDArray[np.float32]]:
 @cache
 def agent_of(folder: str) -> Agent:
     agent = Agent.from_pretrained(ROOT / "pretrained" / folder)
-    agent.text.encode = features_of(folder)  # type: ignore[method-assign]
+    agent.text.encode = features_of(folder)  # type: ignore[method-assign,assignment]
     return agent
 
 

@@ -76,7 +76,8 @@ def test_other_candidates_and_other_goals_are_weighed(make_agent: MakeAgent) -> 
     stored, scores = agent.bridge_goals.numpy(), agent.policy().scores(STATES, TEXTS)
     assert agent.policy().name == agent.policy_config.name
     np.testing.assert_array_equal(agent.policy().goals(), stored)
-    for goals in (stored, stored[::-1].copy(), stored.astype(np.float64)):
+    every: list[Any] = [stored, stored[::-1].copy(), stored.astype(np.float64)]
+    for goals in every:
         torch.testing.assert_close(agent.policy(goals=goals).scores(STATES, TEXTS), scores, rtol=1e-4, atol=1e-4)
     assert (agent.policy(goals=stored[:3]).scores(STATES, TEXTS) - scores).abs().max() > 1e-2
 
@@ -227,7 +228,12 @@ def test_words_and_compositions_score_alike(make_agent: MakeAgent, fake_text: An
         agent.critic_bc.log_scale.add_(3.0)
     said = ["row 3 or column 1", "row 3 and column 1", "row 3 but not column 1", "row 3 or column 1, but not row 7"]
     either = AnyOf("row 3", "column 1")
-    meant = [either, AllOf("row 3", "column 1"), AllOf("row 3", Not("column 1")), AllOf(either, Not("row 7"))]
+    meant: list[Instruction] = [
+        either,
+        AllOf("row 3", "column 1"),
+        AllOf("row 3", Not("column 1")),
+        AllOf(either, Not("row 7")),
+    ]
     in_words = agent.policy(name).scores(STATES[:4], said)
     torch.testing.assert_close(in_words, agent.policy(name).scores(STATES[:4], meant))
     agent.policy_config = replace(agent.policy_config, parse_compositions=False)
@@ -255,7 +261,7 @@ def test_diagnose_counts_the_goals_that_decide(make_agent: MakeAgent, make_grid_
         (make_grid_agent(), seen(batch), np.array([0, 2, 1]), FIND),
     ]
     for agent, observation, actions, texts in cases:
-        policy = agent.policy("logsumexp", **({} if agent.world.goals_are_observed else {"average_noise": False}))
+        policy = agent.policy("logsumexp", average_noise=False)
         sizes, errors = policy.diagnose(observation, actions, texts)
         assert sizes.shape == errors.shape == (len(texts),)
         source = policy.source
@@ -300,7 +306,7 @@ def test_a_loaded_agent_acts_as_the_saved_one(make_grid_agent: MakeAgent, tmp_pa
             policies = [each.policy(name, seed=2) for each in (agent, loaded)]
             for _ in range(5):
                 actions = [policy.act(seen(one), labels[:5]) for policy, one in zip(policies, batches, strict=True)]
-                np.testing.assert_array_equal(*actions)
+                np.testing.assert_array_equal(actions[0], actions[1])
                 for one in batches:
                     one.step(actions[0])
 

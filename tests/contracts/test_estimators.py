@@ -267,7 +267,8 @@ def batch_of(policy: Policy, here: Place, ruled_out: dict[int, list[int]]) -> Sc
 
 @torch.no_grad()
 def scores_of(policy: Policy, batch: ScoringBatch) -> Tensor:
-    return estimators.get(policy.name)(policy.agent).scores(batch)
+    found: Tensor = estimators.get(policy.name)(policy.agent).scores(batch)
+    return found
 
 
 def log_sum(values: Sequence[float]) -> float:
