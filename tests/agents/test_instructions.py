@@ -38,14 +38,13 @@ def test_what_is_composed_is_what_its_parts_say(make_agent: Callable[..., Agent]
     agent = make_agent(fake_text)
     a, b = ratio(agent, "row 3"), ratio(agent, "column 1")
     weights = [math.exp(-(part * np.log(part)).mean()) for part in (a, b)]
-    meant: dict[Instruction, NDArray[np.float64]] = {
-        AllOf("row 3", "column 1"): a * b,
-        AnyOf("row 3", "column 1"): weights[0] * a + weights[1] * b,
-    }
-    for instruction, posterior in meant.items():
+    both, either = AllOf("row 3", "column 1"), AnyOf("row 3", "column 1")
+    cases: list[tuple[Instruction, NDArray[np.float64]]] = [(both, a * b), (either, weights[0] * a + weights[1] * b)]
+    for instruction, posterior in cases:
         found = agent.policy().goal_posterior([instruction])[0]
         np.testing.assert_allclose(found, posterior / posterior.sum(), rtol=1e-3)
-    assert understood(agent, both).agreement == pytest.approx(min(0.0, math.log((a * b).mean())), abs=1e-3)
+    agreement = math.log((a * b).mean())
+    assert understood(agent, both).agreement == pytest.approx(min(0.0, agreement), abs=1e-3)
 
 
 def test_a_composition_in_words_is_only_read_where_it_should_be(

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from goalbridge.agents import Agent
-from goalbridge.agents.instructions import Understanding
+from goalbridge.agents.hearing import Understanding
 from goalbridge.configs.splits import SPLITS
 from goalbridge.envs.layouts import LAYOUTS, Layout
 from goalbridge.envs.places import MazePlaces
