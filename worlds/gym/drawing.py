@@ -31,7 +31,7 @@ if "rgb_array" in gymnasium.make(sys.argv[1], disable_env_checker=True).metadata
 
 
 @cache
-def _survives_drawing(env_id: str) -> bool:
+def survives_drawing(env_id: str) -> bool:
     """Whether another process lives on after a first picture; where there is no display, some renderers abort."""
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-c", _FIRST_PICTURE, env_id]
@@ -48,7 +48,7 @@ def _survives_drawing(env_id: str) -> bool:
 def drawable(world: Any) -> gymnasium.Env[Any, Any] | None:
     """An environment that renders, or None where it does not offer pictures or this machine cannot make them."""
     os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # pygame looks for a display even where none is drawn on
-    if not _survives_drawing(world.settings.id):
+    if not survives_drawing(world.settings.id):
         return None
     try:
         with warnings.catch_warnings():

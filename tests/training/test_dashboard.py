@@ -17,16 +17,17 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from goalbridge.agents import Agent
 from goalbridge.configs.schema import RunConfig, TrainConfig
-from goalbridge.envs.babyai.captions import GridCaptions
-from goalbridge.envs.layouts import LAYOUTS
-from goalbridge.envs.places import CATEGORIES, MazePlaces
-from goalbridge.evaluation.projector import GOALS, project_grids, project_maze
-from goalbridge.training.dashboard import SETTINGS, Dashboard, charts, settings_of
+from goalbridge.encoders import LabelEncoder
+from goalbridge.envs.places import CATEGORIES
+from goalbridge.training.dashboard import Dashboard, charts, settings_of
+from goalbridge.worlds.maze.pictures import GOALS
 from goalbridge.worlds.maze.settings import MazeSettings
+from goalbridge.worlds.maze.world import MazeWorld
 
 MakeAgent = Callable[..., Agent]
+ENV = MazeSettings("goalbridge/ForkMaze-v0", max_episode_steps=6)
 CONFIG = RunConfig(
-    MazeSettings("goalbridge/ForkMaze-v0", max_episode_steps=6),
+    ENV,
     "unused",
     seed=7,
     train=TrainConfig(steps=20, evaluate_every=10, evaluation_episodes=4),
@@ -39,7 +40,7 @@ def standing_at(step: int, agent: Agent) -> Any:
 
 
 def run_to_the_end(agent: Agent, folder: Path, first_step: int = 0) -> EventAccumulator:
-    with Dashboard(CONFIG, folder, first_step) as dashboard:
+    with Dashboard(MazeWorld(ENV), CONFIG, folder, first_step) as dashboard:
         for step in (10, 20):
             if step > first_step:
                 dashboard.evaluate(standing_at(step, agent))
@@ -57,13 +58,14 @@ def test_settings_stand_beside_results_in_the_same_run(make_agent: MakeAgent, fa
     logged = run_to_the_end(make_agent(text=fake_text), tmp_path / "run")
     content = logged.summary_metadata["_hparams_/session_start_info"].plugin_data.content
     hparams = HParamsPluginData.FromString(content).session_start_info.hparams
-    assert set(hparams) == set(SETTINGS)
+    assert set(hparams) == set(settings_of(CONFIG))
     assert (hparams["seed"].number_value, hparams["env.id"].string_value) == (7, "goalbridge/ForkMaze-v0")
     content = logged.summary_metadata["_hparams_/experiment"].plugin_data.content
     results = [info.name.tag for info in HParamsPluginData.FromString(content).experiment.metric_infos]
-    shown, gathered = results[:2], results[2:]
-    assert shown == ["evaluation/success", "evaluation/spl_grid"]
-    assert gathered == [f"gathered/logsumexp/{metric}" for metric in ("success", "spl_grid")]  # of a sweep, later
+    shown, gathered = results[:5], results[5:]
+    metrics = ("success", "spl_grid", "mass", "first_guess", "wrong_visits")
+    assert shown == [f"evaluation/{metric}" for metric in metrics]
+    assert gathered == [f"gathered/logsumexp/{metric}" for metric in metrics]  # of a sweep, later
     for tag in shown:
         assert [event.step for event in logged.Scalars(tag)] == [10, 20]  # the last of which is the result
     assert len(list((tmp_path / "run").glob("events*"))) == 1
@@ -71,7 +73,7 @@ def test_settings_stand_beside_results_in_the_same_run(make_agent: MakeAgent, fa
 
 
 def test_nothing_is_concluded_before_the_end(make_agent: MakeAgent, fake_text: Any, tmp_path: Path) -> None:
-    with Dashboard(CONFIG, tmp_path, 0) as dashboard:
+    with Dashboard(MazeWorld(ENV), CONFIG, tmp_path, 0) as dashboard:
         dashboard.evaluate(standing_at(10, make_agent(text=fake_text)))
     logged = EventAccumulator(str(tmp_path))
     logged.Reload()
@@ -137,27 +139,23 @@ def test_points_are_goals_and_instructions_of_one_space(make_agent: MakeAgent, f
     assert sum(path.stat().st_size for path in folder.iterdir()) < 400_000
 
 
-def test_agents_that_read_labels_show_labels(make_agent: MakeAgent) -> None:
-    places = MazePlaces(LAYOUTS["fork"], ("line", "region"))
-    agent = make_agent()
-    agent.text = type(agent.text)(places.labels)  # type: ignore[call-arg]
-    agent.language_head = torch.nn.Linear(1, 8)
-    shown = project_maze(agent, places, label=True)
-    texts = [row[0] for row in shown.rows if row[1] != "goal"]
-    assert texts == list(places.labels)
+def test_agents_that_read_labels_show_labels(make_agent: MakeAgent, make_maze: Callable[..., MazeWorld]) -> None:
+    world = make_maze(categories=("line", "region"))
+    shown = world.project(make_agent(LabelEncoder(world.captions.labels)))
+    assert [row[0] for row in shown.rows if row[1] != "goal"] == list(world.captions.labels)
 
 
-def test_situations_are_shown_by_what_they_face(make_grid_agent: MakeAgent) -> None:
-    agent, captions = make_grid_agent(), GridCaptions()
+def test_situations_are_shown_by_what_they_face(make_grid_agent: MakeAgent, make_babyai: Callable[..., Any]) -> None:
+    agent, world = make_grid_agent(), make_babyai()
     goals = np.zeros((3, agent.bridge_goals.shape[1]), np.uint8)
     goals[:, :7] = [(1, 1, 0, 8, 8, 6, 0), (6, 6, 0, 8, 8, 5, 2), (2, 6, 1, 8, 8, 1, 0)]  # red ball, blue key, nothing
     agent.bridge_goals = torch.as_tensor(goals)
-    shown = project_grids(agent, captions)
+    shown, labels = world.project(agent), world.captions.labels
     assert shown.columns == ("text", "kind", "type", "colour")
     assert [row[2:] for row in shown.rows[:3]] == [("ball", "red"), ("key", "blue"), ("none", "none")]
     assert shown.rows[0][0] == "red ball, ball, red, left side, top side, top left"
-    assert len(shown.rows) == len(shown.vectors) == 3 + len(captions.labels)
-    red, ball = (shown.rows[3 + captions.labels.index(name)] for name in ("red", "ball"))
+    assert len(shown.rows) == len(shown.goals) + len(shown.texts) == 3 + len(labels)
+    red, ball = (shown.rows[3 + labels.index(name)] for name in ("red", "ball"))
     assert (red[1:], ball[1:]) == (("instruction", "several", "red"), ("instruction", "ball", "several"))
 
 

@@ -1,4 +1,4 @@
-"""What words name in a maze, against plain set algebra on cells; and what is said of an agent's understanding."""
+"""What words name in a maze, against plain set algebra on cells."""
 
 from __future__ import annotations
 
@@ -7,15 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
-from goalbridge.agents import Agent
-from goalbridge.agents.hearing import Understanding
 from goalbridge.configs.splits import SPLITS
 from goalbridge.envs.layouts import LAYOUTS, Layout
 from goalbridge.envs.places import MazePlaces
 from goalbridge.envs.suite import MazeCompounds
-from goalbridge.evaluation.suite_words import NamedRegions, plain_words
+from goalbridge.worlds.maze.words import NamedRegions
 
 FORK = LAYOUTS["fork"]
 Cells = set[tuple[int, int]]
@@ -88,33 +85,3 @@ def test_compounds_are_what_the_suite_says(named: NamedRegions) -> None:
     for compound in MazeCompounds(FORK).every[::20]:
         for text in (compound.label, f"please go to {compound.label}", f"your target is {compound.label}"):
             np.testing.assert_array_equal(named(text), compound.region, text)
-
-
-def understanding(**changes: Any) -> Understanding:
-    goals, chances = np.array([[3.5, 1.25], [0.0, 14.0]], np.float32), np.array([0.5, 0.25], np.float32)
-    values: dict[str, Any] = {
-        "reading": "",
-        "entropy": float(np.log(12)),
-        "likeliest": goals,
-        "chances": chances,
-        "familiarity": 0.8,
-        "agreement": 0.0,
-        "known": True,
-        "consistent": True,
-    }
-    return Understanding(**(values | changes))
-
-
-def test_an_understanding_in_plain_words(make_agent: Callable[..., Agent]) -> None:
-    agent = make_agent()
-    with torch.no_grad():
-        agent.least_familiarity.fill_(0.65)
-    plain = ["likeliest goals (row, column): (3.5, 1.2), (0.0, 14.0)", "meant: about 12 of 40 bridge goals"]
-    assert plain_words(understanding(), agent, 40) == plain
-    read = plain_words(understanding(reading="any of (row 3; column 5)"), agent, 40)
-    assert read == ["read as: any of (row 3; column 5)", *plain]
-    unknown = plain_words(understanding(known=False, familiarity=0.291), agent, 40)
-    assert unknown == [*plain, "not understood: familiarity 0.29; instructions that it knows have 0.65 or more"]
-    (clash,) = plain_words(understanding(consistent=False, agreement=-8.84), agent, 40)[2:]
-    assert clash.startswith("not understood: the parts contradict each other (agreement -8.8 nats")
-    assert len(plain_words(understanding(known=False, consistent=False), agent, 40)) == 4
