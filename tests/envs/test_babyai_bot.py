@@ -81,5 +81,5 @@ def test_other_errors_are_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_level_that_it_cannot_read() -> None:
-    with pytest.raises(ValueError, match="'reach the goal' is no mission that the bot reads"):
+    with pytest.raises(ValueError, match="expected a BabyAI level after reset, got mission 'reach the goal'"):
         bot_steps(level("MiniGrid-FourRooms-v0", 0))

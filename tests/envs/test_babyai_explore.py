@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from goalbridge.envs.babyai.explore import RANDOM_PLAY, Exploration, explore, scripted_actions
 from goalbridge.envs.babyai.layouts import Layouts, draw_layouts, free_cells, free_poses
-from goalbridge.envs.babyai.optimum import shortest_actions
+from goalbridge.envs.babyai.optimum import PoseGraph
 from goalbridge.envs.babyai.simulator import FORWARD, LEFT, RIGHT, TOGGLE, GridBatch
 
 LAYOUTS = draw_layouts(["GoToObjMazeS4R2", "GoToLocalS5N2", "GoToObjMazeS4"], 6, np.random.default_rng(0))
@@ -129,11 +129,11 @@ def test_walks_are_shortest_from_goal_to_goal() -> None:
         poses.append(batch.poses[0].copy())
     cuts, begin = 0, 0
     for end in range(1, len(poses)):
-        if len(shortest_actions(grid, poses[begin], poses[end])) < end - begin:
+        if len(PoseGraph(grid).walk(poses[begin], poses[end])) < end - begin:
             cuts, begin = cuts + 1, end - 1
     every = free_poses(grid)
     rng = np.random.default_rng(1)
-    mean = np.mean([len(shortest_actions(grid, *rng.choice(every, size=2))) for _ in range(200)])
+    mean = np.mean([len(PoseGraph(grid).walk(*rng.choice(every, size=2))) for _ in range(200)])
     assert 0.5 * 400 / mean < cuts < 1.2 * 400 / mean
 
 
@@ -169,7 +169,7 @@ def test_recording_sees_the_whole_batch_before_each_action_and_at_the_end() -> N
     [
         ({"per_layout": 0}, "per_layout"),
         ({"length": 0}, "length"),
-        ({"scripted_share": 1.5}, "scripted_share: 1.5"),
+        ({"scripted_share": 1.5}, "scripted_share: .* got 1.5"),
         ({"random_play": (0.5, 0.5)}, "random_play"),
         ({"random_play": (0.5, 0.5, 0.5, -0.5)}, "random_play"),
         ({"random_play": (0.5, 0.5, 0.5, 0.5)}, "random_play"),

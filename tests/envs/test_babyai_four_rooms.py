@@ -126,11 +126,3 @@ def test_the_step_limit_is_minigrids() -> None:
     env.reset(seed=0)
     flags = [env.step(0)[2:4] for _ in range(100)]
     assert flags == [(False, False)] * 99 + [(False, True)]
-
-
-def test_observations_of_the_layer_itself_are_in_its_space() -> None:
-    env = commands()
-    observation, _ = env.reset(seed=0)
-    assert observation in env.observation_space
-    assert env.step(0)[0] in env.observation_space
-    assert observation["mission"] == env.mission

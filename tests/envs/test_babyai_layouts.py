@@ -102,12 +102,12 @@ def test_new_colours_are_uniform() -> None:
 @pytest.mark.parametrize(
     ("levels", "count", "held_out", "message"),
     [
-        ([], 1, [], "levels: none"),
-        (["GoToLocal"], 0, [], "count: 0"),
-        (["PickupLoc"], 1, [], "level: 'PickupLoc'"),
+        ([], 1, [], "levels: .* got none"),
+        (["GoToLocal"], 0, [], "count: .* got 0"),
+        (["PickupLoc"], 1, [], "level: .*'PickupLoc'"),
         (["GoToLocal"], 1, [("crimson", "key")], "held_out: .*crimson"),
         (["GoToLocal"], 1, [("red", "door")], "held_out: .*door"),
-        (["GoToLocal"], 1, [(colour, "box") for colour in COLOR_TO_IDX], "held_out: leaves no colour for a box"),
+        (["GoToLocal"], 1, [(colour, "box") for colour in COLOR_TO_IDX], "at least one colour left for a box"),
     ],
 )
 def test_bad_input(levels: list[str], count: int, held_out: list[tuple[str, str]], message: str) -> None:

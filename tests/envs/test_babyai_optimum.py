@@ -17,7 +17,6 @@ from goalbridge.envs.babyai.optimum import (
     fewest_steps,
     fewest_steps_to_region,
     mission_targets,
-    shortest_actions,
 )
 from goalbridge.envs.babyai.simulator import DIRECTIONS, FORWARD, LEFT, RIGHT, TOGGLE, GridBatch
 
@@ -171,7 +170,6 @@ def test_walks_are_shortest_and_lead_there() -> None:
             actions = graph.walk(start, goal)
             assert play(grid, start, actions) == tuple(goal.tolist())
             assert len(actions) == fewest
-        assert shortest_actions(grid, start, goal) == PoseGraph(grid).walk(start, goal)
 
 
 def test_doors_stay_open_behind_a_walk() -> None:
@@ -195,13 +193,13 @@ def test_a_door_once_opened_is_the_shorter_way(row: int) -> None:
 def test_ties_are_broken_at_random_but_only_with_a_generator() -> None:
     about = {tuple(PoseGraph(ROOM, np.random.default_rng(seed)).walk((3, 2, 0), (3, 2, 2))) for seed in range(20)}
     assert about == {(LEFT, LEFT), (RIGHT, RIGHT)}
-    assert len({tuple(shortest_actions(ROOM, (1, 1, 0), (6, 3, 0))) for _ in range(5)}) == 1
+    assert len({tuple(PoseGraph(ROOM).walk((1, 1, 0), (6, 3, 0))) for _ in range(5)}) == 1
 
 
 def test_walk_out_of_reach() -> None:
     grid = grid_of("######", "#.l..#", "######")
-    with pytest.raises(ValueError, match=r"goal: .* is out of reach"):
-        shortest_actions(grid, (1, 1, 0), (4, 1, 0))
+    with pytest.raises(ValueError, match=r"goal: expected a pose within reach"):
+        PoseGraph(grid).walk((1, 1, 0), (4, 1, 0))
 
 
 @pytest.mark.parametrize("name", ["GoToRedBallGrey", "GoToLocal", "GoToDoor", "GoToObjDoor", "GoToObjMazeS4", "GoTo"])
@@ -213,7 +211,7 @@ def test_minigrid_rewards_the_shortest_walk_at_its_last_step(name: str) -> None:
         start = np.array([*world.agent_pos, world.agent_dir])
         fewest = fewest_steps(grid, start, targets)
         goal = next(pose for pose in np.argwhere(facing(targets)) if distance(grid, start, pose) == fewest)
-        results = [world.step(MINIGRID[action]) for action in shortest_actions(grid, start, goal)]
+        results = [world.step(MINIGRID[action]) for action in PoseGraph(grid).walk(start, goal)]
         assert [reward > 0 for _, reward, _, _, _ in results] == [False] * (int(fewest) - 1) + [True]
 
 
@@ -234,5 +232,5 @@ def test_mission_targets() -> None:
 def test_other_missions_have_no_targets(name: str, seed: int) -> None:
     world: Any = gymnasium.make(name).unwrapped
     world.reset(seed=seed)
-    with pytest.raises(ValueError, match=r"mission: .* is not to go to one object"):
+    with pytest.raises(ValueError, match=r"mission: expected one to go to one object"):
         mission_targets(world)

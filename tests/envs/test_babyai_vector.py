@@ -184,24 +184,24 @@ def test_bad_input_is_refused_in_one_line() -> None:
     batch = make_vec("GoToLocal", num_envs=2)
     with pytest.raises(gymnasium.error.ResetNeeded):
         batch.step(np.zeros(2, dtype=np.int64))
-    with pytest.raises(ValueError, match="first reset"):
+    with pytest.raises(ValueError, match="all, at first"):
         batch.reset(options={"reset_mask": np.array([True, False])})
     batch.reset(seed=0)
     for bad in (np.zeros(3, dtype=np.int64), np.zeros(2), np.array([0, 4]), np.array([-1, 0]), 0):
-        with pytest.raises(ValueError, match=r"^actions: .*would do$"):
+        with pytest.raises(ValueError, match=r"^actions: expected"):
             batch.step(bad)
     for mask in ([True, False], np.zeros(2, dtype=bool), np.ones(3, dtype=bool)):
-        with pytest.raises(ValueError, match=r"^reset_mask: .*would do$"):
+        with pytest.raises(ValueError, match=r"^reset_mask: expected"):
             batch.reset(options={"reset_mask": mask})
-    with pytest.raises(ValueError, match=r"^options: 'position' is unknown"):
+    with pytest.raises(ValueError, match=r"^options: expected none, got 'position'"):
         batch.reset(options={"position": 1})
-    with pytest.raises(ValueError, match=r"^seed: 3 seeds for 2"):
+    with pytest.raises(ValueError, match=r"^seed: .*got 3"):
         batch.reset(seed=[1, 2, 3])
-    with pytest.raises(ValueError, match=r"^num_envs: 0 is too few"):
+    with pytest.raises(ValueError, match=r"^num_envs: .*got 0"):
         make_vec("GoToLocal", num_envs=0)
-    with pytest.raises(ValueError, match=r"^view: 'above'"):
+    with pytest.raises(ValueError, match=r"^view: .*'above'"):
         make_vec("GoToLocal", num_envs=1, view="above")
-    with pytest.raises(ValueError, match=r"^render_mode: 'human'"):
+    with pytest.raises(ValueError, match=r"^render_mode: .*'human'"):
         make_vec("GoToLocal", num_envs=1, render_mode="human")
-    with pytest.raises(LevelError, match="'GoToSomewhere' is no navigation level"):
+    with pytest.raises(LevelError, match="got 'GoToSomewhere'"):
         BabyAIVectorEnv(2, "GoToSomewhere")

@@ -8,7 +8,7 @@ import pytest
 from goalbridge.configs.splits import SPLITS
 from goalbridge.envs.commands import Command, CommandError, MazeCommands, distinct_regions
 from goalbridge.envs.layouts import LAYOUTS, Layout
-from goalbridge.envs.phrasing import HELD_OUT_TEMPLATES, TEMPLATES, TRAIN_TEMPLATES, VALIDATION_TEMPLATES, number_words
+from goalbridge.envs.phrasing import TEMPLATES, number_words
 
 
 @pytest.fixture(scope="module")
@@ -51,8 +51,8 @@ def test_splits_share_no_text_and_no_template(fork: MazeCommands) -> None:
     assert texts["label"] == fork.labels
     # No held-out template is a training or validation one with words put around it, but for the bare place.
     for others, templates in (
-        (TRAIN_TEMPLATES, VALIDATION_TEMPLATES),
-        (TRAIN_TEMPLATES + VALIDATION_TEMPLATES, HELD_OUT_TEMPLATES),
+        (TEMPLATES["train"], TEMPLATES["validation"]),
+        (TEMPLATES["train"] + TEMPLATES["validation"], TEMPLATES["held_out"]),
     ):
         heads = [head for template in others if (head := template.partition("{")[0].strip())]
         assert not [other for other in templates for head in heads if head in other]
@@ -61,7 +61,7 @@ def test_splits_share_no_text_and_no_template(fork: MazeCommands) -> None:
 def test_promised_wordings_are_for_training(fork: MazeCommands) -> None:
     assert {"go to row 3", "head for row number three", "row 3", "row three"} < set(fork.phrasings(3, "train"))
     assert "go to column 3" in fork.phrasings(18, "train")
-    with pytest.raises(ValueError, match="phrasings: 'test' is no split"):
+    with pytest.raises(ValueError, match=r"phrasings: expected .* got 'test'"):
         fork.phrasings(0, "test")  # type: ignore[arg-type]
 
 
@@ -72,7 +72,7 @@ def test_every_wording_parses_to_its_command(fork: MazeCommands) -> None:
                 command = fork.parse(text)
                 assert command is not None
                 assert (command.label, command.text) == (fork.labels[label_id], text)
-                assert fork.label_id(command) == label_id
+                assert fork.label_of(command) == label_id
     shouted = fork.parse("  GO to\n Row  3 ")
     assert shouted is not None
     assert (shouted.label, shouted.category, shouted.text) == ("row 3", "row", "GO to Row 3")
@@ -86,7 +86,7 @@ def test_number_words() -> None:
     assert {number: number_words(number) for number in words} == words
     assert len({number_words(number) for number in range(1024)}) == 1024
     assert set("".join(map(number_words, range(1024)))) <= set(string.ascii_lowercase + "- ")
-    with pytest.raises(ValueError, match="number: -1"):
+    with pytest.raises(ValueError, match=r"number: .* got -1"):
         number_words(-1)
 
 
@@ -112,7 +112,7 @@ def test_commands_are_checked_where_built(fork: MazeCommands) -> None:
         with pytest.raises(CommandError, match="printable ASCII") as caught:
             Command(text, "row 0", "row", region)
         assert "\n" not in str(caught.value)
-    with pytest.raises(CommandError, match="has shape"):
+    with pytest.raises(CommandError, match="got shape"):
         Command("go", "nowhere", "none", np.zeros(3, dtype=bool))
 
 

@@ -195,19 +195,22 @@ def test_a_batch_takes_positions_and_instructions() -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"position": (0.5, 2.5)}, r"position: \[0.5, 2.5\] is in a wall"),
-        ({"position": (-0.5, 2.5)}, "is outside"),
-        ({"position": (2.0, 0.5)}, "is outside"),
-        ({"position": (np.nan, 0.5)}, "is no position"),
-        ({"position": (1.0, 2.0, 3.0)}, r"position: .*would do"),
-        ({"position": ("a", "b")}, "is not made of numbers"),
-        ({"instruction": "dance"}, "instruction: 'dance' is no command"),
-        ({"instruction": 7}, "instruction: 7 is no command"),
-        ({"position": (0.5, 0.5), "instruction": "go to column 3"}, "cannot be reached from"),
-        ({"instruction": Command("stay", "all", "all", np.ones((2, 4), dtype=bool))}, "holds wherever it is reached"),
-        ({"instruction": Command("else", "all", "all", np.ones((3, 3), dtype=bool))}, "its region is 3 x 3"),
-        ({"instruction": Command("in", "wall", "all", np.array(TWO_PARTS) == 1)}, "its region is all wall"),
-        ({"positon": (0.5, 0.5)}, "options: 'positon' is unknown; did you mean 'position'"),
+        ({"position": (0.5, 2.5)}, r"position: .* got \[0.5, 2.5\] in a wall"),
+        ({"position": (-0.5, 2.5)}, " outside"),
+        ({"position": (2.0, 0.5)}, " outside"),
+        ({"position": (np.nan, 0.5)}, "two finite numbers"),
+        ({"position": (1.0, 2.0, 3.0)}, r"position: expected"),
+        ({"position": ("a", "b")}, "expected numbers"),
+        ({"instruction": "dance"}, "expected a command of this maze, got 'dance'; try"),
+        ({"instruction": 7}, "expected a command of this maze, got 7"),
+        ({"position": (0.5, 0.5), "instruction": "go to column 3"}, "in reach of"),
+        (
+            {"instruction": Command("stay", "all", "all", np.ones((2, 4), dtype=bool))},
+            "it holds wherever it is reached",
+        ),
+        ({"instruction": Command("else", "all", "all", np.ones((3, 3), dtype=bool))}, r"got \(3, 3\)"),
+        ({"instruction": Command("in", "wall", "all", np.array(TWO_PARTS) == 1)}, "got walls only"),
+        ({"positon": (0.5, 0.5)}, "options: .*got 'positon'; did you mean 'position'"),
     ],
 )
 def test_bad_options_say_what_would_do(options: dict[str, Any], says: str) -> None:
@@ -223,12 +226,12 @@ def test_bad_options_say_what_would_do(options: dict[str, Any], says: str) -> No
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"position": np.zeros((3, 2))}, r"position: has shape \(3, 2\)"),
-        ({"instructions": ["row 0"]}, "a list of 2 texts"),
-        ({"instructions": "row 0"}, "a list of 2 texts"),
-        ({"reset_mask": np.ones(3, dtype=bool)}, "reset_mask: a bool array"),
-        ({"reset_mask": np.zeros(2, dtype=bool)}, "reset_mask: marks no environment"),
-        ({"reset_mask": np.array([True, False])}, "at the first reset"),
+        ({"position": np.zeros((3, 2))}, r"position: .* got \(3, 2\)"),
+        ({"instructions": ["row 0"]}, "a list of 2"),
+        ({"instructions": "row 0"}, "a list of 2"),
+        ({"reset_mask": np.ones(3, dtype=bool)}, "reset_mask: expected a bool array"),
+        ({"reset_mask": np.zeros(2, dtype=bool)}, "reset_mask: expected all"),
+        ({"reset_mask": np.array([True, False])}, "expected all, at first"),
     ],
 )
 def test_bad_options_of_a_batch(options: dict[str, Any], says: str) -> None:
@@ -240,10 +243,10 @@ def test_bad_options_of_a_batch(options: dict[str, Any], says: str) -> None:
 @pytest.mark.parametrize(
     ("kwargs", "error", "says"),
     [
-        ({"layout": [[0, 1]]}, LayoutError, "no command can be asked from any cell"),
+        ({"layout": [[0, 1]]}, LayoutError, "a free cell with another row or column in reach"),
         ({"layout": "froke"}, LayoutError, "did you mean 'fork'"),
-        ({"layout": "fork", "action_noise_degrees": -1.0}, ValueError, "action_noise_degrees: -1.0"),
-        ({"layout": "fork", "phrasings": "test"}, ValueError, "phrasings: 'test' is no split"),
+        ({"layout": "fork", "action_noise_degrees": -1.0}, ValueError, "action_noise_degrees: .* got -1.0"),
+        ({"layout": "fork", "phrasings": "test"}, ValueError, "phrasings: expected .* got 'test'"),
     ],
 )
 def test_bad_arguments_say_what_would_do(kwargs: dict[str, Any], error: type[Exception], says: str) -> None:
@@ -262,10 +265,10 @@ def test_bad_actions_and_missing_resets() -> None:
             stepped.step(action)
         stepped.reset(seed=0)
         for bad in (action[..., :1], np.full_like(action, np.nan)):
-            with pytest.raises(ValueError, match="would do"):
+            with pytest.raises(ValueError, match=r"expected .*finite"):
                 stepped.step(bad)
     batch.step(stay)
-    with pytest.raises(gymnasium.error.ResetNeeded, match=r"\[0, 1\] have ended"):
+    with pytest.raises(gymnasium.error.ResetNeeded, match=r"ended episodes \[0, 1\]"):
         batch.step(stay)
 
 

@@ -125,11 +125,11 @@ def test_expert_directions_lead_along_shortest_paths() -> None:
 
 
 def test_what_cannot_be_collected() -> None:
-    with pytest.raises(LayoutError, match="no two free cells touch"):
+    with pytest.raises(LayoutError, match="two free cells that touch"):
         collect_expert(Layout.from_text(".#.", "apart"), 1, 0)
-    with pytest.raises(ValueError, match="trajectories: 0"):
+    with pytest.raises(ValueError, match=r"trajectories: .* got 0"):
         collect_expert(LAYOUTS["fork"], 0, 0)
-    with pytest.raises(ValueError, match="noise_degrees: -1"):
+    with pytest.raises(ValueError, match=r"noise_degrees: .* got -1"):
         collect_expert(LAYOUTS["fork"], 1, 0, -1)
-    with pytest.raises(ValueError, match="length: 0"):
+    with pytest.raises(ValueError, match=r"length: .* got 0"):
         collect_random(LAYOUTS["fork"], 1, 0, 0)

@@ -111,7 +111,7 @@ def test_directions_are_evenly_spaced_unit_vectors() -> None:
     directions = unit_directions(8)
     assert directions.dtype == np.float32
     np.testing.assert_allclose(directions[:3], [[1, 0], [0.5**0.5, 0.5**0.5], [0, 1]], atol=1e-7)
-    with pytest.raises(ValueError, match="directions: 0"):
+    with pytest.raises(ValueError, match=r"directions: .* got 0"):
         unit_directions(0)
 
 

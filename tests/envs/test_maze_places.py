@@ -72,10 +72,10 @@ def truths(row: int, column: int, height: int, width: int) -> dict[str, str]:
 
 def expected_regions(layout: Layout) -> dict[tuple[str, str], set[Cell]]:
     regions: dict[tuple[str, str], set[Cell]] = {}
-    for row in range(layout.height):
-        for column in range(layout.width):
+    for row in range(layout.walls.shape[0]):
+        for column in range(layout.walls.shape[1]):
             if not layout.walls[row, column]:
-                for label, category in truths(row, column, layout.height, layout.width).items():
+                for label, category in truths(row, column, layout.walls.shape[0], layout.walls.shape[1]).items():
                     regions.setdefault((category, label), set()).add((row, column))
     return regions
 
@@ -141,9 +141,7 @@ def test_further_places_are_spoken_of_unless_they_are_nowhere() -> None:
 
 @pytest.mark.parametrize("categories", [("line", "lines"), ()])
 def test_unknown_categories_are_refused(categories: tuple[str, ...]) -> None:
-    with pytest.raises(
-        ValueError, match=r"categories: .*lines.* exact, line, region, vague|categories: none"
-    ) as caught:
+    with pytest.raises(ValueError, match=r"categories: expected some of exact, line, region, vague, got") as caught:
         MazePlaces(LAYOUTS["fork"], categories)
     assert "\n" not in str(caught.value)
 
@@ -211,7 +209,7 @@ def test_cells_meet_every_template_with_every_form_of_name(fork: MazePlaces) -> 
 
 
 def test_unknown_splits_are_refused(fork: MazePlaces) -> None:
-    with pytest.raises(ValueError, match="phrasings: 'test' is no split"):
+    with pytest.raises(ValueError, match=r"phrasings: expected .* got 'test'"):
         fork.phrasings(0, "test")  # type: ignore[arg-type]
 
 
@@ -223,7 +221,7 @@ def test_true_labels_are_those_whose_region_holds(places: MazePlaces) -> None:
         assert labels[count:] == [-1] * (len(labels) - count)  # padding comes last
         assert labels[:count] == sorted(set(labels[:count]))
         said = {places.labels[label] for label in labels[:count]}
-        assert said == set(truths(row, column, layout.height, layout.width))
+        assert said == set(truths(row, column, layout.walls.shape[0], layout.walls.shape[1]))
 
 
 def test_a_category_weighs_one_where_it_is_true_on_average(places: MazePlaces) -> None:
@@ -250,7 +248,7 @@ def test_captions_speak_of_each_category_as_often(fork: MazePlaces) -> None:
     expected: Counter[str] = Counter()
     full: Counter[str] = Counter()
     for said, (row, column) in zip(category, cells.tolist(), strict=True):
-        true = truths(row, column, layout.height, layout.width)
+        true = truths(row, column, layout.walls.shape[0], layout.walls.shape[1])
         total = sum(weight[label] for label in true)
         for label, kind in true.items():
             expected[kind] += weight[label] / total
