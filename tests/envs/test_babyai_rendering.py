@@ -155,19 +155,17 @@ def test_large_frames_take_less_than_30_milliseconds() -> None:
     assert min(durations[1:]) < 0.03
 
 
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [
-        ("grid", np.ones((8, 8), dtype=np.uint8)),
-        ("grid", np.ones((2, 8, 3), dtype=np.uint8)),
-        ("pose", np.array([1, 1])),
-        ("heat", np.ones((6, 10))),
-        ("path", np.ones((4, 3), dtype=np.int64)),
-        ("tile", 7),
-    ],
-)
-def test_what_cannot_be_drawn_is_refused_in_one_line(field: str, value: Any) -> None:
+BAD: dict[str, list[Any]] = {
+    "grid": [np.ones((8, 8), dtype=np.uint8), np.ones((2, 8, 3), dtype=np.uint8)],
+    "pose": [np.array([1, 1])],
+    "heat": [np.ones((6, 10))],
+    "path": [np.ones((4, 3), dtype=np.int64)],
+    "tile": [7],
+}
+
+
+@pytest.mark.parametrize(("field", "value"), [(field, value) for field, values in BAD.items() for value in values])
+def test_what_cannot_be_drawn_is_refused(field: str, value: Any) -> None:
     arguments: dict[str, Any] = {"grid": room(), "pose": np.array([1, 1, 0]), field: value}
-    with pytest.raises(ValueError, match=f"{field}.*expected") as refusal:
+    with pytest.raises(ValueError, match=f"{field}.*expected"):
         draw_grid(**arguments)
-    assert "\n" not in str(refusal.value)

@@ -28,16 +28,13 @@ def test_without_noise_it_takes_the_fewest_steps() -> None:
     assert (steps[8] == 0.0).all()
 
 
-def test_unreachable_regions_are_no_trouble() -> None:
+def test_unreachable_regions_are_no_trouble_and_too_many_cells_are_refused() -> None:
     policy = MazeValueIteration(Layout.from_text("..#..", "parts"), 20.0)
     region = np.zeros((1, 1, 5), dtype=bool)
     region[0, 0, 4] = True
     action = policy.act(np.array([[0.5, 0.5], [0.5, 3.5]]), region, np.zeros(2, dtype=np.int64))
     assert np.isfinite(action).all()
     np.testing.assert_allclose(action[1], [0, 1], atol=1e-7)
-
-
-def test_too_many_cells_are_refused() -> None:
     with pytest.raises(LayoutError, match=r"free cells .* got 10000"):
         MazeValueIteration(Layout.from_array(np.zeros((100, 100)), "hall"), 20.0)
 
