@@ -17,7 +17,7 @@ from goalbridge.envs.commands import Command
 from goalbridge.envs.layouts import Layout
 from goalbridge.envs.point_maze import MazeBatch, MazeSurface, PointMaze
 from goalbridge.envs.spaces import INSTRUCTION_SPACE, Direction, Observation, check_render_mode
-from goalbridge.envs.vector import BatchedEnv, Flags, Seeds
+from goalbridge.envs.vector import BatchedEnv, Flags, Seeds, row_of
 
 
 def _observation_space(layout: Layout) -> Dict:
@@ -67,7 +67,7 @@ class PointMazeEnv(MazeSurface, gymnasium.Env[Observation, NDArray[np.float32]])
         super().reset(seed=seed)
         self._batch.generators[0] = self.np_random
         self._batch.reset(np.arange(1), starts)
-        return self._batch.observe(0), {"is_success": bool(self._batch.holds()[0])}
+        return row_of(self._batch.observe(), 0), {"is_success": bool(self._batch.holds()[0])}
 
     def step(self, action: NDArray[np.float32]) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Move once; reward 1.0 and terminated when the command holds. ValueError unless the action is 2 numbers."""
@@ -77,7 +77,7 @@ class PointMazeEnv(MazeSurface, gymnasium.Env[Observation, NDArray[np.float32]])
         if not self._batch.generators:
             raise gymnasium.error.ResetNeeded("step: expected a reset() first")
         holds = bool(self._batch.step(direction[None])[0])
-        return self._batch.observe(0), float(holds), holds, False, {"is_success": holds}
+        return row_of(self._batch.observe(), 0), float(holds), holds, False, {"is_success": holds}
 
     def render(self) -> NDArray[np.uint8] | None:
         """Uint8 [h, w, 3]: the maze, the commanded region, the path so far and the instruction; None without a mode."""
@@ -138,9 +138,6 @@ class PointMazeVectorEnv(MazeSurface, BatchedEnv):
 
     def _observe(self) -> Observation:
         return self._batch.observe()
-
-    def _observe_row(self, row: int) -> Observation:
-        return self._batch.observe(row)
 
     def _picture(self, row: int) -> NDArray[np.uint8]:
         return self._batch.picture(row)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from gymnasium.utils.seeding import np_random
@@ -23,8 +22,7 @@ NOISE_BLOCK: Final = 100  # angle noises that an episode draws at once; with 100
 GOALS_PER_SIDE: Final = 4  # candidate goals along each side of a free cell
 
 
-@dataclass(frozen=True, eq=False)
-class Start:
+class Start(NamedTuple):
     """What a reset fixes of an episode: position [2] and command; None leaves it to chance."""
 
     position: NDArray[np.float64] | None = None
@@ -52,12 +50,6 @@ class PointMaze:
         if not len(self.start_cells):
             name = self.layout.name
             raise LayoutError(f"layout {name!r}: expected a free cell with another row or column in reach, got none")
-
-    def candidate_goals(self) -> NDArray[np.float32]:
-        """Float32 [M, 2]: an even grid of 4 x 4 positions in every free cell."""
-        offset = (np.arange(GOALS_PER_SIDE) + 0.5) / GOALS_PER_SIDE
-        offsets = np.stack(np.meshgrid(offset, offset, indexing="ij"), axis=-1).reshape(-1, 2)  # [16, 2]
-        return (self.layout.free_cells[:, None] + offsets).reshape(-1, 2).astype(np.float32)
 
     def read_start(self, options: Mapping[str, Any]) -> Start:
         """The start that options "position" and "instruction" (text or Command) fix.
@@ -160,8 +152,10 @@ class MazeSurface:
         return self.world.commands
 
     def candidate_goals(self, observation: Observation | None = None) -> NDArray[np.float32]:
-        """Float32 [M, 2]: 4 x 4 goals in every free cell, whatever the observation."""
-        return self.world.candidate_goals()
+        """Float32 [M, 2]: an even grid of 4 x 4 goals in every free cell, whatever the observation."""
+        offset = (np.arange(GOALS_PER_SIDE) + 0.5) / GOALS_PER_SIDE
+        offsets = np.stack(np.meshgrid(offset, offset, indexing="ij"), axis=-1).reshape(-1, 2)  # [16, 2]
+        return (self.layout.free_cells[:, None] + offsets).reshape(-1, 2).astype(np.float32)
 
     def true_labels(self, goals: ArrayLike) -> NDArray[np.int64]:
         """Int [N, 2]: ids into `commands.labels` of the two labels true of each free goal [N, 2]."""
@@ -265,14 +259,10 @@ class MazeBatch:
             return self._given[row]
         return self.world.commands.command(int(self._label[row]), self.texts[row])
 
-    def observe(self, row: int | slice = np.s_[:]) -> Observation:
-        """What one environment sees, or all together."""
-        seen, texts = self.position[row].astype(np.float32), self.texts[row]
-        return {
-            "observation": seen,
-            "achieved_goal": seen.copy(),
-            "instruction": texts if isinstance(texts, str) else tuple(texts),
-        }
+    def observe(self) -> Observation:
+        """What all environments see."""
+        seen = self.position.astype(np.float32)
+        return {"observation": seen, "achieved_goal": seen.copy(), "instruction": tuple(self.texts)}
 
     def picture(self, row: int) -> NDArray[np.uint8]:
         """Uint8 [h, w, 3]: the maze, the commanded region, the path so far and the instruction."""

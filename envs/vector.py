@@ -17,6 +17,11 @@ Flags = NDArray[np.bool_]  # [B]
 Seeds = list[int | None]
 
 
+def row_of(observation: Observation, row: int) -> Observation:
+    """What one environment of a batch sees."""
+    return {name: row_of(value, row) if isinstance(value, dict) else value[row] for name, value in observation.items()}
+
+
 class BatchedEnv(VectorEnv[Observation, NDArray[Any], NDArray[Any]]):
     """`num_envs` (B) environments of one kind, bit for bit as `gymnasium.vector.SyncVectorEnv` steps single ones.
 
@@ -66,10 +71,6 @@ class BatchedEnv(VectorEnv[Observation, NDArray[Any], NDArray[Any]]):
         """The observations, in arrays of their own."""
         raise NotImplementedError
 
-    def _observe_row(self, row: int) -> Observation:
-        """What one environment on its own would see."""
-        raise NotImplementedError
-
     def _picture(self, row: int) -> NDArray[np.uint8]:
         raise NotImplementedError
 
@@ -108,8 +109,9 @@ class BatchedEnv(VectorEnv[Observation, NDArray[Any], NDArray[Any]]):
         if self.autoreset_mode == AutoresetMode.SAME_STEP and (done := terminated | truncated).any():
             rows = np.flatnonzero(done)
             final_obs = np.full(self.num_envs, None, dtype=object)
+            seen = self._observe()
             for row in rows.tolist():
-                final_obs[row] = self._observe_row(row)
+                final_obs[row] = row_of(seen, row)
             final_info = {"is_success": is_success & done, "_is_success": done.copy()}
             infos = {"final_obs": final_obs, "_final_obs": done.copy(), "final_info": final_info, "_final_info": done}
             self._begin(rows)

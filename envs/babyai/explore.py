@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -41,13 +41,12 @@ def explore(
     scripted_share: float,
     rng: np.random.Generator,
     record: Record,
-    random_play: Sequence[float] = RANDOM_PLAY,
 ) -> Exploration:
     """Collect `per_layout` trajectories of `length` (T) actions in each layout, all N stepped together.
 
     They begin as `begin_play` does. `scripted_share` of them, drawn at random, take a shortest path to a uniformly
     random pose within reach, opening the doors on it, then to the next, without noise. The others draw each action
-    with the probabilities `random_play`; boxes that they toggle are gone.
+    with the probabilities `RANDOM_PLAY`; boxes that they toggle are gone.
 
     record: called T + 1 times with all trajectories as one batch, returns uint8 [N, S].
     Raises ValueError for arguments out of range.
@@ -56,12 +55,10 @@ def explore(
         raise ValueError(f"length: expected 1 or more, got {length}")
     if not 0.0 <= scripted_share <= 1.0:
         raise ValueError(f"scripted_share: expected 0 to 1, got {scripted_share}")
-    if len(random_play) != len(ACTIONS) or min(random_play) < 0.0 or not np.isclose(sum(random_play), 1.0):
-        raise ValueError(f"random_play: expected {len(ACTIONS)} shares that sum to 1, got {tuple(random_play)}")
     batch = begin_play(layouts, per_layout, rng)
     count = len(batch.poses)
     scripted = rng.permutation(count) < round(scripted_share * count)  # [N]
-    actions = rng.choice(len(ACTIONS), size=(count, length), p=np.asarray(random_play))  # [N, T]
+    actions = rng.choice(len(ACTIONS), size=(count, length), p=RANDOM_PLAY)  # [N, T]
     for row in np.flatnonzero(scripted).tolist():
         width, height = batch.sizes[row]
         actions[row] = scripted_actions(batch.grids[row, :width, :height], batch.poses[row], length, rng)

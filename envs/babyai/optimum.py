@@ -87,18 +87,15 @@ def facing(targets: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return np.stack([np.roll(targets, -step, (0, 1)) for step in DIRECTIONS], axis=-1)
 
 
-def fewest_steps(grid: NDArray[np.uint8], start: Pose, targets: NDArray[np.bool_], at_least: int = 1) -> float:
-    """Fewest actions until a target cell [W, H] is in front, which is when "go to" succeeds; inf if it cannot be.
+def fewest_steps(
+    grid: NDArray[np.uint8], start: Pose, targets: NDArray[np.bool_], faced: bool = True, at_least: int = 1
+) -> float:
+    """Fewest actions until a target cell [W, H] is in front, or, unless `faced`, is stood in; inf if it cannot be.
 
-    at_least: the result where one is in front already; 1 as minigrid judges after an action only, and toggling or
-    bumping into the target keeps it in front.
+    at_least: the result where it is already; 1 as minigrid judges after an action only, and toggling or bumping into
+    the target keeps it in front.
     """
-    return max(float(at_least), float(PoseGraph(grid).distances(facing(targets))[tuple(start)]))
-
-
-def fewest_steps_to_region(grid: NDArray[np.uint8], start: Pose, region: NDArray[np.bool_], at_least: int = 1) -> float:
-    """Fewest actions until one stands in the region, bool [W, H]; the rest as in `fewest_steps`."""
-    goals = np.repeat(region[..., None], 4, axis=-1)
+    goals = facing(targets) if faced else np.repeat(targets[..., None], 4, axis=-1)
     return max(float(at_least), float(PoseGraph(grid).distances(goals)[tuple(start)]))
 
 

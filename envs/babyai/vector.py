@@ -76,8 +76,5 @@ class BabyAIVectorEnv(BatchedEnv):
             "instruction": self.missions,
         }
 
-    def _observe_row(self, row: int) -> Observation:
-        return self.envs[row].observe()
-
     def _picture(self, row: int) -> NDArray[np.uint8]:
         return np.asarray(self.envs[row].render(), dtype=np.uint8)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from goalbridge.envs.babyai.explore import RANDOM_PLAY, Exploration, explore, scripted_actions
 from goalbridge.envs.babyai.layouts import Layouts, draw_layouts, free_cells, free_poses
 from goalbridge.envs.babyai.optimum import PoseGraph
-from goalbridge.envs.babyai.simulator import FORWARD, LEFT, RIGHT, TOGGLE, GridBatch
+from goalbridge.envs.babyai.simulator import LEFT, RIGHT, TOGGLE, GridBatch
 
 LAYOUTS = draw_layouts(["GoToObjMazeS4R2", "GoToLocalS5N2", "GoToObjMazeS4"], 6, np.random.default_rng(0))
 PER_LAYOUT, LENGTH = 20, 30
@@ -21,9 +21,8 @@ def record(batch: GridBatch) -> NDArray[np.uint8]:
     return np.concatenate([batch.goals().astype(np.uint8), batch.grids.reshape(len(batch.poses), -1)], axis=1)
 
 
-def collect(scripted_share: float, seed: int = 0, **settings: Any) -> Exploration:
-    rng = np.random.default_rng(seed)
-    return explore(LAYOUTS, PER_LAYOUT, LENGTH, scripted_share, rng, record, **settings)
+def collect(scripted_share: float, seed: int = 0) -> Exploration:
+    return explore(LAYOUTS, PER_LAYOUT, LENGTH, scripted_share, np.random.default_rng(seed), record)
 
 
 def unpack(exploration: Exploration) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
@@ -76,7 +75,6 @@ def test_shares_of_scripted_trajectories_and_of_random_actions() -> None:
     assert 4 <= spread.min() <= spread.max() <= 16
     shares = np.bincount(collect(0.0).actions.ravel(), minlength=4) / (COUNT * LENGTH)
     np.testing.assert_allclose(shares, RANDOM_PLAY, atol=0.03)
-    assert set(collect(0.0, random_play=(0, 0, 1, 0)).actions.ravel().tolist()) == {FORWARD}
 
 
 def test_walks_waste_nothing_spare_boxes_and_reach_everything() -> None:
@@ -133,7 +131,6 @@ def test_a_cell_that_nothing_leads_to_and_turns_about_either_way() -> None:
         ({"per_layout": 0}, "per_layout"),
         ({"length": 0}, "length"),
         ({"scripted_share": 1.5}, r"scripted_share: .* got 1.5"),
-        *(({"random_play": shares}, "random_play") for shares in ((0.5,) * 2, (0.5,) * 4, (0.5, 0.5, 0.5, -0.5))),
     ],
 )
 def test_bad_input(settings: dict[str, Any], message: str) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from goalbridge.envs.babyai import simulator
 from goalbridge.envs.babyai.layouts import Layouts, draw_layouts, free_cells, free_poses
-from goalbridge.envs.babyai.optimum import PoseGraph, facing, fewest_steps, fewest_steps_to_region, mission_targets
+from goalbridge.envs.babyai.optimum import PoseGraph, facing, fewest_steps, mission_targets
 from goalbridge.envs.babyai.simulator import DIRECTIONS, FORWARD, LEFT, MINIGRID_ACTIONS, RIGHT, TOGGLE, GridBatch
 
 OPEN, CLOSED, LOCKED = (4, 0, 0), (4, 0, 1), (4, 0, 2)
@@ -57,10 +57,10 @@ HOUSE = grid_of(
     ],
 )
 def test_closed_forms(start: tuple[int, ...], target: tuple[int, int], faced: int, stood_in: int) -> None:
-    for search, fewest in ((fewest_steps, faced), (fewest_steps_to_region, stood_in)):
-        assert search(ROOM, start, cells(ROOM, target), at_least=0) == fewest
-        assert search(ROOM, start, cells(ROOM, target)) == max(1, fewest)  # minigrid judges after an action only
-        assert search(ROOM, start, np.zeros((8, 5), dtype=np.bool_)) == math.inf
+    for fewest, by_facing in ((faced, True), (stood_in, False)):
+        assert fewest_steps(ROOM, start, cells(ROOM, target), by_facing, at_least=0) == fewest
+        assert fewest_steps(ROOM, start, cells(ROOM, target), by_facing) == max(1, fewest)  # judged after an action
+        assert fewest_steps(ROOM, start, np.zeros((8, 5), dtype=np.bool_), by_facing) == math.inf
 
 
 def test_doors_and_objects() -> None:
@@ -68,8 +68,8 @@ def test_doors_and_objects() -> None:
     here, end = cells(corridor[0], (2, 1)), cells(corridor[0], (4, 1))
     assert [fewest_steps(grid, (1, 1, 1), here) for grid in corridor] == [1, 1, 1, 1]
     assert [fewest_steps(grid, (1, 1, 0), end) for grid in corridor] == [2, 3, math.inf, math.inf]
-    assert [fewest_steps_to_region(grid, (1, 1, 0), end) for grid in corridor] == [3, 4, math.inf, math.inf]
-    assert [fewest_steps_to_region(grid, (1, 1, 0), here) for grid in corridor] == [1, 2, math.inf, math.inf]
+    assert [fewest_steps(grid, (1, 1, 0), end, faced=False) for grid in corridor] == [3, 4, math.inf, math.inf]
+    assert [fewest_steps(grid, (1, 1, 0), here, faced=False) for grid in corridor] == [1, 2, math.inf, math.inf]
 
 
 def test_facing() -> None:
@@ -123,7 +123,7 @@ def test_equals_a_search_over_every_state() -> None:
             faced = [(target[0] - dx, target[1] - dy, d) for d, (dx, dy) in enumerate(DIRECTIONS.tolist())]
             inside = [p for p in faced if 0 <= p[0] < grid.shape[0] and 0 <= p[1] < grid.shape[1]]
             assert fewest_steps(grid, start, here, at_least=0) == min(plain[pose] for pose in inside)
-            assert fewest_steps_to_region(grid, start, here, at_least=0) == plain[target].min()
+            assert fewest_steps(grid, start, here, faced=False, at_least=0) == plain[target].min()
 
 
 def test_house_has_what_a_search_could_get_wrong() -> None:
