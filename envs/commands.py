@@ -143,7 +143,8 @@ class MazeCommands(Wordings):
     @cached_property
     def _cell_keys(self) -> NDArray[np.int64]:
         """Int [F, 2]: component * L + label, of each free cell's row and of its column."""
-        return self._cell_component[:, None] * len(self.labels) + self.cell_labels[tuple(self.layout.free_cells.T)]
+        labels = self.cell_labels[tuple(self.layout.free_cells.T)]
+        return np.asarray(self._cell_component[:, None] * len(self.labels) + labels)
 
     @cached_property
     def _by_component(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:

@@ -107,7 +107,7 @@ class PointMazeVectorEnv(MazeSurface, BatchedEnv):
             raise ValueError(f"max_episode_steps: expected 1 or more, or -1 for no limit, got {max_episode_steps}")
         self.world = PointMaze(layout, action_noise_degrees, phrasings)
         super().__init__(num_envs, _observation_space(self.layout), Direction(), render_mode, autoreset_mode)
-        self._step_limit = np.inf if max_episode_steps in (None, -1) else max_episode_steps
+        self._step_limit = np.inf if max_episode_steps is None or max_episode_steps == -1 else max_episode_steps
         self._batch = MazeBatch(self.world, num_envs, keep_paths=render_mode is not None)
 
     @property
@@ -126,9 +126,8 @@ class PointMazeVectorEnv(MazeSurface, BatchedEnv):
         directions = np.asarray(actions)
         if directions.shape != (self.num_envs, 2) or not np.isfinite(directions).all():
             raise ValueError(f"actions: expected ({self.num_envs}, 2), all finite, got shape {directions.shape}")
-        ended = self._flags[0] | self._flags[1]
-        if self.autoreset_mode == AutoresetMode.DISABLED and ended.any():
-            rows = np.flatnonzero(ended).tolist()
+        if self.autoreset_mode == AutoresetMode.DISABLED and self._flags.any():
+            rows = np.flatnonzero(self._flags.any(axis=0)).tolist()
             raise gymnasium.error.ResetNeeded(f"step: expected options['reset_mask'] for ended episodes {rows}")
         return directions
 

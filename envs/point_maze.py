@@ -266,7 +266,7 @@ class MazeBatch:
 
     def picture(self, row: int) -> NDArray[np.uint8]:
         """Uint8 [h, w, 3]: the maze, the commanded region, the path so far and the instruction."""
-        path, command = np.array((self.paths or {})[row]), self.command(row)
+        path, command = np.array((self.paths or [])[row]), self.command(row)
         return draw(self.world.layout, path[-1], path, command.region, title=command.text)
 
     def _fix(self, rows: NDArray[np.int64], starts: Sequence[Start]) -> None:

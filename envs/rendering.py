@@ -105,9 +105,14 @@ def _maze(
         for row, column in np.argwhere(free[: height - down, : width - right] & free[down:, right:]).tolist():
             x, y = fine * (column + right), fine * (row + down)
             pen.line((x, y, x + (fine - 1) * down, y + (fine - 1) * right), fill=GRID_COLOUR)
-    rim, inside = max(2, fine // 12), region.repeat(fine, axis=0).repeat(fine, axis=1)
-    outline = inside & widened(np.pad(~inside, rim, constant_values=True), rim)[rim:-rim, rim:-rim]
-    maze.paste(REGION_COLOUR, mask=Image.fromarray(outline))
+    rim, padded = max(2, fine // 12), np.pad(region, 1)
+    for row, column in np.argwhere(region).tolist():  # a line along each face to a cell outside the region
+        x, y, far = column * fine, row * fine, fine - 1
+        for step, low, high in ((0, 0, rim), (2, far - rim, far)):
+            if not padded[row + step, column + 1]:
+                pen.rectangle((x, y + low, x + far, y + high), fill=REGION_COLOUR)
+            if not padded[row + 1, column + step]:
+                pen.rectangle((x + low, y, x + high, y + far), fill=REGION_COLOUR)
     return maze, pen, fine
 
 
@@ -127,7 +132,7 @@ def _ground(layout: Layout, region: NDArray[np.bool_], heat: NDArray[np.floating
 
 
 def draw_path(
-    pen: ImageDraw.ImageDraw, points: NDArray[np.floating], width: int, radius: float, colours: tuple[Colour, Colour]
+    pen: ImageDraw.ImageDraw, points: NDArray[Any], width: int, radius: float, colours: tuple[Colour, Colour]
 ) -> None:
     """A line through points [T, 2] (x, y), from pale to full colour, and a ring where it began.
 
@@ -165,17 +170,6 @@ def _framed(maze: Image.Image, size_px: int, title: str | None) -> NDArray[np.ui
     return titled(ImageOps.expand(maze.reduce(_SUPERSAMPLING), max(2, size_px // 60), WALL_COLOUR), title, most=2)
 
 
-def widened(mask: NDArray[np.bool_], by: int) -> NDArray[np.bool_]:
-    """The mask [h, w] and all within `by` pixels of it, both ways."""
-    for axis in (0, 1):
-        lines, wide = mask.swapaxes(0, axis), mask.copy().swapaxes(0, axis)
-        for step in range(1, by + 1):
-            wide[step:] |= lines[:-step]
-            wide[:-step] |= lines[step:]
-        mask = wide.swapaxes(0, axis)
-    return mask
-
-
 def titled(picture: Image.Image, title: str | None, most: int | None = None) -> NDArray[np.uint8]:
     """A picture below its title, padded both ways to multiples of 16.
 
@@ -205,9 +199,9 @@ def _fitted(title: str, width: int, most: int | None) -> tuple[str, Any, int]:
     for size in range(largest, _SMALLEST_FONT - 1, -1):
         font = ImageFont.load_default(size)
         lines = _wrapped(title, font, width - size)
-        if most is None or len(lines) <= most:
+        if len(lines) <= (most or len(lines)):
             break
-    else:
+    if most and len(lines) > most:
         lines = [*lines[: most - 1], f"{lines[most - 1]} ..."]
     height = round(largest * (1.45 * (most or len(lines)) + 0.6)) if most or title else 0
     return "\n".join(lines), font, height

@@ -99,13 +99,14 @@ class BatchedEnv(VectorEnv[Observation, NDArray[Any], NDArray[Any]]):
             raise gymnasium.error.ResetNeeded("step: expected a reset() first")
         ended = self._flags[0] | self._flags[1]
         rewards, terminated, truncated = self._advance(chosen, ~ended)
-        rewards = np.where(ended, 0.0, rewards)
-        self._flags = np.where(ended, self._flags, [terminated, truncated, rewards > 0])
-        infos: dict[str, Any] = {}
-        if self.autoreset_mode == AutoresetMode.NEXT_STEP and ended.any():
-            self._flags[:, ended] = False
-            self._begin(np.flatnonzero(ended))
-        terminated, truncated, is_success = self._flags.copy()
+        flags, infos = np.array([terminated, truncated, rewards > 0]), dict[str, Any]()
+        if ended.any():
+            rewards[ended], flags[:, ended] = 0.0, self._flags[:, ended]
+            if self.autoreset_mode == AutoresetMode.NEXT_STEP:
+                flags[:, ended] = False
+                self._begin(np.flatnonzero(ended))
+        self._flags = flags
+        terminated, truncated, is_success = flags.copy()
         if self.autoreset_mode == AutoresetMode.SAME_STEP and (done := terminated | truncated).any():
             rows = np.flatnonzero(done)
             final_obs = np.full(self.num_envs, None, dtype=object)

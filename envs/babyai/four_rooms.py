@@ -56,4 +56,5 @@ class RoomCommands(gymnasium.Wrapper[dict[str, Any], int, dict[str, Any], int]):
 
     def _room_here(self) -> str | None:
         raw: Any = self.env.unwrapped
-        return room_at(*map(int, raw.agent_pos), raw.width, raw.height)
+        x, y = raw.agent_pos
+        return room_at(int(x), int(y), raw.width, raw.height)

@@ -24,7 +24,7 @@ from goalbridge.envs.spaces import INSTRUCTION_SPACE, Observation, check_options
 Result = TypeVar("Result")
 
 TILE_PIXELS: Final = 24
-_VIEWS: Final = {"full": FullView, "partial": PartialView}
+_VIEWS: Final[dict[str, type[FullView] | type[PartialView]]] = {"full": FullView, "partial": PartialView}
 _CELL_HIGH: Final = (10, 5, 2)  # type, colour, state
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from goalbridge.envs.rendering import Colour, draw_path, titled, widened
+from goalbridge.envs.rendering import Colour, draw_path, titled
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -99,5 +99,16 @@ def _draw_heat(ground: Image.Image, heat: NDArray[np.floating], things: NDArray[
     colours = Image.fromarray(np.stack(channels, axis=-1).astype(np.uint8))  # [H, W]
     tint = np.where(share < _HEAT_LEAST, 0.0, _HEAT_TINT * np.sqrt(share))  # [H, W]
     opacity = np.round(255 * tint).astype(np.uint8).repeat(tile, axis=0).repeat(tile, axis=1)  # [h, w]
-    opacity[widened(things, max(1, tile // 12))] = 0
+    opacity[_widened(things, max(1, tile // 12))] = 0
     ground.paste(colours.resize(ground.size, Image.Resampling.NEAREST), mask=Image.fromarray(opacity))
+
+
+def _widened(mask: NDArray[np.bool_], by: int) -> NDArray[np.bool_]:
+    """The mask [h, w] and all within `by` pixels of it, both ways."""
+    for axis in (0, 1):
+        lines, wide = mask.swapaxes(0, axis), mask.copy().swapaxes(0, axis)
+        for step in range(1, by + 1):
+            wide[step:] |= lines[:-step]
+            wide[:-step] |= lines[step:]
+        mask = wide.swapaxes(0, axis)
+    return mask

@@ -62,10 +62,10 @@ class BabyAIVectorEnv(BatchedEnv):
         return chosen
 
     def _advance(self, actions: NDArray[Any], active: Flags) -> tuple[NDArray[np.float64], Flags, Flags]:
-        outcomes = np.zeros((3, self.num_envs))
-        for row in np.flatnonzero(active).tolist():
-            outcomes[:, row] = self.envs[row].advance(int(actions[row]))
-        return outcomes[0], outcomes[1] > 0, outcomes[2] > 0
+        turns = zip(self.envs, actions.tolist(), active.tolist(), strict=True)
+        outcomes = [env.advance(action) if acts else (0.0, False, False) for env, action, acts in turns]
+        rewards, terminated, truncated = np.array(outcomes).T
+        return rewards, terminated > 0, truncated > 0
 
     def _observe(self) -> Observation:
         goals = np.array([env.goal() for env in self.envs], dtype=np.int64)  # [B, 7]

@@ -29,7 +29,9 @@ def pairs(grids: NDArray[np.uint8]) -> set[tuple[int, int]]:
 def test_layouts_are_those_that_minigrid_resets_to_with_walls_around(capsys: pytest.CaptureFixture[str]) -> None:
     layouts = draw_layouts(NAMES, 2 * len(NAMES), generator())
     assert capsys.readouterr().out == ""  # minigrid rejects some, and says so
-    assert (len(layouts), layouts.grids.shape, layouts.grids.dtype) == (14, (14, 22, 22, 3), np.uint8)
+    assert len(layouts) == 14
+    assert layouts.grids.shape == (14, 22, 22, 3)
+    assert layouts.grids.dtype == np.uint8
     assert layouts.level.tolist() == [*range(7), *range(7)]
     for index, seed in enumerate(generator().integers(2**31, size=len(layouts)).tolist()):
         world: Any = gymnasium.make(LEVELS[NAMES[index % len(NAMES)]].minigrid_id).unwrapped

@@ -111,7 +111,8 @@ def test_an_ended_level_waits_where_autoreset_is_disabled() -> None:
     size = 4
     batch = make_vec("BabyAI-GoToLocalS5N2", size, autoreset_mode="Disabled")
     batch.reset(seed=0)
-    rng, outcome = np.random.default_rng(1), None
+    rng = np.random.default_rng(1)
+    outcome: Any = None
     ended = np.zeros(size, dtype=bool)
     for _ in range(25):
         before, outcome = outcome, batch.step(rng.choice(4, size=size))
