@@ -74,11 +74,6 @@ class MazeCommands(Wordings):
         )  # [H, W, 2]: label of each cell's row and of its column; meaningless in walls
         self._regions: dict[int, NDArray[np.bool_]] = {}
 
-    @cached_property
-    def regions(self) -> NDArray[np.bool_]:
-        """Bool [L, H, W]: the free cells that satisfy each label."""
-        return np.stack([self.region(label) for label in range(len(self.labels))])
-
     def region(self, label_id: int) -> NDArray[np.bool_]:
         """Bool [H, W], read-only: the free cells that satisfy one label."""
         if label_id not in self._regions:

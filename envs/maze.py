@@ -49,7 +49,7 @@ class PointMazeEnv(MazeSurface, gymnasium.Env[Observation, NDArray[np.float32]])
         phrasings: Split = "train",
     ) -> None:
         self.render_mode = check_render_mode(render_mode)
-        self.world = PointMaze(layout, action_noise_degrees, phrasings)
+        MazeSurface.__init__(self, PointMaze(layout, action_noise_degrees, phrasings))
         self.observation_space = _observation_space(self.world.layout)
         self.action_space = Direction()  # type: ignore[assignment]
         self._batch = MazeBatch(self.world, 1, keep_paths=render_mode is not None)
@@ -105,8 +105,8 @@ class PointMazeVectorEnv(MazeSurface, BatchedEnv):
     ) -> None:
         if max_episode_steps is not None and max_episode_steps != -1 and max_episode_steps < 1:
             raise ValueError(f"max_episode_steps: expected 1 or more, or -1 for no limit, got {max_episode_steps}")
-        self.world = PointMaze(layout, action_noise_degrees, phrasings)
-        super().__init__(num_envs, _observation_space(self.layout), Direction(), render_mode, autoreset_mode)
+        MazeSurface.__init__(self, PointMaze(layout, action_noise_degrees, phrasings))
+        BatchedEnv.__init__(self, num_envs, _observation_space(self.layout), Direction(), render_mode, autoreset_mode)
         self._step_limit = np.inf if max_episode_steps is None or max_episode_steps == -1 else max_episode_steps
         self._batch = MazeBatch(self.world, num_envs, keep_paths=render_mode is not None)
 

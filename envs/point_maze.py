@@ -139,17 +139,10 @@ def _read_numbers(position: Any) -> NDArray[np.float64]:
 class MazeSurface:
     """What both environments offer learners beside Gymnasium's own interface; read it from `env.unwrapped`."""
 
-    world: PointMaze
-
-    @property
-    def layout(self) -> Layout:
-        """The maze."""
-        return self.world.layout
-
-    @property
-    def commands(self) -> MazeCommands:
-        """All commands of the maze and their wordings."""
-        return self.world.commands
+    def __init__(self, world: PointMaze) -> None:
+        self.world = world
+        self.layout: Layout = world.layout
+        self.commands: MazeCommands = world.commands
 
     def candidate_goals(self, observation: Observation | None = None) -> NDArray[np.float32]:
         """Float32 [M, 2]: an even grid of 4 x 4 goals in every free cell, whatever the observation."""

@@ -6,6 +6,7 @@ import contextlib
 import io
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from typing import Any, Final
 
 import gymnasium
@@ -57,7 +58,11 @@ def draw_layouts(
     colours = _allowed_colours(held_out)
     generators = [_generator(name) for name in levels]
     seeds = rng.integers(2**31, size=count).tolist()
-    drawn = [_draw(generators[index % len(levels)], seed) for index, seed in enumerate(seeds)]  # L x [w, h, 3]
+    drawn = list[NDArray[np.uint8]]()  # L x [w, h, 3]
+    for generator, seed in zip(cycle(generators), seeds, strict=False):
+        with contextlib.redirect_stdout(io.StringIO()):  # minigrid prints each layout that it rejects
+            generator.reset(seed=seed)
+        drawn.append(generator.grid.encode())
     sizes = np.array([grid.shape[:2] for grid in drawn], dtype=np.int64)  # [L, 2]
     grids = np.empty((count, *sizes.max(axis=0), 3), dtype=np.uint8)  # [L, W, H, 3]
     grids[:] = WALL_CELL
@@ -93,13 +98,6 @@ def _generator(name: str) -> Any:
     generator: Any = gymnasium.make(level(name).minigrid_id, disable_env_checker=True).unwrapped
     generator.gen_obs = dict
     return generator
-
-
-def _draw(generator: Any, seed: int) -> NDArray[np.uint8]:
-    with contextlib.redirect_stdout(io.StringIO()):  # minigrid prints each layout that it rejects
-        generator.reset(seed=seed)
-    grid: NDArray[np.uint8] = generator.grid.encode()  # [w, h, 3]
-    return grid
 
 
 def _allowed_colours(held_out: Collection[tuple[str, str]]) -> dict[str, NDArray[np.uint8]]:

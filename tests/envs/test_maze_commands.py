@@ -24,8 +24,7 @@ def test_labels_are_rows_then_columns_with_a_free_cell() -> None:
     assert FORK.labels == tuple(f"row {i}" for i in range(15)) + tuple(f"column {i}" for i in range(15))
     walled = MazeCommands(Layout.from_text("#..\n###\n#..", "walled"))
     assert walled.labels == ("row 0", "row 2", "column 1", "column 2")
-    assert FORK.regions.shape == (30, 15, 15)
-    assert np.flatnonzero(FORK.regions[1][1]).tolist() == [10, 11, 12, 13, 14]
+    assert np.flatnonzero(FORK.region(1)[1]).tolist() == [10, 11, 12, 13, 14]
 
 
 def test_splits_share_no_text_and_no_template() -> None:
@@ -81,8 +80,9 @@ def test_what_is_asked_is_reachable_and_not_yet_true(walls: NDArray[np.bool_]) -
     for index, (row, column) in enumerate(layout.free_cells):
         expected = {
             label
-            for label, region in enumerate(commands.regions)
-            if commands.reachable(region)[layout.component[row, column]] and not region[row, column]
+            for label in range(len(commands.labels))
+            if commands.reachable(commands.region(label))[layout.component[row, column]]
+            and not commands.region(label)[row, column]
         }
         assert commands.askable[index] == len(expected)
         shares = (np.arange(len(expected)) + 0.5) / max(1, len(expected))
@@ -120,4 +120,4 @@ def test_commands_are_checked_where_built_and_regions_told_apart() -> None:
     commands = [FORK.command(4), FORK.command(2, "go to row 2"), FORK.command(4, "go to row 4")]
     regions, which = distinct_regions(commands)
     assert which.tolist() == [0, 1, 0]
-    np.testing.assert_array_equal(regions, FORK.regions[[4, 2]])
+    np.testing.assert_array_equal(regions, [FORK.region(4), FORK.region(2)])

@@ -5,10 +5,10 @@ import pytest
 from numpy.typing import NDArray
 from scipy.sparse import coo_array, csgraph
 
-from goalbridge.envs.commands import MazeCommands
 from goalbridge.envs.expert import grid_shortest
 from goalbridge.envs.geodesic import geodesic_shortest
 from goalbridge.envs.layouts import LAYOUTS, Layout, LayoutError
+from goalbridge.envs.places import MazePlaces
 
 
 def one(layout: Layout, start: tuple[float, float], *cells: tuple[int, int]) -> float:
@@ -101,7 +101,7 @@ def test_geodesics_lie_between_the_bounds_of_a_fine_grid() -> None:
 
 def test_geodesics_are_at_most_the_paths_over_cell_centres_up_to_a_number_of_corners() -> None:
     layout = LAYOUTS["fork"]
-    regions = MazeCommands(layout).regions
+    regions = MazePlaces(layout, ("line",)).regions
     starts = np.tile(layout.free_cells + 0.5, (3, 1))
     which = np.random.default_rng(0).integers(len(regions), size=len(starts))
     exact = geodesic_shortest(layout, starts, regions, which)
