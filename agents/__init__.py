@@ -2,7 +2,7 @@
 
 from goalbridge.agents.agent import Agent
 from goalbridge.agents.learner import Learner
-from goalbridge.agents.policies import Policy
+from goalbridge.agents.policy import Policy
 from goalbridge.agents.spec import CandidateActions, WorldSpec
 from goalbridge.agents.storage import CheckpointError
 

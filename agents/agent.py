@@ -12,11 +12,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from goalbridge.agents.familiarity import FALSE_ALARMS, KEPT, familiarity, spread_out
 from goalbridge.agents.model import Model
+from goalbridge.agents.ood import FALSE_ALARMS, KEPT, familiarity, spread_out
+from goalbridge.agents.policy import Policy
 from goalbridge.agents.spec import CandidateActions, WorldSpec
 from goalbridge.agents.storage import CheckpointError, read_json, read_tensors, write_json, write_tensors
-from goalbridge.configs.checks import ConfigError
 from goalbridge.configs.registries import text_encoders
 from goalbridge.configs.schema import AgentConfig, PolicyConfig
 from goalbridge.encoders import TextEncoder, TextModelError
@@ -78,21 +78,13 @@ class Agent(Model):
         average_noise: bool | None = None,
         escape: bool | None = None,
         seed: int = 0,
-    ) -> Any:
-        """A way to act, one of `configs.schema.POLICIES`; without a name, what it was trained for.
+    ) -> Policy:
+        """A way to act by one of the registered estimators; without a name, by the one that it was trained for.
 
-        A `Policy`, or where layouts differ a `ScenePolicy`, which reads its goals off each observation.
-
-        goals: [M, G] bridge goals instead of those stored. candidates: actions instead of those stored.
-        average_noise, escape: see `PolicyConfig`. seed: of the "sample" policy's goals.
+        goals: [M, G] bridge goals instead of those stored. candidates: actions instead of those stored. None of both
+        where goals are read off observations. average_noise, escape: see `PolicyConfig`. seed: of drawn goals. Raises
+        ConfigError for an estimator that this agent cannot use.
         """
-        from goalbridge.agents.policies import Policy  # policies need agents, not the other way round
-        from goalbridge.agents.scene_policy import ScenePolicy
-
-        if self.world.kind == "grid":
-            if goals is not None or candidates is not None or average_noise:
-                raise ConfigError("goals, candidates, average_noise: are read off each grid; leave them out")
-            return ScenePolicy(self, name or self.policy_config.name, escape, seed)
         return Policy(self, name or self.policy_config.name, goals, candidates, average_noise, escape, seed)
 
     def description(self) -> dict[str, Any]:

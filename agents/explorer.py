@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from goalbridge.agents.agent import Agent
-from goalbridge.agents.escape import Escape
+from goalbridge.agents.memory import VectorMemory
 
 
 class Explorer:
@@ -21,14 +21,15 @@ class Explorer:
         noise_degrees: standard deviation of the angle by which an action is turned, in a random plane; the length of
             an action stays as it is. Discrete actions are not turned.
 
-    Actions that changed nothing are barred for a few steps (`agents.escape`). One explorer serves one round.
+    Actions that changed nothing are barred for a few steps (`agents.memory`). One explorer serves one round.
     """
 
     def __init__(self, agent: Agent, exploration: float, noise_degrees: float) -> None:
         self._agent, self._exploration = agent, exploration
         turns = agent.world.action_dim > 1 and not agent.world.discrete
         self._noise = float(np.deg2rad(noise_degrees)) if turns else 0.0
-        self._escape = Escape(agent.execution, agent.observation_extent())
+        extent = agent.observation_extent()
+        self._memory = VectorMemory(agent.bridge_goals, agent.execution, extent, False, True, False)
 
     @torch.no_grad()
     def act(self, observation: NDArray[Any], goals: NDArray[Any], rng: np.random.Generator) -> NDArray[np.float32]:
@@ -39,10 +40,10 @@ class Explorer:
         aims = agent.encode_goals(torch.as_tensor(goals, device=agent.device))  # [E, d]
         encoded = agent.encode_state_actions(states.unsqueeze(1), agent.candidate_actions.unsqueeze(0))  # [E, A, d]
         scores = agent.critic_ab.paired(encoded, aims.unsqueeze(1))  # [E, A]
-        best = self._escape.bar(scores, place, episodes).argmax(dim=1).cpu().numpy()  # [E]
+        best = self._memory.mask(scores, place, episodes).argmax(dim=1).cpu().numpy()  # [E]
         other = rng.integers(len(agent.candidate_actions), size=len(best))  # [E]
         chosen = np.where(rng.random(len(best)) < self._exploration, other, best)  # [E]
-        self._escape.remember(place, torch.as_tensor(chosen, device=agent.device), episodes)
+        self._memory.chose(place, torch.as_tensor(chosen, device=agent.device), episodes)
         actions: NDArray[np.float32] = agent.candidate_actions.cpu().numpy()[chosen]  # [E, D]
         return _turned(actions, self._noise, rng) if self._noise else actions
 

@@ -200,12 +200,15 @@ class Model(nn.Module):
         output: Tensor = (self.meaning_encoder or self.goal_encoder)(goals)
         return output
 
+    @property
+    def has_language_part(self) -> bool:
+        """Whether a part of phi_A may be compared with language."""
+        return self.meaning_encoder is None or self.config.things
+
     def language_part(self, a: Tensor) -> Tensor:
         """The part of phi_A [..., d or 2 d] that may be compared with language, [..., d]; ConfigError without one."""
-        if self.meaning_encoder is not None and not self.config.things:
-            raise ConfigError(
-                "policy.name=direct: in grids needs an agent trained with agent.things=true; logsumexp would do"
-            )
+        if not self.has_language_part:
+            raise ConfigError("agent.things=false: expected state-actions that see things; try agent.things=true")
         return a[..., -self.config.embedding_dim :]
 
     def encode_language(self, features: Tensor) -> Tensor:

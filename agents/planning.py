@@ -27,12 +27,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 _ROWS_AT_ONCE: Final = 1 << 22  # logits of one block: 16 MB in float32
-_MOST_HOPS: Final = 32  # of one action; what an untrained critic takes for likely would fill the memory
+_MOST_SUCCESSORS: Final = 32  # of one action; what an untrained critic takes for likely would fill the memory
 _SETTLED: Final = 1e-6  # relative change of the values below which they count as settled
 
 
 @dataclass(frozen=True, eq=False)
-class Hops:
+class TransitionModel:
     """Where each action leads from each bridge goal.
 
     chances: sparse [M A, M], row m A + a the chances of reaching each goal; a row may be all zero. actions: A.
@@ -41,13 +41,13 @@ class Hops:
     chances: scipy.sparse.csr_array[Any, Any]
     actions: int
 
-    def without(self, rows: NDArray[np.integer]) -> Hops:
+    def without(self, rows: NDArray[np.integer]) -> TransitionModel:
         """The same but for some rows of `chances`, which lead nowhere: what was tried and changed nothing."""
         if not len(rows):
             return self
         kept = np.ones(self.chances.shape[0])
         kept[rows] = 0.0
-        return Hops(scipy.sparse.csr_array(scipy.sparse.diags_array(kept) @ self.chances), self.actions)
+        return TransitionModel(scipy.sparse.csr_array(scipy.sparse.diags_array(kept) @ self.chances), self.actions)
 
 
 def likely(logits: Tensor, share: float, own: Tensor | None = None) -> Tensor:
@@ -65,7 +65,7 @@ def likely(logits: Tensor, share: float, own: Tensor | None = None) -> Tensor:
 
 
 @torch.no_grad()
-def find_hops(logits: Callable[[int, int], Tensor], goals: int, actions: int, share: float) -> Hops:
+def find_transitions(logits: Callable[[int, int], Tensor], goals: int, actions: int, share: float) -> TransitionModel:
     """The hops between M bridge goals.
 
     logits: rows start to stop of f_AB from goals as states, [stop - start, A, M]. share: see `likely`.
@@ -84,31 +84,33 @@ def find_hops(logits: Callable[[int, int], Tensor], goals: int, actions: int, sh
     row, column, weight = row[leads], column[leads], weight[leads]
     weight = weight / np.bincount(row, weight, minlength=goals * actions)[row]
     chances = scipy.sparse.csr_array((weight, (row, column)), shape=(goals * actions, goals))
-    return Hops(chances, actions)
+    return TransitionModel(chances, actions)
 
 
 def _kept(block: Tensor, floor: Tensor) -> tuple[Tensor, Tensor]:
-    """Rows and columns of the logits [R, M] that reach their row's floor [R, 1], at most `_MOST_HOPS` of each row."""
+    """Rows and columns of the logits [R, M] that reach their row's floor [R, 1], a few of each row at most."""
     rows, columns = (block >= floor).nonzero(as_tuple=True)
-    if len(rows) <= _MOST_HOPS * len(block):  # as good as always once a critic has learnt anything
+    if len(rows) <= _MOST_SUCCESSORS * len(block):  # as good as always once a critic has learnt anything
         return rows, columns
-    values, which = block.topk(min(_MOST_HOPS, block.shape[1]), dim=1)  # [R, k] each
+    values, which = block.topk(min(_MOST_SUCCESSORS, block.shape[1]), dim=1)  # [R, k] each
     rows, places = (values >= floor).nonzero(as_tuple=True)
     return rows, which[rows, places]
 
 
-def propagate(hops: Hops, aims: NDArray[np.float64], discount: float, sweeps: int) -> NDArray[np.float64]:
-    """Values V [M] of the bridge goals, from how much each is what was asked for, aims [M] in [0, 1].
+def value_iteration(
+    hops: TransitionModel, weights: NDArray[np.float64], discount: float, max_iterations: int
+) -> NDArray[np.float64]:
+    """Values V [M] of the bridge goals, from how much each is what was asked for, weights [M] in [0, 1].
 
-    discount: of each hop, in (0, 1). sweeps: at most so many; far goals need as many as there are hops to them.
-    Raises ValueError where aims are not [M] of finite numbers in [0, 1].
+    discount: of each hop, in (0, 1). max_iterations: at most so many; far goals need as many as there are hops to them.
+    Raises ValueError where weights are not [M] of finite numbers in [0, 1].
     """
-    if aims.shape != (hops.chances.shape[1],) or not ((aims >= 0) & (aims <= 1)).all():
-        raise ValueError(f"aims: have shape {aims.shape}; [M] = ({hops.chances.shape[1]},) in [0, 1] would do")
-    values: NDArray[np.float64] = aims.astype(np.float64)
-    for _ in range(sweeps):
+    if weights.shape != (hops.chances.shape[1],) or not ((weights >= 0) & (weights <= 1)).all():
+        raise ValueError(f"weights: have shape {weights.shape}; [M] = ({hops.chances.shape[1]},) in [0, 1] would do")
+    values: NDArray[np.float64] = weights.astype(np.float64)
+    for _ in range(max_iterations):
         reached = (hops.chances @ values).reshape(-1, hops.actions).max(axis=1)  # [M]
-        better: NDArray[np.float64] = np.maximum(aims, discount * reached)
+        better: NDArray[np.float64] = np.maximum(weights, discount * reached)
         settled = bool((better - values <= _SETTLED * better).all())
         values = better
         if settled:
@@ -116,7 +118,7 @@ def propagate(hops: Hops, aims: NDArray[np.float64], discount: float, sweeps: in
     return values
 
 
-def hop_scores(logits: Tensor, values: Tensor, share: float, own: Tensor | None = None) -> Tensor:
+def log_action_values(logits: Tensor, values: Tensor, share: float, own: Tensor | None = None) -> Tensor:
     """log Q [..., A] of actions with logits f_AB [..., A, M] towards goals of values [..., M] (float64).
 
     own: bool [..., M], see `likely`. -inf where nothing likely is worth anything.
@@ -125,11 +127,11 @@ def hop_scores(logits: Tensor, values: Tensor, share: float, own: Tensor | None 
     return (chances @ values.unsqueeze(-1)).squeeze(-1).log()
 
 
-def aims_of(log_bc: NDArray[np.floating], best: float | None = None, floor: float = 0.05) -> NDArray[np.float64]:
+def goal_weights(log_bc: NDArray[np.floating], best: float | None = None, floor: float = 0.05) -> NDArray[np.float64]:
     """How much each bridge goal is what was asked for, [M] in [0, 1], from f_BC(g, instruction) [M].
 
     Relative to `best`, the logit of what fits perfectly, or to the best of these; below `floor` nothing.
     """
     logits = np.asarray(log_bc, dtype=np.float64)
-    aims = np.exp(np.minimum(logits - (logits.max() if best is None else max(best, logits.max())), 0.0))
-    return np.where(aims < floor, 0.0, aims)
+    weights = np.exp(np.minimum(logits - (logits.max() if best is None else max(best, logits.max())), 0.0))
+    return np.where(weights < floor, 0.0, weights)

@@ -30,7 +30,7 @@ from torch import Tensor
 if TYPE_CHECKING:
     from goalbridge.agents.agent import Agent
 
-NODES: Final = 1000  # of the bridge goals, how many roads lead over: they cost their square
+NODES: Final = 1000  # of the bridge goals, how many paths lead over: they cost their square
 HOP: Final = 0.3  # nats that a hop costs beside its length
 NEIGHBOURS: Final = 20  # of each bridge goal
 NEARBY: Final = 200  # bridge goals that an action is scored by
@@ -39,7 +39,7 @@ _STATES_AT_ONCE: Final = 128
 
 
 @dataclass(frozen=True, eq=False)
-class Roads:
+class GoalGraph:
     """Hops between M bridge goals.
 
     costs: sparse [M, M], from each goal to its neighbours, at least `HOP`. nearest: c(g), [M] float32.
@@ -50,8 +50,8 @@ class Roads:
 
 
 @torch.no_grad()
-def find_roads(logits: Callable[[int, int], Tensor], goals: int, actions: int) -> Roads:
-    """The roads between M bridge goals.
+def find_graph(logits: Callable[[int, int], Tensor], goals: int, actions: int) -> GoalGraph:
+    """The paths between M bridge goals.
 
     logits: rows start to stop of f_AB from goals as states, [stop - start, A, M]; of A actions the best one counts.
     """
@@ -65,32 +65,32 @@ def find_roads(logits: Callable[[int, int], Tensor], goals: int, actions: int) -
     rows = np.repeat(np.arange(goals), count)
     costs = cost.double().cpu().numpy().reshape(-1) + HOP
     table = scipy.sparse.csr_array((costs, (rows, neighbour.cpu().numpy().reshape(-1))), shape=(goals, goals))
-    return Roads(table, nearest)
+    return GoalGraph(table, nearest)
 
 
-def distances(roads: Roads, aims: NDArray[np.float64]) -> NDArray[np.float64]:
-    """V [M]: how far each bridge goal is from what was asked for; inf where no road leads there.
+def distances(graph: GoalGraph, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """V [M]: how far each bridge goal is from what was asked for; inf where no path leads there.
 
-    aims: [M] in [0, 1], how much each is what was asked for; one that is so by the share x lies -`HOP` log x away.
+    weights: [M] in [0, 1], how much each is what was asked for; one that is so by the share x lies -`HOP` log x away.
     """
-    wanted = np.flatnonzero(aims > 0)  # [W]
-    goals = len(aims)
+    wanted = np.flatnonzero(weights > 0)  # [W]
+    goals = len(weights)
     last = scipy.sparse.csr_array(
         # An edge of cost 0 would be none.
-        (np.maximum(-HOP * np.log(aims[wanted]), 1e-9), (wanted, np.zeros_like(wanted))),
+        (np.maximum(-HOP * np.log(weights[wanted]), 1e-9), (wanted, np.zeros_like(wanted))),
         shape=(goals, 1),
     )
     end = scipy.sparse.csr_array((1, goals + 1))
-    graph = scipy.sparse.vstack([scipy.sparse.hstack([roads.costs, last]), end]).tocsr()  # [M + 1, M + 1]
-    backwards: Any = graph.T.tocsr()
+    whole = scipy.sparse.vstack([scipy.sparse.hstack([graph.costs, last]), end]).tocsr()  # [M + 1, M + 1]
+    backwards: Any = whole.T.tocsr()
     away: NDArray[np.float64] = dijkstra(backwards, indices=[goals])[0, :goals]
     return away
 
 
-def road_scores(logits: Tensor, nearest: Tensor, away: Tensor) -> Tensor:
+def path_scores(logits: Tensor, nearest: Tensor, away: Tensor) -> Tensor:
     """Q [..., A] of actions with logits f_AB [..., A, M] to bridge goals V [..., M] away from what was asked for.
 
-    -inf where no road leads there.
+    -inf where no path leads there.
     """
     apart = (nearest - logits).clamp(min=0)  # [..., A, M]
     count = min(NEARBY, apart.shape[-1])
@@ -99,8 +99,8 @@ def road_scores(logits: Tensor, nearest: Tensor, away: Tensor) -> Tensor:
     return (-(near + HOP + there) / HOP).logsumexp(dim=-1)
 
 
-class Ways:
-    """Ways to one bridge goal at a time, over the first `NODES` of them; worked out when the first is asked for.
+class GoalPlanner:
+    """Plans towards one bridge goal at a time, over the first `NODES` of them; worked out when the first is asked for.
 
     goals, bridge: [M, G] and [M, d] of an agent whose goals are states. actions: [A, D], which lead from goal to goal.
     """
@@ -110,18 +110,18 @@ class Ways:
         self._goals, self._nodes = goals[:NODES], bridge[:NODES]  # [n, G], [n, d]
         self._known: dict[int, tuple[Tensor, Tensor]] = {}
 
-    def scores(self, encoded: Tensor, aims: Tensor) -> Tensor:
-        """Q [B, A] of actions, phi_A [B, A, d], towards the bridge goals numbered aims [B]."""
-        if len(aims) > _STATES_AT_ONCE:
-            parts = zip(torch.split(encoded, _STATES_AT_ONCE), torch.split(aims, _STATES_AT_ONCE), strict=True)
+    def scores(self, encoded: Tensor, targets: Tensor) -> Tensor:
+        """Q [B, A] of actions, phi_A [B, A, d], towards the bridge goals numbered targets [B]."""
+        if len(targets) > _STATES_AT_ONCE:
+            parts = zip(torch.split(encoded, _STATES_AT_ONCE), torch.split(targets, _STATES_AT_ONCE), strict=True)
             return torch.cat([self.scores(*part) for part in parts])
         critic = self._agent.critic_ab
-        known = [self._way(aim) for aim in aims.tolist()]  # B x ([n], [])
+        known = [self._way(target) for target in targets.tolist()]  # B x ([n], [])
         away, nearest = (torch.stack(part) for part in zip(*known, strict=True))  # [B, n], [B]
-        by_road = road_scores(critic(encoded, self._nodes), self.roads.nearest, away)  # [B, A]
-        there = critic.paired(encoded, self._bridge[aims].unsqueeze(1))  # [B, A]
+        by_path = path_scores(critic(encoded, self._nodes), self.graph.nearest, away)  # [B, A]
+        there = critic.paired(encoded, self._bridge[targets].unsqueeze(1))  # [B, A]
         at_once = -((nearest.unsqueeze(1) - there).clamp(min=0) + HOP) / HOP  # [B, A]
-        return torch.logaddexp(by_road, at_once)
+        return torch.logaddexp(by_path, at_once)
 
     @cached_property
     @torch.no_grad()
@@ -130,24 +130,24 @@ class Ways:
         return self._agent.encode_state_actions(self._goals.unsqueeze(1), self._actions)
 
     @cached_property
-    def roads(self) -> Roads:
+    def graph(self) -> GoalGraph:
         """Those between the nodes."""
 
         def logits(start: int, stop: int) -> Tensor:
             found: Tensor = self._agent.critic_ab(self._leaving[start:stop], self._nodes)  # [m, A, n]
             return found
 
-        return find_roads(logits, len(self._nodes), len(self._actions))
+        return find_graph(logits, len(self._nodes), len(self._actions))
 
     @torch.no_grad()
-    def _way(self, aim: int) -> tuple[Tensor, Tensor]:
-        """V of each node, [n], and c of the aim, []."""
-        if aim not in self._known:
-            said = self._agent.critic_ab(self._leaving, self._bridge[aim : aim + 1])[..., 0].amax(dim=1)  # [n]
-            last = (said.max() - said).double() + HOP  # [n]: one hop from each node to the aim
+    def _way(self, target: int) -> tuple[Tensor, Tensor]:
+        """V of each node, [n], and c of the target, []."""
+        if target not in self._known:
+            said = self._agent.critic_ab(self._leaving, self._bridge[target : target + 1])[..., 0].amax(dim=1)  # [n]
+            last = (said.max() - said).double() + HOP  # [n]: one hop from each node to the target
             closeness = (-last / HOP).exp().cpu().numpy()  # [n]
-            if aim < len(closeness):
-                closeness[aim] = 1.0
-            away = distances(self.roads, closeness)  # [n]
-            self._known[aim] = torch.as_tensor(away, dtype=said.dtype, device=said.device), said.max()
-        return self._known[aim]
+            if target < len(closeness):
+                closeness[target] = 1.0
+            away = distances(self.graph, closeness)  # [n]
+            self._known[target] = torch.as_tensor(away, dtype=said.dtype, device=said.device), said.max()
+        return self._known[target]

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 _BYTES: Final = ("image", "grid")  # kinds of observations whose numbers are bytes
+_COORDINATES: Final = ("box",)
+_LAYOUTS: Final = ("grid",)
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,16 @@ class WorldSpec:
     def dtype(self) -> type[np.generic]:
         """Of the rows that observations are kept in."""
         return np.uint8 if self.kind in _BYTES else np.float32
+
+    @property
+    def has_coordinates(self) -> bool:
+        """Whether states that are near each other are so in their numbers: pictures, or codes, just differ."""
+        return self.kind in _COORDINATES
+
+    @property
+    def goals_are_observed(self) -> bool:
+        """Whether goals are read off each observation, for every episode has a layout of its own."""
+        return self.kind in _LAYOUTS
 
     @property
     def goals_are_states(self) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from goalbridge.agents import Agent
-from goalbridge.agents.policies import Policy
+from goalbridge.agents.policy import Policy
 from goalbridge.configs.schema import EnvConfig
 from goalbridge.evaluation.rollouts import play
 from goalbridge.worlds.maze.vector import candidates, make_world

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 import goalbridge.envs  # noqa: F401  (registers the ids)
 from goalbridge.agents import Agent
-from goalbridge.agents.scene_policy import ScenePolicy
+from goalbridge.agents.policy import Policy
 from goalbridge.envs.babyai.levels import level
 from goalbridge.evaluation.grid_rollouts import play_level
 
@@ -59,7 +59,7 @@ def run() -> list[dict[str, Any]]:
     ]
 
 
-def _times(policy: ScenePolicy, episodes: int, repeats: int) -> tuple[list[float], list[float], list[float]]:
+def _times(policy: Policy, episodes: int, repeats: int) -> tuple[list[float], list[float], list[float]]:
     """Seconds of the same episodes, `repeats` each, in turns: batched, one at a time without and with memory."""
     times: tuple[list[float], list[float], list[float]] = ([], [], [])
     play_level(LEVEL, policy, episodes, SEED)  # all missions have been read now, which counts for nobody
@@ -76,7 +76,7 @@ def _times(policy: ScenePolicy, episodes: int, repeats: int) -> tuple[list[float
     return times
 
 
-def one_by_one(policy: ScenePolicy, episodes: int, seed: int, remembers: bool) -> NDArray[np.int64]:
+def one_by_one(policy: Policy, episodes: int, seed: int, remembers: bool) -> NDArray[np.int64]:
     """Steps [E] of the episodes of `play_level`, one after the other in a single registered environment.
 
     remembers: whether the policy keeps what it knows of an episode from step to step.

@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
-import goalbridge.agents.estimators  # noqa: F401  (until each is a file of its own)
 from goalbridge.agents import Agent
 from goalbridge.agents.storage import write_atomically, write_json
 from goalbridge.configs.checks import ConfigError
@@ -31,7 +30,7 @@ from goalbridge.evaluation.report import (
     summary,
     tasks_of,
 )
-from goalbridge.evaluation.rollout import Reword, by_group, play
+from goalbridge.evaluation.rollout import Reword, by_group, play, rows_of
 from goalbridge.evaluation.statistics import estimated
 from goalbridge.evaluation.understanding import Understanding
 from goalbridge.evaluation.watch import MOST_FRAMES, Recording, frames, gif, png, record, write_pictures
@@ -40,6 +39,7 @@ from goalbridge.worlds import Actor, Begun, Metrics, Reference, Task, World
 SHOWN_LENGTH: Final = 100  # letters of an instruction
 PLOTTED: Final = range(3, 13)  # so many categories make a picture
 _LIKELIEST: Final = 3
+_STARTS: Final = 200  # episodes at whose starts it is looked how far LogSumExp can be trusted
 
 
 class Evaluation:
@@ -54,6 +54,7 @@ class Evaluation:
         self.references = world.references(agent, settings, config.seed)
         self.estimators = self._chosen()
         self.tasks = world.tasks(agent, settings, config.episodes, config.seed)
+        self._health: dict[str, float] = {}
         self._policies = {name: self._policy(name) for name in self.estimators if name not in self.references}
 
     def _chosen(self) -> tuple[str, ...]:
@@ -102,7 +103,27 @@ class Evaluation:
         return results
 
     def _take_in(self, believed: dict[str, Understanding], policy: Any, begun: Begun) -> None:
+        if not believed:
+            self._health = self._bridge_health(begun)
         believed.setdefault(begun.tasks[0].group, Understanding(self.world, policy)).add(begun)
+
+    def _bridge_health(self, begun: Begun) -> dict[str, float]:
+        """How far LogSumExp can be trusted at the starts of (at most `_STARTS`) episodes, medians.
+
+        goals: M, of an episode. effective_sample_size: of those. standard_error: of a score, in nats.
+        """
+        rows = np.arange(min(len(begun.tasks), _STARTS))
+        observation = rows_of(begun.observation["observation"], rows)
+        texts = [task.text for task in begun.tasks[: len(rows)]]
+        policy = self.agent.policy("logsumexp")
+        size, error = policy.diagnose(observation, policy.act(observation, texts), texts)
+        goals = policy.goals(observation)
+        count = len(goals) if isinstance(goals, np.ndarray) else float(np.median([len(own) for own in goals]))
+        return {
+            "effective_sample_size": float(size.median()),
+            "standard_error": float(error.median()),
+            "goals": count,
+        }
 
     def measure(self) -> dict[str, Metrics]:
         """Each estimator's metrics over the episodes of all groups; writes and prints nothing.
@@ -137,6 +158,7 @@ class Evaluation:
         groups = by_group(self.tasks)
         count = len(self.tasks) // len(groups) if self.world.grouped else len(self.tasks)
         about = self.world.about(self.settings) | {"episodes": count, "seed": self.config.seed}
+        about |= {"bridge": self._health} if self._health else {}
         further = self.world.further_report(self._reader, self.settings, self.config.episodes, self.config.seed)
         found: dict[str, Any] = summary(self.world, results, about) | estimated(further)
         return found
@@ -151,7 +173,12 @@ class Evaluation:
         title = f"{report['env']}, {report['episodes']} paired episodes{each} (95 % intervals)"
         console.print(overall_table(dict(report), title, (*self.world.shown, "mass", "first_guess", "wrong_visits")))
         console.print(LEGEND, soft_wrap=True)
-        for line in (slices_line(dict(report)), *self.world.notes(report)):
+        health = report.get("bridge")
+        bridge = health and (
+            f"bridge: {health['goals']:.0f} goals, effective sample size {health['effective_sample_size']:.0f}, "
+            f"standard error of a score {health['standard_error']:.2f} nats (medians)"
+        )
+        for line in (bridge, slices_line(dict(report)), *self.world.notes(report)):
             if line:
                 console.print(line, soft_wrap=True)
 

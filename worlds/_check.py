@@ -11,10 +11,13 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from goalbridge.agents import Agent
 from goalbridge.configs.checks import ConfigError
 from goalbridge.configs.data_schema import DataConfig
+from goalbridge.configs.schema import AgentConfig, PolicyConfig
 from goalbridge.data import TrajectoryBuffer
 from goalbridge.data.trajectories import FIELDS
+from goalbridge.encoders.text.label import LabelEncoder
 from goalbridge.worlds._base import World
 
 _DATA: Final = DataConfig("random", trajectories=8, walk_length=8, layouts=2, environments=6)
@@ -25,11 +28,12 @@ _SOME: Final = 16  # goals, actions and texts that are looked at
 Lines = Iterator[str]
 
 
-def check_world(world: World, data: DataConfig = _DATA) -> list[str]:
+def check_world(world: World, data: DataConfig = _DATA, settings: Any = None) -> list[str]:
     """What a world does otherwise than its contract (`World`) says, one line each; none where all is well.
 
-    data: what it is to collect for this. What a world need not have is passed over: data of the agent's own, episodes.
-    A world with `late_captions` has met these data afterwards.
+    data: what it is to collect for this. settings: of its evaluation, which is passed over without; None: those of
+    `World.EvaluationSettings` as they are. What a world need not have is passed over: online data, episodes. A
+    world with `late_captions` has met these data afterwards.
     """
     try:
         trajectories = world.collect(data, 0)
@@ -46,7 +50,7 @@ def check_world(world: World, data: DataConfig = _DATA) -> list[str]:
         ("captions", lambda: _captions(world, goals)),
         ("self_play", lambda: _self_play(world)),
         ("describe", lambda: _goals(world, goals[:_SOME])),
-        ("tasks", lambda: _episodes(world, goals[:_SOME])),
+        ("tasks", lambda: _episodes(world, goals[:_SOME], settings)),
     )
     lines = []
     for name, check in checks:
@@ -175,12 +179,20 @@ def _goals(world: World, goals: NDArray[Any]) -> Lines:
         yield f"describe: expected a text, got {text!r}"
 
 
-def _episodes(world: World, goals: NDArray[Any]) -> Lines:
-    if not world.playable:
+def _agent(world: World, goals: NDArray[Any]) -> Agent:
+    """An agent that has learnt nothing yet."""
+    text, candidates = LabelEncoder(world.captions.labels), world.candidates(_SOME)
+    return Agent(world.spec, AgentConfig(embedding_dim=4, width=8, depth=1), PolicyConfig(), text, candidates, goals)
+
+
+def _episodes(world: World, goals: NDArray[Any], settings: Any) -> Lines:
+    if settings is None and hasattr(world, "EvaluationSettings"):
+        settings = world.EvaluationSettings()
+    if settings is None or not world.playable:
         return
-    settings = getattr(world, "EvaluationSettings", lambda: None)()
+    agent = _agent(world, goals)
     try:
-        tasks, again = (world.tasks(settings, 2, 0, False) for _ in range(2))
+        tasks, again = (world.tasks(agent, settings, 2, 0) for _ in range(2))
     except NotImplementedError:
         return
     said = [[(task.text, task.category, task.seed, task.group) for task in some] for some in (tasks, again)]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goalbridge.agents import Agent
-from goalbridge.agents.policies import Policy
+from goalbridge.agents.policy import Policy
 from goalbridge.configs.schema import EnvConfig
 from goalbridge.encoders.text._cache import TextCache
 from goalbridge.encoders.text.sentence import SentenceEncoder

@@ -1,4 +1,4 @@
-"""Fewer bridge goals for the same sum: draws in proportion to p(g | instruction), with their importance weights."""
+"""Fewer goals for the same sum: draws in proportion to p(g | instruction), with their importance weights."""
 
 from __future__ import annotations
 
@@ -6,6 +6,25 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from goalbridge.agents.estimators import Estimator, ScoringBatch, register
+
+
+@register("resampled")
+class Resampled(Estimator):
+    """LogSumExp over `PolicyConfig.proposals` goals."""
+
+    needs_fixed_goals = True
+
+    def scores(self, batch: ScoringBatch) -> Tensor:
+        """[B, A]."""
+        which, weights = batch.proposed(self.agent.policy_config.proposals)  # [B, n] each
+        log_bc = batch.log_bc.gather(1, which) + weights
+        scores = batch.summed_over(which, log_bc)
+        tried = log_bc.isneginf().all(dim=1)  # all that was drawn: only the whole bridge can tell what remains
+        if tried.any():
+            scores[tried] = batch.summed(batch.log_bc)[tried]
+        return scores
 
 
 def space_filling_order(points: NDArray[np.floating]) -> NDArray[np.int64]:

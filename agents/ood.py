@@ -1,4 +1,4 @@
-"""How like the captions of its training a text is: what an agent goes by to say that it did not understand."""
+"""How unlike the captions of its training a text is: what an agent goes by to say that it did not understand."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def spread_out(features: Tensor, count: int = KEPT) -> Tensor:
 def familiarity(features: Tensor, known: Tensor, but_itself: bool = False) -> Tensor:
     """[N] in [-1, 1]: cosine of text features [N, T] and the nearest of the known ones, unit vectors [K, T].
 
-    but_itself: of those that differ from it, as if it were not known.
+    The out-of-distribution score is its negative. but_itself: of those that differ from it, as if it were not known.
     """
     alike = functional.normalize(features, dim=1) @ known.T  # [N, K]
     return (alike.masked_fill(alike > _SAME, -1.0) if but_itself else alike).amax(dim=1)

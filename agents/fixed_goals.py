@@ -1,0 +1,315 @@
+"""Goals that are the same in every episode: those kept with the agent, or others that it is given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from goalbridge.agents.bridge import bridge_scores_per_row, goal_posterior
+from goalbridge.agents.estimators import ScoringBatch
+from goalbridge.agents.estimators.resampled import propose, space_filling_order
+from goalbridge.agents.expressions import Instruction, say
+from goalbridge.agents.goals import GoalSource, require_one_each, stream_of
+from goalbridge.agents.instructions import InstructionEncoder, Understanding, log_ratios, understanding
+from goalbridge.agents.lru import LRU
+from goalbridge.agents.memory import VectorMemory
+from goalbridge.agents.planning import (
+    TransitionModel,
+    find_transitions,
+    goal_weights,
+    log_action_values,
+    value_iteration,
+)
+from goalbridge.agents.shortest_paths import NODES, GoalPlanner, distances, path_scores
+from goalbridge.agents.spec import CandidateActions, as_rows
+from goalbridge.configs.checks import ConfigError
+
+if TYPE_CHECKING:
+    from goalbridge.agents.agent import Agent
+
+PLANNED_GOALS: Final = NODES  # of the goals, how many are planned over: transitions cost their square
+INSTRUCTIONS_KEPT: Final = 2048  # whose posteriors, plans and proposals are remembered
+DRAWS_KEPT: Final = 100_000  # episodes whose drawn goals are remembered
+_STATES_AT_ONCE: Final = 128
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """States [B, S], their instructions and keys."""
+
+    states: Tensor
+    instructions: Sequence[Instruction]
+    keys: Sequence[Hashable]
+
+
+@dataclass
+class Drawn:
+    """The goal that was drawn in an episode, for which instruction, and the episode's random numbers."""
+
+    rng: np.random.Generator
+    instruction: Instruction | None = None
+    goal: int = 0
+
+
+class FixedGoals(GoalSource):
+    """Goals [M, G]; the arguments are those of `Agent.policy`. settles: whether an episode may settle on one goal."""
+
+    fixed = True
+
+    def __init__(
+        self,
+        agent: Agent,
+        goals: NDArray[np.float32] | None,
+        candidates: CandidateActions | None,
+        average_noise: bool | None,
+        escape: bool | None,
+        seed: int,
+        settles: bool,
+    ) -> None:
+        self.agent, self._seed = agent, seed
+        self.rows = _checked_goals(agent, goals)  # [M, G]
+        self.actions, execution = _checked_candidates(agent, candidates)  # [A, D], [A, A]
+        config = agent.policy_config
+        average = config.average_noise if average_noise is None else average_noise
+        self._log_execution = execution.log() if average else None
+        eliminates = config.remember and agent.world.goals_are_states
+        # Only coordinates tell who stays near where it was: two pictures, or numbers, just differ.
+        settles = settles and eliminates and agent.world.has_coordinates
+        masks = config.escape if escape is None else escape
+        extent = agent.observation_extent()
+        self.memory = VectorMemory(self.rows.float(), execution, extent, eliminates, masks, settles)
+        with torch.no_grad():
+            self.bridge = agent.encode_goals(self.rows)  # [M, d]
+        self.planner = GoalPlanner(agent, self.rows, self.bridge, self.actions)
+        self.instructions = InstructionEncoder(agent, in_time=False)
+        self._ratios: LRU[Instruction, tuple[Tensor, float]] = LRU(INSTRUCTIONS_KEPT)
+        self._values: LRU[Any, Tensor] = LRU(INSTRUCTIONS_KEPT)
+        self._distances: LRU[Instruction, Tensor] = LRU(INSTRUCTIONS_KEPT)
+        self._proposed: LRU[Any, tuple[Tensor, Tensor]] = LRU(INSTRUCTIONS_KEPT)
+        self.reset()
+
+    def reset(self) -> None:
+        self.memory.reset()
+        self._drawn: LRU[Hashable, Drawn] = LRU(DRAWS_KEPT)
+
+    def read(self, observation: Any, instructions: Sequence[Instruction], keys: Sequence[Hashable] | None) -> Seen:
+        world = self.agent.world
+        keys = require_one_each(instructions, keys)
+        try:
+            rows = as_rows(observation, world.kind, len(world.observation_low))  # [B, S]
+        except ValueError as error:
+            raise ConfigError(f"observation: {error}") from None
+        needed = (len(instructions), len(world.observation_low))
+        if tuple(rows.shape) != needed:
+            raise ConfigError(f"observation: expected shape {needed}, one row an instruction, got {tuple(rows.shape)}")
+        return Seen(torch.as_tensor(rows.astype(np.float32), device=self.agent.device), instructions, keys)
+
+    def note(self, seen: Seen) -> None:
+        self.memory.note(seen.states, seen.instructions, seen.keys)
+
+    def batch(self, seen: Seen) -> FixedBatch:
+        encoded = self.agent.encode_state_actions(seen.states.unsqueeze(1), self.actions.unsqueeze(0))  # [B, A, d]
+        return FixedBatch(self, seen, encoded, self.memory.eliminate(self.ratios(seen.instructions), seen.keys))
+
+    def adjust(self, seen: Seen, batch: ScoringBatch, scores: Tensor) -> Tensor:
+        goals = self.memory.settled(batch.log_bc, seen.keys)  # [B]
+        settled = (goals >= 0).nonzero()[:, 0]  # [R]
+        if len(settled):
+            scores[settled] = self.planner.scores(batch.encoded[settled], goals[settled]).to(scores.dtype)
+        if self._log_execution is None:
+            return scores
+        return torch.logsumexp(scores.unsqueeze(1) + self._log_execution, dim=2)  # [B, A chosen, A executed] -> [B, A]
+
+    def choose(self, seen: Seen, scores: Tensor) -> Tensor:
+        best = self.memory.mask(scores, seen.states, seen.keys).argmax(dim=1)  # [B]
+        self.memory.chose(seen.states, best, seen.keys)
+        return best
+
+    def goals(self, observation: Any) -> NDArray[np.float32]:
+        found: NDArray[np.float32] = self.rows.cpu().numpy()
+        return found
+
+    def posterior(self, instructions: Sequence[Instruction], observation: Any) -> NDArray[np.float32]:
+        require_one_each(instructions, None)
+        found: NDArray[np.float32] = goal_posterior(self.ratios(instructions)).cpu().numpy()
+        return found
+
+    def understand(self, instruction: Instruction, observation: Any, likeliest: int) -> Understanding:
+        (parsed,) = self.instructions.parsed([instruction])
+        ratio, agreement = self._known([instruction])[0]
+        return understanding(self.agent, parsed, self.goals(None), ratio, agreement, likeliest)
+
+    def log_terms(self, seen: Seen, actions: Tensor) -> Tensor:
+        a = self.agent.encode_state_actions(seen.states, actions)  # [B, d]
+        terms: Tensor = self.agent.critic_ab(a, self.bridge) + self.ratios(seen.instructions)
+        return terms
+
+    def ratios(self, instructions: Sequence[Instruction]) -> Tensor:
+        """log p(g | instruction) / p(g), [B, M]."""
+        nothing = self.bridge.new_empty(0, len(self.rows))
+        return torch.cat([nothing, *(ratio.unsqueeze(0) for ratio, _ in self._known(instructions))])
+
+    def _known(self, instructions: Sequence[Instruction]) -> list[tuple[Tensor, float]]:
+        known = {one: self._ratios.get(one) for one in dict.fromkeys(instructions)}
+        new = [one for one, ratio in known.items() if ratio is None]
+        for one, parsed in zip(new, self.instructions.parsed(new), strict=True):
+            known[one] = self._ratios.put(one, log_ratios(self.agent, parsed, self.bridge))
+        return [ratio for one in instructions if (ratio := known[one]) is not None]
+
+    def draw(self, seen: Seen, log_bc: Tensor, most: int | None = None) -> list[int]:
+        """A goal for each episode, of the first `most`; anew where it was ruled out, or something else is asked.
+
+        What is drawn in an episode depends on its key alone.
+        """
+        chances = log_bc[:, :most].double().cpu()  # [B, M]
+        goals = []
+        for row, (key, instruction) in enumerate(zip(seen.keys, seen.instructions, strict=True)):
+            drawn = self._drawn.get(key) or self._drawn.put(key, Drawn(stream_of(self._seed, key)))
+            if drawn.instruction != instruction or chances[row, drawn.goal].isneginf():
+                posterior = goal_posterior(chances[row]).numpy()  # [M]
+                drawn.goal = int(drawn.rng.choice(len(posterior), p=posterior / posterior.sum()))
+                drawn.instruction = instruction
+            goals.append(drawn.goal)
+        return goals
+
+    def values(self, instructions: Sequence[Instruction]) -> Tensor:
+        """V [B, M'] of the goals that are planned over."""
+        missing = [one for one in dict.fromkeys(instructions) if one not in self._values]
+        for one, ratio in zip(missing, self.ratios(missing), strict=True):
+            self._plan(one, goal_weights(ratio[:PLANNED_GOALS].cpu().numpy()))
+        return self._stacked(self._values, instructions)
+
+    def values_towards(self, goals: Sequence[int]) -> Tensor:
+        """V [B, M'] where one goal is what counts."""
+        single = np.eye(min(PLANNED_GOALS, len(self.rows)))  # [M', M']
+        keys = [("goal", goal) for goal in goals]
+        for key in dict.fromkeys(keys):
+            if key not in self._values:
+                self._plan(key, single[key[1]])
+        return self._stacked(self._values, keys)
+
+    def _plan(self, key: Any, weights: NDArray[np.float64]) -> None:
+        config = self.agent.policy_config
+        values = value_iteration(self._transitions, weights, config.hop_discount, config.sweeps)
+        self._values.put(key, torch.as_tensor(values, device=self.bridge.device))
+
+    @staticmethod
+    def _stacked(kept: LRU[Any, Tensor], keys: Sequence[Any]) -> Tensor:
+        return torch.stack([value for key in keys if (value := kept.get(key)) is not None])
+
+    def distances(self, instructions: Sequence[Instruction]) -> Tensor:
+        """How far [B, M'] each goal that is planned over is from what is asked for."""
+        missing = [one for one in dict.fromkeys(instructions) if one not in self._distances]
+        for one, ratio in zip(missing, self.ratios(missing), strict=True):
+            away = distances(self.planner.graph, goal_weights(ratio[:PLANNED_GOALS].cpu().numpy()))
+            self._distances.put(one, torch.as_tensor(away, device=self.bridge.device))
+        return self._stacked(self._distances, instructions)
+
+    def proposals(self, instructions: Sequence[Instruction], count: int) -> tuple[Tensor, Tensor]:
+        """Goals and their log weights, [B, n] each; drawn once for an instruction."""
+        missing = [one for one in dict.fromkeys(instructions) if (one, count) not in self._proposed]
+        for one, ratio in zip(missing, self.ratios(missing), strict=True):
+            self._proposed.put((one, count), propose(ratio, self._order, count, 0.5))
+        found = [proposed for one in instructions if (proposed := self._proposed.get((one, count))) is not None]
+        return torch.stack([which for which, _ in found]), torch.stack([weights for _, weights in found])
+
+    @cached_property
+    def _order(self) -> Tensor:
+        return torch.as_tensor(space_filling_order(self.rows.cpu().numpy()), device=self.rows.device)
+
+    @cached_property
+    def _transitions(self) -> TransitionModel:
+        agent, bridge, goals = self.agent, self.bridge[:PLANNED_GOALS], self.rows[:PLANNED_GOALS]
+
+        def logits(start: int, stop: int) -> Tensor:
+            a = agent.encode_state_actions(goals[start:stop].unsqueeze(1), self.actions)  # [m, A, d]
+            found: Tensor = agent.critic_ab(a, bridge)  # [m, A, M']
+            return found
+
+        return find_transitions(logits, len(goals), len(self.actions), agent.policy_config.hop_share)
+
+
+class FixedBatch(ScoringBatch):
+    """Episodes that share their goals."""
+
+    def __init__(self, source: FixedGoals, seen: Seen, encoded: Tensor, log_bc: Tensor) -> None:
+        self.agent, self.encoded, self.log_bc = source.agent, encoded, log_bc
+        self._source, self._seen, self._critic = source, seen, source.agent.critic_ab
+
+    def logits(self) -> Tensor:
+        found: Tensor = self._critic(self.encoded, self._source.bridge)
+        return found
+
+    def summed(self, log_bc: Tensor, best_goal: bool = False) -> Tensor:
+        return bridge_scores_per_row(self.encoded, log_bc, self._source.bridge, self._critic, best_goal=best_goal)
+
+    def summed_over(self, which: Tensor, log_bc: Tensor) -> Tensor:
+        return bridge_scores_per_row(self.encoded, log_bc, self._source.bridge[which], self._critic)
+
+    def towards(self, goals: list[int]) -> Tensor:
+        return self._critic.paired(self.encoded, self._source.bridge[goals].unsqueeze(1))
+
+    def language(self) -> Tensor:
+        return self._source.instructions.whole([say(one) for one in self._seen.instructions])
+
+    def drawn(self) -> list[int]:
+        return self._source.draw(self._seen, self.log_bc)
+
+    def proposed(self, count: int) -> tuple[Tensor, Tensor]:
+        return self._source.proposals(self._seen.instructions, count)
+
+    def planned(self, drawn: bool = False) -> Tensor:
+        if drawn:
+            values = self._source.values_towards(self._source.draw(self._seen, self.log_bc, PLANNED_GOALS))
+        else:
+            values = self._source.values(self._seen.instructions)
+        share = self.agent.policy_config.hop_share
+        values = values.masked_fill(self.log_bc[:, :PLANNED_GOALS].isneginf(), 0.0)
+        return self._over_nodes(values, lambda logits, worth: log_action_values(logits, worth, share))
+
+    def along_paths(self) -> Tensor:
+        away = self._source.distances(self._seen.instructions)  # [B, M']
+        away = away.masked_fill(self.log_bc[:, :PLANNED_GOALS].isneginf(), torch.inf)
+        nearest = self._source.planner.graph.nearest
+        return self._over_nodes(away, lambda logits, values: path_scores(logits, nearest, values))
+
+    def _over_nodes(self, values: Tensor, score: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+        """Log-scores [B, A] by `score` of logits [b, A, M'] and of what is known of the goals, values [B, M']."""
+        parts = [slice(start, start + _STATES_AT_ONCE) for start in range(0, len(values), _STATES_AT_ONCE)]
+        bridge = self._source.bridge[:PLANNED_GOALS]  # [M', d]
+        scores = torch.cat([score(self._critic(self.encoded[p], bridge), values[p]) for p in parts])
+        lost = scores.isneginf().all(dim=1)  # no goal nearby is worth anything: the plain sum sees farther
+        if lost.any():
+            rest = bridge_scores_per_row(self.encoded[lost], self.log_bc[lost], self._source.bridge, self._critic)
+            scores[lost] = rest.to(scores.dtype)
+        return scores.to(self.encoded.dtype)
+
+
+def _checked_goals(agent: Agent, goals: NDArray[np.float32] | None) -> Tensor:
+    """[M, G]; ConfigError for what are no goals of the agent's world."""
+    rows = agent.bridge_goals
+    if goals is not None:
+        rows = torch.as_tensor(np.asarray(goals, dtype=np.float32), device=agent.device)
+    size = len(agent.world.goal_low)
+    if rows.ndim != 2 or len(rows) == 0 or rows.shape[1] != size:
+        raise ConfigError(f"goals: expected shape [M, {size}], got {tuple(rows.shape)}")
+    if not rows.isfinite().all():
+        raise ConfigError("goals: expected finite numbers, got NaN or infinity")
+    return rows
+
+
+def _checked_candidates(agent: Agent, candidates: CandidateActions | None) -> tuple[Tensor, Tensor]:
+    """Actions [A, D] and what is executed, [A, A]; ConfigError for what are no actions of the agent's world."""
+    if candidates is None:
+        return agent.candidate_actions, agent.execution
+    actions = torch.as_tensor(candidates.actions, device=agent.device)
+    if actions.ndim != 2 or actions.shape[1] != agent.world.action_dim:
+        raise ConfigError(f"candidates: expected actions [A, {agent.world.action_dim}], got {tuple(actions.shape)}")
+    return actions, torch.as_tensor(candidates.execution, dtype=torch.float32, device=agent.device)
