@@ -17,7 +17,6 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
-from torch.utils.tensorboard import SummaryWriter
 
 from goalbridge.agents.checkpoint import trained_steps
 from goalbridge.agents.storage import write_json
@@ -114,6 +113,8 @@ def _evaluated(
 
 def _log(one: Evaluated) -> None:
     """Adds each mean to the run's own TensorBoard log, at its last step."""
+    from torch.utils.tensorboard import SummaryWriter
+
     with SummaryWriter(str(one.folder)) as writer:
         for estimator, metrics in one.found.items():
             for metric, values in metrics.items():

@@ -8,7 +8,6 @@ from typing import Any, Final
 import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
-from scipy.stats import qmc
 
 from goalbridge.agents.spec import as_rows
 from goalbridge.configs.checks import ConfigError
@@ -117,6 +116,8 @@ class Actions:
             axes = np.meshgrid(*[np.linspace(0, 1, along)] * self.size, indexing="ij")
             unit = np.stack(axes, axis=-1).reshape(-1, self.size)  # [A, D]
         else:
+            from scipy.stats import qmc
+
             unit = qmc.Halton(self.size, scramble=False).random(count)  # [A, D]
         return (low + unit * (high - low)).astype(np.float32)
 
