@@ -17,9 +17,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from goalbridge.configs.splits import SPLITS, Split
+from goalbridge.configs.splits import Split
 from goalbridge.envs.layouts import Layout
-from goalbridge.envs.phrasing import line_names, number_words, wordings
+from goalbridge.envs.phrasing import Wordings, line_names, number_words, wordings
 
 CATEGORIES: Final = ("exact", "line", "region", "vague")
 CORNER: Final = 2  # cells along a corner's side
@@ -27,12 +27,14 @@ _EXACT_WORDINGS: Final = 12  # of a cell: templates and names take turns, or the
 _VERTICAL: Final = (("top", "upper"), ("bottom", "lower"))
 _HORIZONTAL: Final = (("left", "left-hand"), ("right", "right-hand"))
 
+Named = tuple[str, str, tuple[str, ...], NDArray[np.bool_]]  # category, label, names, region [H, W]
+
 
 @dataclass(frozen=True, eq=False)
 class Place:
     """A named place.
 
-    category: one of `CATEGORIES`. label: its canonical name. names: all its names, the first being the plainest.
+    category: one of `CATEGORIES`. label: its canonical name. names: all its names, the plainest first.
     region: bool [H, W], read-only, its free cells.
     """
 
@@ -41,28 +43,24 @@ class Place:
     names: tuple[str, ...]
     region: NDArray[np.bool_]
 
+    def __post_init__(self) -> None:
+        self.region.setflags(write=False)
 
-class MazePlaces:
+
+class MazePlaces(Wordings):
     """All named places of a layout that hold a free cell, as captions of the chosen categories.
 
-    Args:
-        layout: the maze.
-        categories: of `CATEGORIES`, those to be spoken of.
-        further: other places to be spoken of, such as compounds.
-
-    Raises:
-        ValueError: an unknown category, or none.
+    categories: of `CATEGORIES`; ValueError for none or an unknown one. further: other places, such as compounds.
     """
 
     def __init__(self, layout: Layout, categories: Sequence[str] = CATEGORIES, further: Sequence[Place] = ()) -> None:
-        unknown = [category for category in categories if category not in CATEGORIES]
-        if unknown or not categories:
-            raise ValueError(f"categories: {unknown or 'none'} are no places; of {', '.join(CATEGORIES)} would do")
+        super().__init__()
+        if not categories or not {*categories} <= {*CATEGORIES}:
+            raise ValueError(f"categories: expected some of {', '.join(CATEGORIES)}, got {tuple(categories)}")
         self.layout: Final = layout
-        found = [place for place in _places(layout) if place.category in categories]
+        found = [Place(*named[:3], named[3] & ~layout.walls) for named in _named(layout) if named[0] in categories]
         self.places: Final = tuple(place for place in (*found, *further) if place.region.any())
-        self.labels: Final = tuple(place.label for place in self.places)
-        self._wordings: dict[tuple[int, Split], tuple[str, ...]] = {}
+        self.labels = tuple(place.label for place in self.places)
 
     @cached_property
     def regions(self) -> NDArray[np.bool_]:
@@ -73,11 +71,11 @@ class MazePlaces:
     def weights(self) -> NDArray[np.float64]:
         """Float [L]: how often to say what is true, so that each category that is true of a goal is said as often."""
         category = np.array([place.category for place in self.places])
-        true = self.regions.reshape(len(category), -1).sum(axis=0)  # only free cells count
-        free = true > 0
+        true = self.regions[:, ~self.layout.walls]  # [L, F]
+        true = true[:, true.any(axis=0)]
         weights = np.zeros(len(category))
         for name in np.unique(category):
-            count = self.regions[category == name].reshape(-1, true.size)[:, free].sum(axis=0)  # [F]
+            count = true[category == name].sum(axis=0)  # [F]
             weights[category == name] = 1 / count[count > 0].mean()
         return weights
 
@@ -96,111 +94,67 @@ class MazePlaces:
     def _cell_labels(self) -> NDArray[np.int64]:
         """Int [H, W, T]: ids of what is true of each cell, in order; -1 pads."""
         true = np.moveaxis(self.regions, 0, -1)  # [H, W, L]
-        most = int(true.sum(axis=-1).max())
-        order = np.argsort(~true, axis=-1, kind="stable")[..., :most]  # true ones first
+        order = np.argsort(~true, axis=-1, kind="stable")[..., : int(true.sum(axis=-1).max())]  # true ones first
         return np.where(np.take_along_axis(true, order, axis=-1), order, -1)
 
-    def phrasings(self, label_id: int, split: Split) -> tuple[str, ...]:
-        """All wordings of a place in a split, distinct, in a fixed order; ValueError for an unknown split."""
-        key = (label_id, split)
-        if key not in self._wordings:
-            self._wordings[key] = _wordings(self.places[label_id], label_id, split)
-        return self._wordings[key]
-
-    def all_texts(self, split: Split) -> tuple[str, ...]:
-        """The wordings of every place in a split, place by place."""
-        return tuple(text for label_id in range(len(self.labels)) for text in self.phrasings(label_id, split))
-
-    def validation_texts(self, split: Split) -> tuple[str, ...]:
-        """Texts that who learns from those of `split` should understand and is not shown; labels have no others."""
-        return self.all_texts("label" if split == "label" else "validation")
-
     def find(self, text: str) -> Place | None:
-        """The place that a text names, in the wording of any split, or None; case and white space do not matter."""
-        label_id = self._label_of_text.get(" ".join(text.lower().split()))
+        """The place that a text of any split names, or None; letter case and white space do not matter."""
+        label_id = self.label_id(text)
         return None if label_id is None else self.places[label_id]
 
-    @cached_property
-    def _label_of_text(self) -> dict[str, int]:
-        return {
-            text.lower(): label_id
-            for split in SPLITS
-            for label_id in range(len(self.labels))
-            for text in self.phrasings(label_id, split)
-        }
+    def _phrase(self, label_id: int, split: Split) -> tuple[str, ...]:
+        place = self.places[label_id]
+        if split == "label":
+            return (place.label,)
+        every = wordings(place.names, split)
+        if place.category != "exact" or len(every) <= _EXACT_WORDINGS:
+            return every
+        # A stride that is prime to their number brings all of them round in turn, from cell to cell.
+        stride = next(step for step in range(7, len(every)) if math.gcd(step, len(every)) == 1)
+        chosen = [every[(label_id * _EXACT_WORDINGS + stride * i) % len(every)] for i in range(_EXACT_WORDINGS)]
+        return tuple(dict.fromkeys([place.names[0], *chosen] if split == "train" else chosen))
 
 
-def _wordings(place: Place, turn: int, split: Split) -> tuple[str, ...]:
-    if split == "label":
-        return (place.label,)
-    every = wordings(place.names, split)
-    if place.category != "exact" or len(every) <= _EXACT_WORDINGS:
-        return every
-    # A stride that is prime to their number brings all of them round in turn, from cell to cell.
-    stride = next(step for step in range(7, len(every)) if math.gcd(step, len(every)) == 1)
-    chosen = [every[(turn * _EXACT_WORDINGS + stride * i) % len(every)] for i in range(_EXACT_WORDINGS)]
-    return tuple(dict.fromkeys([place.names[0], *chosen] if split == "train" else chosen))
-
-
-def _places(layout: Layout) -> Iterator[Place]:
-    free = ~layout.walls
-    row, column = (np.asarray(index, dtype=np.int64) for index in np.indices(free.shape))  # [H, W] each
-    height, width = free.shape
-
-    def place(category: str, label: str, names: tuple[str, ...], region: NDArray[np.bool_]) -> Place:
-        mask = region & free
-        mask.setflags(write=False)
-        return Place(category, label, names, mask)
-
+def _named(layout: Layout) -> Iterator[Named]:
+    """All places, walls included."""
+    row, column = (np.asarray(index, dtype=np.int64) for index in np.indices(layout.walls.shape))  # [H, W] each
+    height, width = row.shape
     for axis, index, size in (("row", row, height), ("column", column, width)):
         for number in range(size):
-            yield place("line", f"{axis} {number}", line_names(axis, number), index == number)
+            yield "line", f"{axis} {number}", line_names(axis, number), index == number
     for r, c in layout.free_cells.tolist():
-        yield place("exact", f"row {r}, column {c}", _cell_names(r, c), (row == r) & (column == c))
+        yield "exact", f"row {r}, column {c}", _cell_names(r, c), (row == r) & (column == c)
     # A middle row or column belongs to neither half.
     vertical = (2 * row + 1 < height, 2 * row + 1 > height)
     horizontal = (2 * column + 1 < width, 2 * column + 1 > width)
     near_rows, near_columns = (row < CORNER, row >= height - CORNER), (column < CORNER, column >= width - CORNER)
     for words, half in [*zip(_VERTICAL, vertical, strict=True), *zip(_HORIZONTAL, horizontal, strict=True)]:
         names = (*(f"the {word} half" for word in words), f"the {words[0]} half of the maze")
-        yield place("region", f"{words[0]} half", names, half)
+        yield "region", f"{words[0]} half", names, half
     for v in range(2):
         for h in range(2):
             where = [f"{a} {_HORIZONTAL[h][0]}" for a in _VERTICAL[v]]
             names = tuple(f"the {w} {noun}" for w in where for noun in ("quadrant", "quarter"))
-            yield place("region", f"{where[0]} quadrant", names, vertical[v] & horizontal[h])
+            yield "region", f"{where[0]} quadrant", names, vertical[v] & horizontal[h]
             names = (*(f"the {w} corner" for w in where), f"the corner at the {where[0]}")
-            yield place("region", f"{where[0]} corner", names, near_rows[v] & near_columns[h])
+            yield "region", f"{where[0]} corner", names, near_rows[v] & near_columns[h]
     rim = (row == 0) | (row == height - 1) | (column == 0) | (column == width - 1)
-    yield place("region", "border", ("the border", "the outer border of the maze", "the outermost cells"), rim)
-    for label, names, region in _vague(row, column):
-        yield place("vague", label, names, region)
+    yield "region", "border", ("the border", "the outer border of the maze", "the outermost cells"), rim
+    # Places without sharp borders are taken to mean outer thirds, and distances.
+    y, x = (row + 0.5) / height, (column + 0.5) / width  # in (0, 1)
+    for side, on, region in (
+        ("left", "on", x < 1 / 3), ("right", "on", x > 2 / 3), ("top", "near", y < 1 / 3), ("bottom", "near", y > 2 / 3)
+    ):  # fmt: skip
+        label = f"somewhere {on} the {side}"
+        yield "vague", label, (label, f"some place towards the {side}", f"anywhere close to the {side} side"), region
+    away = np.maximum(np.abs(2 * y - 1), np.abs(2 * x - 1))  # 0 in the middle, 1 at the edges
+    names = ("somewhere not far from the middle", "some place around the centre", "anywhere near the middle")
+    yield "vague", "not far from the middle", names, away < 0.5
+    names = ("somewhere far from the middle", "some place well away from the centre", "anywhere far out")
+    yield "vague", "far from the middle", names, away > 0.75
 
 
 def _cell_names(row: int, column: int) -> tuple[str, ...]:
-    return tuple(
-        name
-        for r, c in ((str(row), str(column)), (number_words(row), number_words(column)))
-        for name in (
-            f"row {r}, column {c}",
-            f"the cell at row {r}, column {c}",
-            f"the spot where row {r} meets column {c}",
-        )
-    )
-
-
-def _vague(
-    row: NDArray[np.int64], column: NDArray[np.int64]
-) -> Iterator[tuple[str, tuple[str, ...], NDArray[np.bool_]]]:
-    """Places without sharp borders, and the cells that they are taken to mean: outer thirds, and distances."""
-    height, width = row.shape
-    y, x = (row + 0.5) / height, (column + 0.5) / width  # in (0, 1)
-    for side, region in (("left", x < 1 / 3), ("right", x > 2 / 3), ("top", y < 1 / 3), ("bottom", y > 2 / 3)):
-        on = "on" if side in ("left", "right") else "near"
-        names = (f"somewhere {on} the {side}", f"some place towards the {side}", f"anywhere close to the {side} side")
-        yield f"somewhere {on} the {side}", names, region
-    away = np.maximum(np.abs(2 * y - 1), np.abs(2 * x - 1))  # 0 in the middle, 1 at the edges
-    names = ("somewhere not far from the middle", "some place around the centre", "anywhere near the middle")
-    yield "not far from the middle", names, away < 0.5
-    names = ("somewhere far from the middle", "some place well away from the centre", "anywhere far out")
-    yield "far from the middle", names, away > 0.75
+    forms = ("row {}, column {}", "the cell at row {}, column {}", "the spot where row {} meets column {}")
+    numbers = ((row, column), (number_words(row), number_words(column)))
+    return tuple(form.format(r, c) for r, c in numbers for form in forms)

@@ -1,92 +1,107 @@
-"""What the single and the batched point maze share: the world as learners see it, and the state of B episodes."""
+"""What the single and the batched point maze share: the maze as learners see it, and the state of B episodes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
+from gymnasium.utils.seeding import np_random
 from numpy.typing import ArrayLike, NDArray
 
-from goalbridge.configs.splits import SPLITS, Split
+from goalbridge.configs.splits import Split
 from goalbridge.envs.commands import Command, CommandError, MazeCommands
 from goalbridge.envs.layouts import Layout, LayoutError, resolve_layout
 from goalbridge.envs.motion import execution_kernel, into_cell, move, rotate, unit_directions
+from goalbridge.envs.phrasing import check_split
+from goalbridge.envs.rendering import draw
+from goalbridge.envs.spaces import Observation, check_options
 
-NOISE_BLOCK: Final = 100
-"""Angle noises that an episode draws at once; with 100 steps at most, once an episode."""
-
-GOALS_PER_SIDE: Final = 4
-"""Candidate goals along each side of a free cell."""
+NOISE_BLOCK: Final = 100  # angle noises that an episode draws at once; with 100 steps at most, once an episode
+GOALS_PER_SIDE: Final = 4  # candidate goals along each side of a free cell
 
 
-@dataclass(frozen=True, eq=False)
-class Start:
-    """What a reset fixes of an episode: where it starts and what is asked; None leaves it to chance."""
+class Start(NamedTuple):
+    """What a reset fixes of an episode: position [2] and command; None leaves it to chance."""
 
-    position: NDArray[np.float64] | None = None  # [2]
+    position: NDArray[np.float64] | None = None
     command: Command | None = None
 
 
-def read_numbers(name: str, value: Any) -> NDArray[np.float64]:
-    """The value of an option as float64; ValueError unless it is a number or an even array of them."""
-    try:
-        return np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise ValueError(f"{name}: {value!r} is not made of numbers; (row, column) would do") from None
-
-
 class PointMaze:
-    """A maze, its commands and its noise: everything that stays the same from episode to episode.
+    """A maze, its commands and its noise: all that stays the same from episode to episode.
 
-    Args:
-        layout: a known name, the path of a text file, a 0/1 array, or a Layout.
-        action_noise_degrees: standard deviation of the Gaussian noise on the executed angle.
-        phrasings: the split that instructions are worded from, "train", "held_out" or "label".
-
-    Raises:
-        LayoutError: the layout is unusable, or has no start from which anything can be asked.
-        ValueError: negative noise, or an unknown split.
+    layout: a known name, the path of a text file, a 0/1 array, or a Layout. action_noise_degrees: standard deviation
+    of the Gaussian noise on the executed angle. phrasings: the split of the instructions' wordings.
+    Raises LayoutError for an unusable layout, ValueError for negative noise or an unknown split.
     """
 
     def __init__(
         self, layout: str | Path | Layout | ArrayLike, action_noise_degrees: float = 20.0, phrasings: Split = "train"
     ) -> None:
         if not 0.0 <= action_noise_degrees < np.inf:
-            raise ValueError(f"action_noise_degrees: {action_noise_degrees} is no deviation; 0 or more would do")
-        if phrasings not in SPLITS:
-            raise ValueError(f"phrasings: {phrasings!r} is no split; one of {', '.join(SPLITS)} would do")
+            raise ValueError(f"action_noise_degrees: expected 0 or more, got {action_noise_degrees}")
+        self.phrasings: Final[Split] = check_split(phrasings)
         self.layout: Final = resolve_layout(layout)
         self.commands: Final = MazeCommands(self.layout)
         self.action_noise_degrees: Final = float(action_noise_degrees)
-        self.phrasings: Final[Split] = phrasings
-        self.start_cells: Final[NDArray[np.int64]] = np.flatnonzero(self.commands.askable)
-        """Int [S]: indices of the free cells from which at least one command can be asked."""
+        self.start_cells: Final[NDArray[np.int64]] = np.flatnonzero(self.commands.askable)  # [S], by index
         if not len(self.start_cells):
-            raise LayoutError(
-                f"layout {self.layout.name!r}: no command can be asked from any cell; "
-                "a free cell with another row or column in reach would do"
-            )
+            name = self.layout.name
+            raise LayoutError(f"layout {name!r}: expected a free cell with another row or column in reach, got none")
 
-    def candidate_goals(self) -> NDArray[np.float32]:
-        """Float32 [M, 2]: an even grid of 4 x 4 positions in every free cell."""
-        offset = (np.arange(GOALS_PER_SIDE) + 0.5) / GOALS_PER_SIDE
-        offsets = np.stack(np.meshgrid(offset, offset, indexing="ij"), axis=-1).reshape(-1, 2)  # [16, 2]
-        return (self.layout.free_cells[:, None] + offsets).reshape(-1, 2).astype(np.float32)
+    def read_start(self, options: Mapping[str, Any]) -> Start:
+        """The start that options "position" and "instruction" (text or Command) fix.
 
-    def check_position(self, position: ArrayLike) -> NDArray[np.float64]:
+        ValueError for an unknown option or a position that is not free, CommandError for what cannot be asked there.
+        """
+        check_options(options, ("position", "instruction"))
+        position, instruction = options.get("position"), options.get("instruction")
+        point = None if position is None else self._read_position(position)
+        command = None if instruction is None else self.check_command(instruction)
+        if point is None:
+            if command is not None:
+                self.cells_asking(command)
+            return Start(None, command)
+        row, column = point.astype(np.int64)
+        if not self.commands.askable[self.layout.cell_index[row, column]]:
+            raise CommandError(f"position: expected one where something can be asked, got {point.tolist()}")
+        if command and not self.commands.reachable(command.region)[self.layout.component[row, column]]:
+            raise CommandError(f"instruction {command.text!r}: expected one in reach of {point.tolist()}")
+        return Start(point, command)
+
+    def read_starts(self, options: Mapping[str, Any], rows: NDArray[np.int64], size: int) -> list[Start]:
+        """The starts of some rows [R] of a batch of `size`.
+
+        Options: "position" [size, 2] or [2], and "instructions" (`size` texts or Commands) or "instruction", for all.
+        Raises ValueError as `read_start`, or for a wrong number of either.
+        """
+        check_options(options, ("position", "instruction", "instructions"))
+        position, told = options.get("position"), options.get("instructions")
+        positions: Any = [None] * size
+        if position is not None:
+            positions = _read_numbers(position)
+            if positions.shape not in ((2,), (size, 2)):
+                raise ValueError(f"position: expected shape (2,) or ({size}, 2), got {positions.shape}")
+            positions = np.broadcast_to(positions, (size, 2))
+        if told is None:
+            told = [options.get("instruction")] * size
+        elif isinstance(told, str) or not isinstance(told, Sequence) or len(told) != size:
+            raise ValueError(f"instructions: expected a list of {size}, got {told!r}; 'instruction' takes one for all")
+        return [self.read_start({"position": positions[row], "instruction": told[row]}) for row in rows.tolist()]
+
+    def _read_position(self, position: ArrayLike) -> NDArray[np.float64]:
         """A free position [2], kept off its cell's faces; ValueError if it is in a wall or outside."""
-        point = read_numbers("position", position)
+        point = _read_numbers(position)
         height, width = self.layout.walls.shape
         if point.shape != (2,) or not np.isfinite(point).all():
-            raise ValueError(f"position: {point.tolist()} is no position; two finite numbers (row, column) would do")
-        cell = np.floor(point).astype(np.int64)
-        if not (0 <= cell[0] < height and 0 <= cell[1] < width):
-            raise ValueError(f"position: {point.tolist()} is outside; within the {height} x {width} cells would do")
-        if self.layout.walls[cell[0], cell[1]]:
-            raise ValueError(f"position: {point.tolist()} is in a wall; a free cell of {self.layout.name!r} would do")
+            raise ValueError(f"position: expected two finite numbers (row, column), got {point.tolist()}")
+        row, column = cell = np.floor(point).astype(np.int64)
+        if not (0 <= row < height and 0 <= column < width):
+            raise ValueError(f"position: expected one within {height} x {width} cells, got {point.tolist()} outside")
+        if self.layout.walls[row, column]:
+            raise ValueError(f"position: expected a free cell of {self.layout.name!r}, got {point.tolist()} in a wall")
         return into_cell(point, cell)
 
     def check_command(self, instruction: str | Command) -> Command:
@@ -94,58 +109,46 @@ class PointMaze:
         command = self.commands.parse(instruction) if isinstance(instruction, str) else instruction
         if not isinstance(command, Command):
             example = self.commands.phrasings(0, "train")[0]
-            raise CommandError(f"instruction: {instruction!r} is no command of this maze; {example!r} would do")
-        if command.region.shape != self.layout.walls.shape:
-            size = " x ".join(map(str, command.region.shape))
-            raise CommandError(f"instruction {command.text!r}: its region is {size}; that of the maze would do")
+            raise CommandError(f"instruction: expected a command of this maze, got {instruction!r}; try {example!r}")
+        shape = self.layout.walls.shape
+        if command.region.shape != shape:
+            raise CommandError(f"instruction {command.text!r}: expected a region {shape}, got {command.region.shape}")
         if not self.commands.reachable(command.region).any():
-            raise CommandError(f"instruction {command.text!r}: its region is all wall; one with a free cell would do")
+            raise CommandError(f"instruction {command.text!r}: expected a region with a free cell, got walls only")
         return command
 
-    def check_start(self, start: Start) -> None:
-        """Raise CommandError if a start's command cannot be reached, or if nothing can be asked from its position."""
-        if start.position is None:
-            if start.command is not None:
-                self.cells_asking(start.command)
-            return
-        row, column = np.floor(start.position).astype(np.int64)
-        if not self.commands.askable[self.layout.cell_index[row, column]]:
-            raise CommandError(f"position: nothing can be asked from {start.position.tolist()}; another would do")
-        if start.command is None or self.commands.reachable(start.command.region)[self.layout.component[row, column]]:
-            return
-        raise CommandError(
-            f"instruction {start.command.text!r}: cannot be reached from {start.position.tolist()}; "
-            "one in the same part of the maze would do"
-        )
-
     def cells_asking(self, command: Command) -> NDArray[np.int64]:
-        """Int [N]: indices of the free cells from which a command is reachable and in which it does not hold."""
+        """Int [N]: the free cells by index from which a command is reachable and in which it does not hold."""
         rows, columns = self.layout.free_cells.T
         reachable = self.commands.reachable(command.region)[self.layout.component[rows, columns]]
         cells = np.flatnonzero(reachable & ~command.region[rows, columns])
         if not len(cells):
-            raise CommandError(f"instruction {command.text!r}: holds wherever it is reached; a narrower one would do")
+            raise CommandError(
+                f"instruction {command.text!r}: expected a narrower one, it holds wherever it is reached"
+            )
         return cells
+
+
+def _read_numbers(position: Any) -> NDArray[np.float64]:
+    try:
+        return np.asarray(position, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"position: expected numbers (row, column), got {position!r}") from None
 
 
 class MazeSurface:
     """What both environments offer learners beside Gymnasium's own interface; read it from `env.unwrapped`."""
 
-    world: PointMaze
+    def __init__(self, world: PointMaze) -> None:
+        self.world = world
+        self.layout: Layout = world.layout
+        self.commands: MazeCommands = world.commands
 
-    @property
-    def layout(self) -> Layout:
-        """The maze."""
-        return self.world.layout
-
-    @property
-    def commands(self) -> MazeCommands:
-        """All commands of the maze and their wordings."""
-        return self.world.commands
-
-    def candidate_goals(self, observation: Mapping[str, Any] | None = None) -> NDArray[np.float32]:
-        """Goals that what is seen allows: float32 [M, 2], 4 x 4 in every free cell, whatever the observation."""
-        return self.world.candidate_goals()
+    def candidate_goals(self, observation: Observation | None = None) -> NDArray[np.float32]:
+        """Float32 [M, 2]: an even grid of 4 x 4 goals in every free cell, whatever the observation."""
+        offset = (np.arange(GOALS_PER_SIDE) + 0.5) / GOALS_PER_SIDE
+        offsets = np.stack(np.meshgrid(offset, offset, indexing="ij"), axis=-1).reshape(-1, 2)  # [16, 2]
+        return (self.layout.free_cells[:, None] + offsets).reshape(-1, 2).astype(np.float32)
 
     def true_labels(self, goals: ArrayLike) -> NDArray[np.int64]:
         """Int [N, 2]: ids into `commands.labels` of the two labels true of each free goal [N, 2]."""
@@ -161,22 +164,17 @@ class MazeSurface:
 
 
 class MazeBatch:
-    """The state of B episodes in one world, reset and stepped together.
+    """The state of B episodes in one maze, reset and stepped together.
 
-    An episode's randomness comes from its own generator, in this order: at a reset five uniforms (start cell, row and
-    column inside it, command, wording), then a block of standard normals for the angles; another block each time that
-    one is used up. They are drawn whether or not a start fixes what they are for, so fixing the start or changing the
-    noise leaves all else equal, and an episode is the same alone and in a batch.
-
-    Args:
-        world: the maze.
-        size: B.
-        keep_paths: keep the positions of the present episodes, for drawing.
+    An episode draws from its own generator, in this order: at a reset five uniforms (start cell, row and column inside
+    it, command, wording), then a block of standard normals for the angles; another block whenever one is used up. They
+    are drawn whether or not a start fixes what they are for, so an episode is the same alone and in a batch.
+    size: B. keep_paths: of the present episodes, for drawing.
     """
 
     def __init__(self, world: PointMaze, size: int, keep_paths: bool = False) -> None:
         self.world: Final = world
-        self.generators: list[np.random.Generator] = []  # B of them; set by the owner before the first reset
+        self.generators: dict[int, np.random.Generator] = {}  # by row
         self.position = np.zeros((size, 2))
         self.elapsed = np.zeros(size, dtype=np.int64)
         self.texts = [""] * size
@@ -186,8 +184,13 @@ class MazeBatch:
         self._given_regions = np.zeros((1, *world.layout.walls.shape), dtype=np.bool_)  # [K, H, W], the first empty
         self._given_index = np.zeros(size, dtype=np.int64)  # [B] into the above
         self._noise = np.zeros((size, NOISE_BLOCK))
-        self._rows = np.arange(size)
         self._noise_scale = float(np.deg2rad(world.action_noise_degrees))
+
+    def seed(self, rows: NDArray[np.int64], seeds: Sequence[int | None]) -> None:
+        """New generators for the rows [R] that have a seed, of B, or have no generator yet."""
+        for row in rows.tolist():
+            if seeds[row] is not None or row not in self.generators:
+                self.generators[row], _ = np_random(seeds[row])
 
     def reset(self, rows: NDArray[np.int64], starts: Sequence[Start] | None = None) -> None:
         """Begin new episodes in some rows [R], free or with the given starts (R of them, already checked)."""
@@ -197,8 +200,12 @@ class MazeBatch:
             self.generators[row].standard_normal(out=self._noise[row])
         world, layout = self.world, self.world.layout
         cells = world.start_cells[np.floor(uniform[:, 0] * len(world.start_cells)).astype(np.int64)]  # [R]
-        if starts is not None:
-            cells = self._fixed_cells(starts, cells, uniform[:, 0])
+        for index, start in enumerate(starts or ()):
+            if start.position is not None:
+                cells[index] = layout.cell_index[tuple(start.position.astype(np.int64))]
+            elif start.command is not None:
+                suitable = world.cells_asking(start.command)
+                cells[index] = suitable[int(uniform[index, 0] * len(suitable))]
         corner = layout.free_cells[cells]  # [R, 2]
         self.position[rows] = into_cell(corner + uniform[:, 1:3], corner)
         self.elapsed[rows] = 0
@@ -207,29 +214,22 @@ class MazeBatch:
         for row, label, share in zip(rows.tolist(), self._label[rows].tolist(), uniform[:, 4].tolist(), strict=True):
             wordings = world.commands.phrasings(label, world.phrasings)
             self.texts[row] = wordings[int(share * len(wordings))]
-        if self._given:
-            for row in rows.tolist():
-                self._given.pop(row, None)
+            self._given.pop(row, None)
         if starts is not None:
             self._fix(rows, starts)
         if self.paths is not None:
             for row in rows.tolist():
                 self.paths[row] = [self.position[row].copy()]
 
-    def step(self, actions: NDArray[np.floating], active: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Take one step in the active rows; the others are left in an undefined state that only a reset ends.
+    def step(self, actions: NDArray[np.floating], active: NDArray[np.bool_] | None = None) -> NDArray[np.bool_]:
+        """One step in directions [B, 2]; bool [B]: where the command holds then.
 
-        Args:
-            actions: [B, 2] directions.
-            active: bool [B].
-
-        Returns:
-            bool [B]: where the command holds at the new position.
+        active: bool [B], all by default; the other rows are left in an undefined state that only a reset ends.
         """
-        spent = active & (self.elapsed > 0) & (self.elapsed % NOISE_BLOCK == 0)
-        for row in np.flatnonzero(spent).tolist():
+        spent = (self.elapsed > 0) & (self.elapsed % NOISE_BLOCK == 0)
+        for row in np.flatnonzero(spent if active is None else spent & active).tolist():
             self.generators[row].standard_normal(out=self._noise[row])
-        noise = self._noise[self._rows, self.elapsed % NOISE_BLOCK] * self._noise_scale  # [B] radians
+        noise = self._noise[np.arange(len(self.elapsed)), self.elapsed % NOISE_BLOCK] * self._noise_scale  # [B] radians
         self.position = move(self.world.layout, self.position, rotate(actions.astype(np.float64), noise))
         self.elapsed += 1
         if self.paths is not None:
@@ -252,19 +252,15 @@ class MazeBatch:
             return self._given[row]
         return self.world.commands.command(int(self._label[row]), self.texts[row])
 
-    def _fixed_cells(
-        self, starts: Sequence[Start], cells: NDArray[np.int64], share: NDArray[np.float64]
-    ) -> NDArray[np.int64]:
-        """Start cells [R] that suit the fixed positions and commands; `share` chooses where there is a choice."""
-        fixed = cells.copy()
-        for index, start in enumerate(starts):
-            if start.position is not None:
-                row, column = np.floor(start.position).astype(np.int64)
-                fixed[index] = self.world.layout.cell_index[row, column]
-            elif start.command is not None:
-                suitable = self.world.cells_asking(start.command)
-                fixed[index] = suitable[int(share[index] * len(suitable))]
-        return fixed
+    def observe(self) -> Observation:
+        """What all environments see."""
+        seen = self.position.astype(np.float32)
+        return {"observation": seen, "achieved_goal": seen.copy(), "instruction": tuple(self.texts)}
+
+    def picture(self, row: int) -> NDArray[np.uint8]:
+        """Uint8 [h, w, 3]: the maze, the commanded region, the path so far and the instruction."""
+        path, command = np.array((self.paths or [])[row]), self.command(row)
+        return draw(self.world.layout, path[-1], path, command.region, title=command.text)
 
     def _fix(self, rows: NDArray[np.int64], starts: Sequence[Start]) -> None:
         """Set the fixed positions and commands of rows [R] that have just been drawn."""
@@ -272,7 +268,7 @@ class MazeBatch:
             if start.position is not None:
                 self.position[row] = start.position
             if start.command is not None:
-                label = self.world.commands.label_id(start.command)
+                label = self.world.commands.label_of(start.command)
                 self.texts[row] = start.command.text
                 self._label[row] = -1 if label is None else label
                 if label is None:

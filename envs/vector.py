@@ -1,48 +1,33 @@
-"""The point maze as a batch: one numpy step for all environments."""
+"""What the batched worlds share: seeds, reset masks, autoreset, and the infos as Gymnasium lays them out."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, ClassVar
 
 import gymnasium
 import numpy as np
-from gymnasium.utils.seeding import np_random
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from goalbridge.configs.splits import Split
-from goalbridge.envs.commands import Command
-from goalbridge.envs.layouts import Layout
-from goalbridge.envs.maze import Observation, check_render_mode, observation_space
-from goalbridge.envs.options import read_starts
-from goalbridge.envs.point_maze import MazeBatch, MazeSurface, PointMaze
-from goalbridge.envs.rendering import draw
-from goalbridge.envs.resets import read_mask, read_seeds
-from goalbridge.envs.spaces import Direction
+from goalbridge.envs.spaces import Observation, check_render_mode
+
+Flags = NDArray[np.bool_]  # [B]
+Seeds = list[int | None]
 
 
-class PointMazeVectorEnv(MazeSurface, VectorEnv[Observation, NDArray[np.float32], NDArray[Any]]):
-    """`num_envs` point mazes of one layout, stepped together; see `envs.maze.PointMazeEnv` for the world.
+def row_of(observation: Observation, row: int) -> Observation:
+    """What one environment of a batch sees."""
+    return {name: row_of(value, row) if isinstance(value, dict) else value[row] for name, value in observation.items()}
 
-    Bit for bit what a `gymnasium.vector.SyncVectorEnv` of single environments gives: seed s seeds environment i with
-    s + i, and each draws from its own generator. Observations are batched, `instruction` a tuple of strings.
 
-    `reset` takes options "position" [B, 2] (or [2] for all), "instructions" (B texts or Commands; "instruction" for
-    one for all), and "reset_mask" bool [B] to reset some environments only.
+class BatchedEnv(VectorEnv[Observation, NDArray[Any], NDArray[Any]]):
+    """`num_envs` (B) environments of one kind, bit for bit as `gymnasium.vector.SyncVectorEnv` steps single ones.
 
-    Args:
-        num_envs: B.
-        layout, render_mode, action_noise_degrees, phrasings: as for the single environment.
-        max_episode_steps: steps after which an episode is truncated; None or -1 for never.
-        autoreset_mode: when a finished environment begins anew: in the next step (default), in the same step, or,
-            DISABLED, only when it is told to with "reset_mask".
-
-    Raises:
-        LayoutError: the layout is unusable.
-        ValueError: any other argument is out of range.
+    Seed s seeds environment i with s + i; each draws from its own generator. Observations are batched, `instruction`
+    is a tuple of B strings. `reset` takes options["reset_mask"], bool [B], to reset some environments only.
+    autoreset_mode: when a finished environment begins anew: NEXT_STEP, SAME_STEP, or DISABLED, only by "reset_mask".
     """
 
     metadata: ClassVar[dict[str, Any]] = {  # type: ignore[misc]
@@ -54,133 +39,108 @@ class PointMazeVectorEnv(MazeSurface, VectorEnv[Observation, NDArray[np.float32]
     def __init__(
         self,
         num_envs: int,
-        layout: str | Path | Layout | ArrayLike,
-        render_mode: str | None = None,
-        action_noise_degrees: float = 20.0,
-        phrasings: Split = "train",
-        max_episode_steps: int | None = None,
-        autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
+        observation_space: gymnasium.Space[Any],
+        action_space: gymnasium.Space[Any],
+        render_mode: str | None,
+        autoreset_mode: AutoresetMode | str,
     ) -> None:
         if num_envs < 1:
-            raise ValueError(f"num_envs: {num_envs} is too few; 1 or more would do")
-        if max_episode_steps is not None and max_episode_steps != -1 and max_episode_steps < 1:
-            raise ValueError(f"max_episode_steps: {max_episode_steps} is too few; 1 or more, or -1 (no limit) would do")
-        self.num_envs = num_envs
-        self.render_mode = check_render_mode(render_mode)
+            raise ValueError(f"num_envs: expected 1 or more, got {num_envs}")
+        self.num_envs, self.render_mode = num_envs, check_render_mode(render_mode)
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = {**type(self).metadata, "autoreset_mode": self.autoreset_mode}  # type: ignore[misc]
-        self.world = PointMaze(layout, action_noise_degrees, phrasings)
-        self.single_observation_space = observation_space(self.world.layout)
-        self.single_action_space = Direction()
-        self.observation_space = batch_space(self.single_observation_space, num_envs)
-        self.action_space = batch_space(self.single_action_space, num_envs)
-        self._step_limit = np.inf if max_episode_steps is None or max_episode_steps == -1 else max_episode_steps
-        self._batch = MazeBatch(self.world, num_envs, keep_paths=render_mode is not None)
-        self._done = np.zeros(num_envs, dtype=np.bool_)
+        self.single_observation_space, self.single_action_space = observation_space, action_space
+        self.observation_space = batch_space(observation_space, num_envs)
+        self.action_space = batch_space(action_space, num_envs)
+        self._flags = np.zeros((3, num_envs), dtype=np.bool_)  # terminated, truncated, is_success
+        self._begun = False
 
-    @property
-    def current_commands(self) -> tuple[Command, ...]:
-        """The commands of the present episodes, B of them."""
-        return tuple(self._batch.command(row) for row in range(self.num_envs))
+    def _read_actions(self, actions: NDArray[Any]) -> NDArray[Any]:
+        """The actions, checked."""
+        raise NotImplementedError
+
+    def _begin(self, rows: NDArray[np.int64], seeds: Seeds | None = None, options: Observation | None = None) -> Flags:
+        """Begins episodes in some rows [R], or refuses the options; in which of all [B] the command holds already."""
+        raise NotImplementedError
+
+    def _advance(self, actions: NDArray[Any], active: Flags) -> tuple[NDArray[np.float64], Flags, Flags]:
+        """Steps the active rows: rewards, terminated, truncated, [B] each, undefined in the other rows."""
+        raise NotImplementedError
+
+    def _observe(self) -> Observation:
+        """The observations, in arrays of their own."""
+        raise NotImplementedError
+
+    def _picture(self, row: int) -> NDArray[np.uint8]:
+        raise NotImplementedError
 
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
-        """Begin episodes, in all environments or in those of options["reset_mask"]; ValueError on bad options."""
-        options = dict(options or {})
-        rows = np.flatnonzero(
-            read_mask(options.pop("reset_mask", None), self.num_envs, bool(self._batch.generators))
-        )  # [R]
-        starts = read_starts(self.world, options, rows, self.num_envs) if options else None
-        self._seed(rows, seed)
-        self._batch.reset(rows, starts)
-        self._done[rows] = False
-        is_reset = np.zeros(self.num_envs, dtype=np.bool_)
-        is_reset[rows] = True
-        return self._observe(), {"is_success": self._batch.holds() & is_reset, "_is_success": is_reset}
+        """Begins episodes, in all environments or in those of options["reset_mask"]; ValueError on bad options."""
+        others = dict(options or {})
+        is_reset = self._read_mask(others.pop("reset_mask", None))
+        holds = self._begin(np.flatnonzero(is_reset), self._read_seeds(seed), others)
+        self._flags[:, is_reset] = False
+        self._begun = True
+        return self._observe(), {"is_success": holds & is_reset, "_is_success": is_reset}
 
     def step(
-        self, actions: NDArray[np.float32]
+        self, actions: NDArray[Any]
     ) -> tuple[Observation, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
-        """Move all points once, or begin anew where an episode has ended.
+        """One step each; an episode that has ended begins anew, or with autoreset DISABLED waits as it is.
 
-        Args:
-            actions: [B, 2] directions; those of environments that begin anew are ignored.
-
-        Returns:
-            Observations, rewards float64 [B], terminated [B], truncated [B], infos.
-
-        Raises:
-            ValueError: actions of another shape, or not finite.
-            gymnasium.error.ResetNeeded: before the first reset, or for finished environments if autoreset is disabled.
+        actions: [B, ...]; those of environments that take no step are ignored.
+        Returns observations, rewards float64 [B], terminated [B], truncated [B], infos with "is_success" [B].
+        Raises ValueError for what is no such action, gymnasium.error.ResetNeeded before the first reset.
         """
-        directions = np.asarray(actions)
-        if directions.shape != (self.num_envs, 2) or not np.isfinite(directions).all():
-            raise ValueError(f"actions: have shape {directions.shape}; ({self.num_envs}, 2), all finite, would do")
-        self._check_begun()
-        terminated = self._batch.step(directions, ~self._done)
-        truncated = self._batch.elapsed >= self._step_limit
-        infos: dict[str, Any] = {}
-        if self.autoreset_mode == AutoresetMode.NEXT_STEP and self._done.any():
-            self._batch.reset(np.flatnonzero(self._done))
-            terminated &= ~self._done
-            truncated &= ~self._done
-        self._done = terminated | truncated
-        is_success = terminated.copy()
-        if self.autoreset_mode == AutoresetMode.SAME_STEP and self._done.any():
-            infos = self._final_infos(terminated)
-            self._batch.reset(np.flatnonzero(self._done))
-            is_success &= ~self._done
-            self._done = np.zeros_like(self._done)
+        chosen = self._read_actions(actions)
+        if not self._begun:
+            raise gymnasium.error.ResetNeeded("step: expected a reset() first")
+        ended = self._flags[0] | self._flags[1]
+        rewards, terminated, truncated = self._advance(chosen, ~ended)
+        flags, infos = np.array([terminated, truncated, rewards > 0]), dict[str, Any]()
+        if ended.any():
+            rewards[ended], flags[:, ended] = 0.0, self._flags[:, ended]
+            if self.autoreset_mode == AutoresetMode.NEXT_STEP:
+                flags[:, ended] = False
+                self._begin(np.flatnonzero(ended))
+        self._flags = flags
+        terminated, truncated, is_success = flags.copy()
+        if self.autoreset_mode == AutoresetMode.SAME_STEP and (done := terminated | truncated).any():
+            rows = np.flatnonzero(done)
+            final_obs = np.full(self.num_envs, None, dtype=object)
+            seen = self._observe()
+            for row in rows.tolist():
+                final_obs[row] = row_of(seen, row)
+            final_info = {"is_success": is_success & done, "_is_success": done.copy()}
+            infos = {"final_obs": final_obs, "_final_obs": done.copy(), "final_info": final_info, "_final_info": done}
+            self._begin(rows)
+            self._flags[:, rows] = False
+            is_success &= ~done
         infos["is_success"], infos["_is_success"] = is_success, np.ones(self.num_envs, dtype=np.bool_)
-        return self._observe(), terminated.astype(np.float64), terminated, truncated, infos
+        return self._observe(), rewards, terminated, truncated, infos
 
     def render(self) -> tuple[NDArray[np.uint8], ...] | None:
-        """B frames, uint8 [h, w, 3] each, as the single environment draws them; None without a render mode."""
-        if self._batch.paths is None or not self._batch.generators:
+        """B frames, uint8 [h, w, 3], as the single environment draws them; None without a render mode."""
+        if self.render_mode is None or not self._begun:
             return None
-        paths = [np.array(path) for path in self._batch.paths]  # B x [T + 1, 2]
-        return tuple(
-            draw(self.layout, path[-1], path, command.region, title=command.text)
-            for path, command in zip(paths, self.current_commands, strict=True)
-        )
+        return tuple(self._picture(row) for row in range(self.num_envs))
 
-    def _seed(self, rows: NDArray[np.int64], seed: int | Sequence[int | None] | None) -> None:
-        """Give the rows new generators where there is a seed, and every row one if it has none yet."""
-        seeds = read_seeds(seed, self.num_envs)
-        if not self._batch.generators:
-            self._batch.generators = [np_random(value)[0] for value in seeds]
-            return
-        for row in rows.tolist():
-            if seeds[row] is not None:
-                self._batch.generators[row] = np_random(seeds[row])[0]
+    def _read_mask(self, mask: Any) -> Flags:
+        """Which environments to reset, bool [B], a copy; all where there is no mask."""
+        if mask is None:
+            return np.ones(self.num_envs, dtype=np.bool_)
+        if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_ or mask.shape != (self.num_envs,):
+            raise ValueError(f"reset_mask: expected a bool array of shape ({self.num_envs},), got {mask!r}")
+        if not (mask.any() if self._begun else mask.all()):
+            raise ValueError(f"reset_mask: expected {'at least one' if self._begun else 'all, at first'}, got {mask}")
+        return mask.copy()
 
-    def _check_begun(self) -> None:
-        if not self._batch.generators:
-            raise gymnasium.error.ResetNeeded("step: no episode has begun; reset() first would do")
-        if self.autoreset_mode == AutoresetMode.DISABLED and self._done.any():
-            rows = np.flatnonzero(self._done).tolist()
-            raise gymnasium.error.ResetNeeded(
-                f"step: episodes of environments {rows} have ended; reset with options['reset_mask'] would do"
-            )
-
-    def _final_infos(self, is_success: NDArray[np.bool_]) -> dict[str, Any]:
-        """What ended episodes saw last, as Gymnasium lays it out: `final_obs`, `final_info` and their masks."""
-        done = self._done.copy()
-        final_obs = np.full(self.num_envs, None, dtype=object)
-        for row in np.flatnonzero(done).tolist():
-            position = self._batch.position[row]
-            final_obs[row] = {
-                "observation": position.astype(np.float32),
-                "achieved_goal": position.astype(np.float32),
-                "instruction": self._batch.texts[row],
-            }
-        final_info = {"is_success": is_success & done, "_is_success": done.copy()}
-        return {"final_obs": final_obs, "_final_obs": done.copy(), "final_info": final_info, "_final_info": done}
-
-    def _observe(self) -> Observation:
-        return {
-            "observation": self._batch.position.astype(np.float32),
-            "achieved_goal": self._batch.position.astype(np.float32),
-            "instruction": tuple(self._batch.texts),
-        }
+    def _read_seeds(self, seed: int | Sequence[int | None] | None) -> Seeds:
+        """A seed for each environment; ValueError where there are not B of them."""
+        if seed is None or isinstance(seed, int | np.integer):
+            return [None if seed is None else int(seed) + row for row in range(self.num_envs)]
+        if len(seed) != self.num_envs:
+            raise ValueError(f"seed: expected one for each of {self.num_envs} environments, got {len(seed)}")
+        return list(seed)

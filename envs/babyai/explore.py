@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import label
 
 from goalbridge.envs.babyai.layouts import Layouts, free_cells, free_poses
 from goalbridge.envs.babyai.optimum import PoseGraph
@@ -42,49 +41,48 @@ def explore(
     scripted_share: float,
     rng: np.random.Generator,
     record: Record,
-    random_play: Sequence[float] = RANDOM_PLAY,
 ) -> Exploration:
-    """Collect `per_layout` trajectories of `length` actions in each layout, all stepped together.
+    """Collect `per_layout` trajectories of `length` (T) actions in each layout, all N stepped together.
 
-    Starts are uniform over the layout's free poses; who starts in a doorway finds its door open. A scripted trajectory
-    takes a shortest path to a uniformly random pose within reach, opening the doors on it, then to the next, without
-    noise. The others draw each action on its own. Both leave the doors as they used them; boxes that random play
-    toggles are gone.
+    They begin as `begin_play` does. `scripted_share` of them, drawn at random, take a shortest path to a uniformly
+    random pose within reach, opening the doors on it, then to the next, without noise. The others draw each action
+    with the probabilities `RANDOM_PLAY`; boxes that they toggle are gone.
 
-    Args:
-        layouts: L grids, N = L * per_layout.
-        per_layout: at least 1.
-        length: T, at least 1.
-        scripted_share: in [0, 1], of all trajectories, which of them drawn at random.
-        rng: all that is random; the same one gives the same trajectories.
-        record: called T + 1 times with all N trajectories as one batch, returns uint8 [N, S].
-        random_play: probabilities of left, right, forward, toggle.
-
-    Raises:
-        ValueError: an argument is out of range.
+    record: called T + 1 times with all trajectories as one batch, returns uint8 [N, S].
+    Raises ValueError for arguments out of range.
     """
-    _check(per_layout, length, scripted_share, random_play)
-    layout = np.repeat(np.arange(len(layouts)), per_layout)  # [N]
-    starts = _draw_starts(layouts, per_layout, rng)  # [N, 3]
-    grids = layouts.grids[layout]  # [N, W, H, 3]
-    _open_doorways(grids, starts)
-    scripted = rng.permutation(len(layout)) < round(scripted_share * len(layout))  # [N]
-    actions = rng.choice(len(ACTIONS), size=(len(layout), length), p=np.asarray(random_play))  # [N, T]
-    sizes = layouts.sizes[layout]  # [N, 2]
+    if length < 1:
+        raise ValueError(f"length: expected 1 or more, got {length}")
+    if not 0.0 <= scripted_share <= 1.0:
+        raise ValueError(f"scripted_share: expected 0 to 1, got {scripted_share}")
+    batch = begin_play(layouts, per_layout, rng)
+    count = len(batch.poses)
+    scripted = rng.permutation(count) < round(scripted_share * count)  # [N]
+    actions = rng.choice(len(ACTIONS), size=(count, length), p=RANDOM_PLAY)  # [N, T]
     for row in np.flatnonzero(scripted).tolist():
-        width, height = sizes[row]
-        actions[row] = scripted_actions(grids[row, :width, :height], starts[row], length, rng)
-    batch = GridBatch(grids, starts, sizes)
-    return Exploration(_play(batch, actions, record), actions, layout, scripted)
+        width, height = batch.sizes[row]
+        actions[row] = scripted_actions(batch.grids[row, :width, :height], batch.poses[row], length, rng)
+    first = record(batch)  # [N, S]
+    recorded = np.empty((count, length + 1, first.shape[1]), dtype=np.uint8)
+    recorded[:, 0] = first
+    for step, action in enumerate(actions.T, start=1):
+        batch.step(action)
+        recorded[:, step] = record(batch)
+    return Exploration(recorded, actions, np.repeat(np.arange(len(layouts)), per_layout), scripted)
 
 
 def begin_play(layouts: Layouts, per_layout: int, rng: np.random.Generator) -> GridBatch:
-    """`per_layout` agents in each of L layouts, one layout after the other, at uniform free poses, to be stepped."""
-    _check(per_layout, 1, 0.0, RANDOM_PLAY)
+    """`per_layout` agents in each of L layouts, one layout after the other, at uniform free poses, to be stepped.
+
+    Who starts in a doorway finds its door open.
+    """
+    if per_layout < 1:
+        raise ValueError(f"per_layout: expected 1 or more, got {per_layout}")
     layout = np.repeat(np.arange(len(layouts)), per_layout)  # [N]
-    starts = _draw_starts(layouts, per_layout, rng)  # [N, 3]
-    grids = layouts.grids[layout]  # [N, W, H, 3]
-    _open_doorways(grids, starts)
+    poses = (free_poses(grid, size) for grid, size in zip(layouts.grids, layouts.sizes, strict=True))  # L x [P, 3]
+    starts = np.concatenate([free[rng.integers(len(free), size=per_layout)] for free in poses])  # [N, 3]
+    grids, (x, y, _) = layouts.grids[layout], starts.T  # [N, W, H, 3]
+    grids[np.arange(len(grids)), x, y, 2] = 0  # open; the state of every other free cell is 0 already
     return GridBatch(grids, starts, layouts.sizes[layout])
 
 
@@ -92,6 +90,8 @@ def scripted_actions(
     grid: NDArray[np.uint8], start: NDArray[np.int64], length: int, rng: np.random.Generator
 ) -> NDArray[np.int64]:
     """Actions int64 [length] of walks from one random pose within reach to the next, beginning at `start` [3]."""
+    from scipy.ndimage import label
+
     graph = PoseGraph(grid, rng)
     parts, _ = label(free_cells(grid))  # [W, H]: cells with the same number are within reach of each other
     cells = np.argwhere(parts == parts[start[0], start[1]])  # [C, 2]
@@ -101,35 +101,3 @@ def scripted_actions(
         actions += graph.walk(pose, goal)
         pose = goal
     return np.array(actions[:length], dtype=np.int64)
-
-
-def _draw_starts(layouts: Layouts, per_layout: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Starts [L * per_layout, 3], uniform over each layout's free poses."""
-    poses = (free_poses(grid, size) for grid, size in zip(layouts.grids, layouts.sizes, strict=True))  # L x [P, 3]
-    return np.concatenate([free[rng.integers(len(free), size=per_layout)] for free in poses])
-
-
-def _open_doorways(grids: NDArray[np.uint8], starts: NDArray[np.int64]) -> None:
-    """Open the doors that are started in, in place: nobody ever stands in a closed one."""
-    x, y, _ = starts.T
-    grids[np.arange(len(grids)), x, y, 2] = 0  # open; the state of every other free cell is 0 already
-
-
-def _play(batch: GridBatch, actions: NDArray[np.int64], record: Record) -> NDArray[np.uint8]:
-    """What is recorded, [N, T + 1, S], while the batch takes actions [N, T]."""
-    first = record(batch)  # [N, S]
-    recorded = np.empty((len(actions), actions.shape[1] + 1, first.shape[1]), dtype=np.uint8)  # [N, T + 1, S]
-    recorded[:, 0] = first
-    for step, action in enumerate(actions.T, start=1):
-        batch.step(action)
-        recorded[:, step] = record(batch)
-    return recorded
-
-
-def _check(per_layout: int, length: int, scripted_share: float, random_play: Sequence[float]) -> None:
-    if per_layout < 1 or length < 1:
-        raise ValueError(f"per_layout, length: are {per_layout} and {length}; 1 or more each would do")
-    if not 0.0 <= scripted_share <= 1.0:
-        raise ValueError(f"scripted_share: {scripted_share} is no share; a number from 0 to 1 would do")
-    if len(random_play) != len(ACTIONS) or min(random_play) < 0.0 or not np.isclose(sum(random_play), 1.0):
-        raise ValueError(f"random_play: {tuple(random_play)} is no distribution; {len(ACTIONS)} shares would do")

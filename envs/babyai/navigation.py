@@ -4,109 +4,46 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from copy import deepcopy
-from typing import Any, ClassVar, Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import gymnasium
-import minigrid  # noqa: F401  (registers its ids)
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.spaces import Box, Dict, Discrete
-from minigrid.core.actions import Actions as MinigridActions
-from minigrid.core.constants import COLOR_TO_IDX, OBJECT_TO_IDX
 from numpy.typing import NDArray
 
 from goalbridge.envs.babyai import levels
 from goalbridge.envs.babyai.four_rooms import RoomCommands
 from goalbridge.envs.babyai.levels import Level
-from goalbridge.envs.babyai.partial import PartialView
-from goalbridge.envs.babyai.simulator import ACTIONS, DIRECTIONS, TOGGLE
-from goalbridge.envs.spaces import INSTRUCTION_SPACE
+from goalbridge.envs.babyai.simulator import ACTIONS, MINIGRID_ACTIONS
+from goalbridge.envs.babyai.views import STEPS, FullView, PartialView
+from goalbridge.envs.spaces import INSTRUCTION_SPACE, Observation, check_options, check_render_mode
 
-Observation = dict[str, Any]
 Result = TypeVar("Result")
 
-VIEWS: Final = ("full", "partial")
-MINIGRID_ACTIONS: Final = tuple(int(MinigridActions[name]) for name in ACTIONS)
-"""What left, right, forward and toggle are to minigrid."""
 TILE_PIXELS: Final = 24
-
-_STEPS: Final = tuple((int(dx), int(dy)) for dx, dy in DIRECTIONS)
-_EMPTY: Final = (OBJECT_TO_IDX["empty"], 0, 0)
-_CELL_HIGH: Final = (max(OBJECT_TO_IDX.values()), max(COLOR_TO_IDX.values()), 2)  # type, colour, state
-_ABSENT: Final = object()
+_VIEWS: Final[dict[str, type[FullView] | type[PartialView]]] = {"full": FullView, "partial": PartialView}
+_CELL_HIGH: Final = (10, 5, 2)  # type, colour, state
 
 
-def observation_space(width: int, height: int) -> Dict:
+def observation_space(level: Level) -> Dict:
     """The grid and the pose as `observation`, what the pose achieves, and the `instruction`; see `Navigation`."""
-    pose = (width - 1, height - 1, 3)
-    goal = (*pose, width, height, *_CELL_HIGH[:2])
+    size = (level.width, level.height)
+    pose = (level.width - 1, level.height - 1, 3)
+
+    def integers(high: Any, kind: type[np.integer]) -> Box:
+        return Box(np.zeros_like(high, dtype=kind), np.array(high, dtype=kind), dtype=kind)
+
+    grid = integers(np.broadcast_to(_CELL_HIGH, (*size, 3)), np.uint8)
     return Dict(
         {
-            "observation": Dict(
-                {
-                    "grid": Box(
-                        np.zeros((width, height, 3), dtype=np.uint8),
-                        np.broadcast_to(np.array(_CELL_HIGH, dtype=np.uint8), (width, height, 3)),
-                        dtype=np.uint8,
-                    ),
-                    "pose": Box(np.zeros(3, dtype=np.int64), np.array(pose, dtype=np.int64), dtype=np.int64),
-                }
-            ),
-            "achieved_goal": Box(np.zeros(7, dtype=np.int64), np.array(goal, dtype=np.int64), dtype=np.int64),
+            "observation": Dict({"grid": grid, "pose": integers(pose, np.int64)}),
+            "achieved_goal": integers((*pose, *size, *_CELL_HIGH[:2]), np.int64),
             "instruction": deepcopy(INSTRUCTION_SPACE),
         }
     )
-
-
-def check_view(view: str) -> str:
-    """The view itself; ValueError unless it is "full" or "partial"."""
-    if view not in VIEWS:
-        raise ValueError(f"view: {view!r} is no view; one of {', '.join(VIEWS)} would do")
-    return view
-
-
-def check_options(options: dict[str, Any] | None) -> None:
-    """ValueError for any option of `reset`: minigrid would ignore it, and nobody would notice."""
-    for name in options or {}:
-        raise ValueError(f"options: {name!r} is unknown; none at all would do")
-
-
-class FullView:
-    """The whole grid as minigrid's `Grid.encode()` gives it, encoded once an episode.
-
-    Of the four actions only toggle changes the grid, and only in front of the agent. If somebody else has moved the
-    environment since the last step, all is encoded anew.
-
-    Args:
-        env: minigrid's own environment.
-    """
-
-    needs_image: ClassVar[bool] = False
-
-    def __init__(self, env: Any) -> None:
-        self._env = env
-        self._steps = 0
-        self.grid: NDArray[np.uint8] = np.zeros((env.width, env.height, 3), dtype=np.uint8)  # [W, H, 3]
-
-    def begin(self, seen: Mapping[str, Any]) -> None:
-        """Encode the grid of a new episode."""
-        self._steps = self._env.step_count
-        cells = [_EMPTY if cell is None else cell.encode() for cell in self._env.grid.grid]
-        by_rows = np.array(cells, dtype=np.uint8).reshape(self._env.height, self._env.width, 3)
-        self.grid[:] = by_rows.transpose(1, 0, 2)
-
-    def update(self, action: int, seen: Mapping[str, Any]) -> None:
-        """Follow one step of one of the four actions."""
-        self._steps += 1
-        if self._env.step_count != self._steps:
-            self.begin(seen)
-        elif action == TOGGLE:
-            x, y = self._env.agent_pos
-            dx, dy = _STEPS[self._env.agent_dir]
-            cell = self._env.grid.get(x + dx, y + dy)
-            self.grid[x + dx, y + dy] = _EMPTY if cell is None else cell.encode()
 
 
 class Navigation(gymnasium.Wrapper[Observation, Any, Any, Any]):
@@ -119,33 +56,30 @@ class Navigation(gymnasium.Wrapper[Observation, Any, Any, Any]):
     - "achieved_goal": int64 [7], (x, y, direction, W, H, type and colour of the cell in front);
     - "instruction": the mission, in words.
 
-    `info["is_success"]` says whether minigrid gave a reward. The "partial" view has a map of what the 7x7 view has
-    shown so far in place of the grid, but the true pose; see `envs.babyai.partial`.
+    `info["is_success"]` says whether minigrid gave a reward.
 
-    Args:
-        level: a name of `envs.babyai.levels.LEVELS`, or an id of such a level.
-        view: "full" or "partial".
-        render_mode: None, "rgb_array" or "human", drawn by minigrid.
-
-    Raises:
-        LevelError: it is no navigation level.
-        ValueError: unknown view or render mode.
+    level: a name of `envs.babyai.levels.LEVELS`, or an id of such a level. view: "full", or "partial" for a map of what
+    the 7x7 view has shown so far, with the true pose. render_mode: None, "rgb_array" or "human", drawn by minigrid.
+    Raises LevelError for what is no navigation level, ValueError for an unknown view or render mode.
     """
 
     def __init__(self, level: str, view: str = "full", render_mode: str | None = None) -> None:
+        import minigrid  # noqa: F401  (registers its ids)
+
         self.level: Final[Level] = levels.level(level)
-        self.view: Final[str] = check_view(view)
-        if render_mode not in (None, "rgb_array", "human"):
-            raise ValueError(f"render_mode: {render_mode!r} is not drawn here; 'rgb_array', 'human' or None would do")
+        if view not in _VIEWS:
+            raise ValueError(f"view: expected {' or '.join(_VIEWS)}, got {view!r}")
+        check_render_mode(render_mode, ("rgb_array", "human"))
         made: Any = gymnasium.make(
             self.level.minigrid_id, disable_env_checker=True, render_mode=render_mode, tile_size=TILE_PIXELS
         ).unwrapped
         super().__init__(RoomCommands(made) if self.level.family == "four_rooms" else made)
-        self.observation_space = observation_space(self.level.width, self.level.height)
+        self.observation_space = observation_space(self.level)
         self.action_space = Discrete(len(ACTIONS))
+        self.view: Final = view
         self.mission: str = ""
         self._raw: Any = made
-        self._view: FullView | PartialView = FullView(made) if view == "full" else PartialView(made)
+        self._view: FullView | PartialView = _VIEWS[view](made)
         self._begun = False
 
     @property
@@ -166,22 +100,11 @@ class Navigation(gymnasium.Wrapper[Observation, Any, Any, Any]):
         return self.observe(), {"is_success": False}
 
     def step(self, action: int | np.integer) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
-        """Take minigrid's step.
-
-        Args:
-            action: 0 left, 1 right, 2 forward, 3 toggle.
-
-        Returns:
-            Observation, minigrid's reward, terminated, truncated, info with "is_success".
-
-        Raises:
-            ValueError: another action.
-            gymnasium.error.ResetNeeded: before the first reset.
-        """
+        """Take minigrid's step; ValueError for another action, gymnasium.error.ResetNeeded before the first reset."""
         if not self.action_space.contains(action):
-            raise ValueError(f"action: {action!r} is none; 0 (left), 1 (right), 2 (forward) or 3 (toggle) would do")
+            raise ValueError(f"action: expected 0 (left), 1 (right), 2 (forward) or 3 (toggle), got {action!r}")
         if not self._begun:
-            raise gymnasium.error.ResetNeeded("step: no episode has begun; reset() first would do")
+            raise gymnasium.error.ResetNeeded("step: expected a reset() first")
         reward, terminated, truncated = self.advance(int(action))
         return self.observe(), reward, terminated, truncated, {"is_success": reward > 0}
 
@@ -204,7 +127,7 @@ class Navigation(gymnasium.Wrapper[Observation, Any, Any, Any]):
         """What the present pose achieves: x, y, direction, W, H, type and colour of the cell in front."""
         x, y = (int(value) for value in self._raw.agent_pos)
         direction = int(self._raw.agent_dir)
-        dx, dy = _STEPS[direction]
+        dx, dy = STEPS[direction]
         kind, colour, _ = self._view.grid[x + dx, y + dy].tolist()
         return x, y, direction, self._raw.width, self._raw.height, kind, colour
 
@@ -222,22 +145,16 @@ class Navigation(gymnasium.Wrapper[Observation, Any, Any, Any]):
         if self._view.needs_image:
             return function()
         attributes = vars(self._raw)
-        before = attributes.get("gen_obs", _ABSENT)
-        attributes["gen_obs"] = _no_view
+        patched = {name: attributes[name] for name in ("gen_obs",) if name in attributes}  # by somebody else
+        attributes["gen_obs"] = dict
         try:
             return function()
         finally:
-            if before is _ABSENT:
-                del attributes["gen_obs"]
-            else:
-                attributes["gen_obs"] = before
-
-
-def _no_view() -> dict[str, Any]:
-    return {}
+            del attributes["gen_obs"]
+            attributes.update(patched)
 
 
 def make_navigation(level: str, view: str = "full", render_mode: str | None = None) -> Navigation:
-    """A navigation level, as `Navigation` is documented, with a warning if minigrid is of an untested version."""
+    """A `Navigation`, with a warning if minigrid is of an untested version."""
     levels.check_minigrid_version()
     return Navigation(level, view, render_mode)

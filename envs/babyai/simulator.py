@@ -5,18 +5,20 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-from minigrid.core.constants import OBJECT_TO_IDX, STATE_TO_IDX
 from numpy.typing import NDArray
 
 LEFT, RIGHT, FORWARD, TOGGLE = range(4)
 ACTIONS: Final = ("left", "right", "forward", "toggle")
+MINIGRID_ACTIONS: Final = (0, 1, 2, 5)
+"""What left, right, forward and toggle are to minigrid."""
 DIRECTIONS: Final = np.array([(1, 0), (0, 1), (-1, 0), (0, -1)])  # [4, 2], right, down, left, up
 
-_EMPTY, _WALL, _DOOR, _BOX = (OBJECT_TO_IDX[name] for name in ("empty", "wall", "door", "box"))
-_OPEN, _CLOSED = STATE_TO_IDX["open"], STATE_TO_IDX["closed"]
-# Types that one can stand on; a door only if it is open.
-STANDABLE: Final = np.isin(np.arange(11), [OBJECT_TO_IDX[name] for name in ("empty", "floor", "goal", "lava")])
-WALL_CELL: Final = (_WALL, 5, 0)
+# minigrid's numbers for types and for the states of doors, here so that minigrid need not be imported for them.
+UNSEEN, EMPTY, WALL, FLOOR, DOOR, KEY, BALL, BOX, GOAL, LAVA, AGENT = range(11)
+OPEN, CLOSED, LOCKED = range(3)
+EMPTY_CELL: Final = (EMPTY, 0, 0)
+WALL_CELL: Final = (WALL, 5, 0)
+STANDABLE: Final = np.isin(np.arange(11), (EMPTY, FLOOR, GOAL, LAVA))  # types that one can stand on; a door if open
 
 
 class GridBatch:
@@ -32,13 +34,13 @@ class GridBatch:
         self, grids: NDArray[np.uint8], poses: NDArray[np.integer], sizes: NDArray[np.integer] | None = None
     ) -> None:
         if grids.ndim != 4 or grids.shape[3] != 3 or poses.shape != (len(grids), 3):
-            raise ValueError(f"grids: shape {grids.shape}, poses: {poses.shape}; [N, W, H, 3] and [N, 3] would do")
+            raise ValueError(f"grids, poses: expected [N, W, H, 3] and [N, 3], got {grids.shape} and {poses.shape}")
         count, width, height, _ = grids.shape
         self.grids = np.array(grids, dtype=np.uint8, order="C")  # [N, W, H, 3]
         self.poses = np.array(poses, dtype=np.int64)  # [N, 3]
         self.sizes = np.broadcast_to((width, height), (count, 2)) if sizes is None else np.asarray(sizes)  # [N, 2]
         if ((self.poses[:, :2] < 1) | (self.poses[:, :2] >= self.sizes - 1)).any():
-            raise ValueError("poses: one lies outside of its grid's outer walls; inside would do")
+            raise ValueError("poses: expected all inside their grids' outer walls, got one outside")
         self._cells = self.grids.reshape(-1, 3)  # [N W H, 3], a view
         self._first = np.arange(count) * (width * height)  # [N], each grid's first cell
         self._strides = np.array([height, 1])
@@ -60,12 +62,12 @@ class GridBatch:
         kind, state = self._cells[front, 0], self._cells[front, 2]  # [N] each
         turn = (actions == RIGHT).astype(np.int64) - (actions == LEFT)  # [N]
         self.poses[:, 2] = (self.poses[:, 2] + turn) % 4
-        moves = (actions == FORWARD) & (STANDABLE[kind] | ((kind == _DOOR) & (state == _OPEN)))  # [N]
+        moves = (actions == FORWARD) & (STANDABLE[kind] | ((kind == DOOR) & (state == OPEN)))  # [N]
         self.poses[:, :2] += DIRECTIONS[self.poses[:, 2]] * moves[:, None]
         toggles = actions == TOGGLE  # [N]
-        swings = toggles & (kind == _DOOR) & (state <= _CLOSED)  # a locked door needs a key, and nobody has one
-        self._cells[front[swings], 2] = _CLOSED - state[swings]
-        opens = toggles & (kind == _BOX)  # a box that is opened vanishes: those of these levels hold nothing
-        self._cells[front[opens]] = (_EMPTY, 0, 0)
+        swings = toggles & (kind == DOOR) & (state <= CLOSED)  # a locked door needs a key, and nobody has one
+        self._cells[front[swings], 2] = CLOSED - state[swings]
+        opens = toggles & (kind == BOX)  # a box that is opened vanishes: those of these levels hold nothing
+        self._cells[front[opens]] = EMPTY_CELL
         changed: NDArray[np.bool_] = (turn != 0) | moves | swings | opens
         return changed

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from goalbridge.envs.babyai.explore import RANDOM_PLAY, Exploration, explore, scripted_actions
 from goalbridge.envs.babyai.layouts import Layouts, draw_layouts, free_cells, free_poses
-from goalbridge.envs.babyai.optimum import shortest_actions
-from goalbridge.envs.babyai.simulator import FORWARD, LEFT, RIGHT, TOGGLE, GridBatch
+from goalbridge.envs.babyai.optimum import PoseGraph
+from goalbridge.envs.babyai.simulator import LEFT, RIGHT, TOGGLE, GridBatch
 
 LAYOUTS = draw_layouts(["GoToObjMazeS4R2", "GoToLocalS5N2", "GoToObjMazeS4"], 6, np.random.default_rng(0))
 PER_LAYOUT, LENGTH = 20, 30
@@ -21,9 +21,8 @@ def record(batch: GridBatch) -> NDArray[np.uint8]:
     return np.concatenate([batch.goals().astype(np.uint8), batch.grids.reshape(len(batch.poses), -1)], axis=1)
 
 
-def collect(scripted_share: float, seed: int = 0, **settings: Any) -> Exploration:
-    rng = np.random.default_rng(seed)
-    return explore(LAYOUTS, PER_LAYOUT, LENGTH, scripted_share, rng, record, **settings)
+def collect(scripted_share: float, seed: int = 0) -> Exploration:
+    return explore(LAYOUTS, PER_LAYOUT, LENGTH, scripted_share, np.random.default_rng(seed), record)
 
 
 def unpack(exploration: Exploration) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
@@ -32,38 +31,28 @@ def unpack(exploration: Exploration) -> tuple[NDArray[np.int64], NDArray[np.uint
     return recorded[..., :3].astype(np.int64), recorded[..., 7:].reshape(*recorded.shape[:2], *LAYOUTS.grids.shape[1:])
 
 
-def test_shapes_and_layouts() -> None:
+def test_what_is_recorded_follows_from_layouts_and_actions() -> None:
     found = collect(0.5)
-    assert found.recorded.shape == (COUNT, LENGTH + 1, 7 + LAYOUTS.grids[0].size)
     assert found.recorded.dtype == np.uint8
-    assert found.actions.dtype == found.layout.dtype == np.int64
     assert found.actions.shape == (COUNT, LENGTH)
-    assert set(found.actions.ravel().tolist()) == {0, 1, 2, 3}
     assert found.layout.tolist() == np.repeat(np.arange(len(LAYOUTS)), PER_LAYOUT).tolist()
-    np.testing.assert_array_equal(found.recorded[:, 0, 3:5], LAYOUTS.sizes[found.layout])
+    poses, grids = unpack(found)
     # But for doors that are started in, each begins with its layout as it was drawn.
-    changed = (unpack(found)[1][:, 0] != LAYOUTS.grids[found.layout]).any(axis=-1)  # [N, W, H]
+    changed = (grids[:, 0] != LAYOUTS.grids[found.layout]).any(axis=-1)  # [N, W, H]
     assert (LAYOUTS.grids[found.layout][changed] == (4, 0, 1))[:, [0, 2]].all()
     assert changed.sum(axis=(1, 2)).max() == 1
-
-
-def test_the_generator_decides() -> None:
-    one, same, other = collect(0.5, seed=1), collect(0.5, seed=1), collect(0.5, seed=2)
-    np.testing.assert_array_equal(one.recorded, same.recorded)
-    np.testing.assert_array_equal(one.actions, same.actions)
-    np.testing.assert_array_equal(one.scripted, same.scripted)
-    assert (one.actions != other.actions).any()
-    assert (one.scripted != other.scripted).any()
-
-
-def test_what_is_recorded_follows_from_the_actions() -> None:
-    found = collect(0.5)
-    poses, grids = unpack(found)
     batch = GridBatch(grids[:, 0], poses[:, 0], LAYOUTS.sizes[found.layout])
     for step, actions in enumerate(found.actions.T):
         np.testing.assert_array_equal(record(batch), found.recorded[:, step])
         batch.step(actions)
     np.testing.assert_array_equal(record(batch), found.recorded[:, -1])
+
+
+def test_the_generator_decides() -> None:
+    one, same, other = collect(0.5, seed=1), collect(0.5, seed=1), collect(0.5, seed=2)
+    for name in ("recorded", "actions", "scripted"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(same, name))
+        assert (getattr(one, name) != getattr(other, name)).any()
 
 
 def test_starts_are_uniform_over_free_poses_and_never_in_a_closed_door() -> None:
@@ -79,26 +68,16 @@ def test_starts_are_uniform_over_free_poses_and_never_in_a_closed_door() -> None
     assert {state for _, _, state in doorways} == {0}
 
 
-@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
-def test_share_of_scripted_trajectories(share: float) -> None:
-    assert collect(share).scripted.sum() == round(share * COUNT)
+def test_shares_of_scripted_trajectories_and_of_random_actions() -> None:
+    for share in (0.0, 0.25, 0.5, 1.0):
+        assert collect(share).scripted.sum() == round(share * COUNT)
+    spread = np.bincount(collect(0.5).layout[collect(0.5).scripted], minlength=len(LAYOUTS))
+    assert 4 <= spread.min() <= spread.max() <= 16
+    shares = np.bincount(collect(0.0).actions.ravel(), minlength=4) / (COUNT * LENGTH)
+    np.testing.assert_allclose(shares, RANDOM_PLAY, atol=0.03)
 
 
-def test_scripted_ones_are_spread_over_layouts() -> None:
-    per_layout = np.bincount(collect(0.5).layout[collect(0.5).scripted], minlength=len(LAYOUTS))
-    assert per_layout.min() >= 4
-    assert per_layout.max() <= 16
-
-
-def test_random_play_draws_actions_by_their_shares() -> None:
-    found = collect(0.0)
-    np.testing.assert_allclose(
-        np.bincount(found.actions.ravel(), minlength=4) / found.actions.size, RANDOM_PLAY, atol=0.03
-    )
-    assert set(collect(0.0, random_play=(0, 0, 1, 0)).actions.ravel().tolist()) == {FORWARD}
-
-
-def test_walks_waste_nothing_and_spare_boxes() -> None:
+def test_walks_waste_nothing_spare_boxes_and_reach_everything() -> None:
     found = collect(1.0)
     poses, grids = unpack(found)
     moved = (poses[:, 1:] != poses[:, :-1]).any(axis=-1)  # [N, T]
@@ -106,12 +85,7 @@ def test_walks_waste_nothing_and_spare_boxes() -> None:
     changes = (grids[:, 1:] != grids[:, :-1]).any(axis=(2, 3, 4))  # [N, T]
     np.testing.assert_array_equal(changes, found.actions == TOGGLE)
     assert changes.sum() > 20
-    opened = grids[:, :-1][grids[:, :-1] != grids[:, 1:]]  # what toggles change: a state, from closed
-    assert set(opened.tolist()) == {1}
-
-
-def test_walks_go_through_doors_to_everywhere_within_reach() -> None:
-    poses, _ = unpack(collect(1.0))
+    assert set(grids[:, :-1][grids[:, :-1] != grids[:, 1:]].tolist()) == {1}  # what toggles change: closed doors
     for index, grid in enumerate(LAYOUTS.grids[:2]):
         seen = np.unique(poses[index * PER_LAYOUT : (index + 1) * PER_LAYOUT].reshape(-1, 3)[:, :2], axis=0)
         assert len(seen) >= 0.9 * free_cells(grid).sum()
@@ -122,18 +96,17 @@ def test_walks_are_shortest_from_goal_to_goal() -> None:
     grid = np.full((8, 8, 3), (2, 5, 0), dtype=np.uint8)
     grid[1:7, 1:7] = (1, 0, 0)
     actions = scripted_actions(grid, np.array([1, 1, 0]), 400, np.random.default_rng(0))
-    batch = GridBatch(grid[None], np.array([[1, 1, 0]]))
+    batch, graph = GridBatch(grid[None], np.array([[1, 1, 0]])), PoseGraph(grid)
     poses = [batch.poses[0].copy()]
     for action in actions:
         batch.step(np.array([action]))
         poses.append(batch.poses[0].copy())
     cuts, begin = 0, 0
     for end in range(1, len(poses)):
-        if len(shortest_actions(grid, poses[begin], poses[end])) < end - begin:
+        if len(graph.walk(poses[begin], poses[end])) < end - begin:
             cuts, begin = cuts + 1, end - 1
-    every = free_poses(grid)
     rng = np.random.default_rng(1)
-    mean = np.mean([len(shortest_actions(grid, *rng.choice(every, size=2))) for _ in range(200)])
+    mean = np.mean([len(graph.walk(*rng.choice(free_poses(grid), size=2))) for _ in range(200)])
     assert 0.5 * 400 / mean < cuts < 1.2 * 400 / mean
 
 
@@ -152,27 +125,12 @@ def test_a_cell_that_nothing_leads_to_and_turns_about_either_way() -> None:
         assert abs(left - right) < 0.2 * (left + right)
 
 
-def test_recording_sees_the_whole_batch_before_each_action_and_at_the_end() -> None:
-    seen: list[int] = []
-
-    def count(batch: GridBatch) -> NDArray[np.uint8]:
-        seen.append(len(batch.poses))
-        return np.full((len(batch.poses), 2), len(seen), dtype=np.uint8)
-
-    found = explore(LAYOUTS, 3, 4, 0.5, np.random.default_rng(0), count)
-    assert seen == [18] * 5
-    assert found.recorded[:, :, 0].tolist() == [[1, 2, 3, 4, 5]] * 18
-
-
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
         ({"per_layout": 0}, "per_layout"),
         ({"length": 0}, "length"),
-        ({"scripted_share": 1.5}, "scripted_share: 1.5"),
-        ({"random_play": (0.5, 0.5)}, "random_play"),
-        ({"random_play": (0.5, 0.5, 0.5, -0.5)}, "random_play"),
-        ({"random_play": (0.5, 0.5, 0.5, 0.5)}, "random_play"),
+        ({"scripted_share": 1.5}, r"scripted_share: .* got 1.5"),
     ],
 )
 def test_bad_input(settings: dict[str, Any], message: str) -> None:

@@ -7,43 +7,45 @@ import numpy as np
 import pytest
 
 import goalbridge.envs  # noqa: F401  (registers the ids)
-from goalbridge.envs.babyai.four_rooms import EVALUATION_TEMPLATES, ROOMS, RoomCommands, room_at
+from goalbridge.envs.babyai.four_rooms import EVALUATION_TEMPLATES, ROOMS, room_at
 from goalbridge.envs.babyai.navigation import make_navigation
 
 FREE = {"top left": (4, 4), "top right": (14, 4), "bottom left": (4, 14), "bottom right": (14, 14)}
 
 
-def commands() -> Any:
-    """The layer that knows the rooms, around minigrid's own environment."""
-    return RoomCommands(gymnasium.make("MiniGrid-FourRooms-v0", disable_env_checker=True).unwrapped)
+def put(env: Any, x: int, y: int) -> None:
+    """Move the agent, facing right."""
+    env.unwrapped.agent_pos, env.unwrapped.agent_dir = (x, y), 0
 
 
-def put(env: Any, x: int, y: int, direction: int = 0) -> None:
-    """Move the agent, the goal square out of the way."""
-    env.unwrapped.agent_pos, env.unwrapped.agent_dir = (x, y), direction
+def asked_for(room: str) -> Any:
+    """The level, begun with a seed whose command asks for a room."""
+    env: Any = make_navigation("FourRooms")
+    for seed in range(60):
+        env.reset(seed=seed)
+        if env.env.room == room:
+            break
+    return env
 
 
 def test_rooms_are_what_lies_inside_the_walls() -> None:
-    env = commands()
+    env: Any = make_navigation("FourRooms")
     env.reset(seed=0)
     inside = dict.fromkeys(ROOMS, 0)
-    for x in range(19):
-        for y in range(19):
-            room = room_at(x, y)
-            if room is None:
-                assert x in (0, 9, 18) or y in (0, 9, 18)
-            else:
-                inside[room] += 1
-                assert room == f"{'bottom' if y > 9 else 'top'} {'right' if x > 9 else 'left'}"
-                cell = env.unwrapped.grid.get(x, y)
-                assert cell is None or cell.type == "goal"
+    for x, y in np.ndindex(19, 19):
+        room = room_at(x, y)
+        if room is None:
+            assert x in (0, 9, 18) or y in (0, 9, 18)
+        else:
+            inside[room] += 1
+            assert room == f"{'bottom' if y > 9 else 'top'} {'right' if x > 9 else 'left'}"
+            cell = env.unwrapped.grid.get(x, y)
+            assert cell is None or cell.type == "goal"
     assert inside == dict.fromkeys(ROOMS, 64)
 
 
 def test_commands_ask_for_another_room_in_every_wording() -> None:
-    env = make_navigation("FourRooms")
-    asked: set[tuple[str, str]] = set()
-    from_doorways: set[str] = set()
+    env, asked, from_doorways = make_navigation("FourRooms"), set[tuple[str, str]](), 0
     for seed in range(400):
         observation, _ = env.reset(seed=seed)
         here = room_at(*(int(value) for value in observation["observation"]["pose"][:2]))
@@ -51,48 +53,36 @@ def test_commands_ask_for_another_room_in_every_wording() -> None:
         (template,) = (t for t in EVALUATION_TEMPLATES if t.format(room=room) == observation["instruction"])
         assert room != here
         asked.add((room, template))
-        if here is None:
-            from_doorways.add(room)
+        from_doorways += here is None
     assert len(asked) == len(ROOMS) * len(EVALUATION_TEMPLATES)
     assert from_doorways
 
 
-def test_the_layout_is_minigrids_own() -> None:
+def test_layouts_and_limits_are_minigrids_own() -> None:
     env, theirs = make_navigation("FourRooms"), gymnasium.make("MiniGrid-FourRooms-v0").unwrapped
     for seed in range(5):
         env.reset(seed=seed)
         theirs.reset(seed=seed)
         assert env.unwrapped.hash() == theirs.hash()  # type: ignore[attr-defined]
-        assert env.unwrapped.max_steps == theirs.max_steps  # type: ignore[attr-defined]
+    assert [env.step(0)[2:4] for _ in range(100)] == [(False, False)] * 99 + [(False, True)]
 
 
 @pytest.mark.parametrize("room", ROOMS)
 def test_being_in_the_room_ends_the_episode(room: str) -> None:
-    env = make_navigation("FourRooms")
-    judge: Any = env.env
-    for seed in range(60):
-        env.reset(seed=seed)
-        if judge.room == room:
-            break
-    raw: Any = env.unwrapped
+    env = asked_for(room)
     for other in ROOMS:
         if other != room:
             put(env, *FREE[other])
             assert env.step(0)[1:4] == (0.0, False, False)
     put(env, *FREE[room])
     _, reward, terminated, truncated, info = env.step(1)
-    assert reward == pytest.approx(1 - 0.9 * 4 / raw.max_steps)
+    assert reward == pytest.approx(1 - 0.9 * 4 / env.unwrapped.max_steps)
     assert (terminated, truncated, info) == (True, False, {"is_success": True})
 
 
 def test_the_doorway_is_not_yet_the_room() -> None:
-    env = make_navigation("FourRooms")
-    judge: Any = env.env
-    for seed in range(60):
-        env.reset(seed=seed)
-        if judge.room == "top right":
-            break
-    raw: Any = env.unwrapped
+    env = asked_for("top right")
+    raw = env.unwrapped
     gap = next(y for y in range(1, 9) if raw.grid.get(9, y) is None)
     raw.grid.set(10, gap, None)
     put(env, 8, gap)
@@ -104,14 +94,13 @@ def test_the_doorway_is_not_yet_the_room() -> None:
 
 
 def test_the_green_square_is_scenery() -> None:
-    env = make_navigation("FourRooms")
-    judge, raw = env.env, env.unwrapped
-    crossed = 0
+    env, crossed = make_navigation("FourRooms"), 0
+    judge: Any = env.env
     for seed in range(40):
         env.reset(seed=seed)
-        (index,) = (i for i, cell in enumerate(raw.grid.grid) if cell is not None and cell.type == "goal")  # type: ignore[attr-defined]
+        (index,) = (i for i, cell in enumerate(judge.unwrapped.grid.grid) if cell and cell.type == "goal")
         y, x = divmod(index, 19)
-        if room_at(x, y) in (None, judge.room) or room_at(x - 1, y) is None:  # type: ignore[attr-defined]
+        if room_at(x, y) in (None, judge.room) or room_at(x - 1, y) is None:
             continue
         put(env, x - 1, y)
         observation, reward, terminated, truncated, info = env.step(2)
@@ -119,18 +108,3 @@ def test_the_green_square_is_scenery() -> None:
         assert (reward, terminated, truncated, info) == (0.0, False, False, {"is_success": False})
         crossed += 1
     assert crossed > 5
-
-
-def test_the_step_limit_is_minigrids() -> None:
-    env = make_navigation("FourRooms")
-    env.reset(seed=0)
-    flags = [env.step(0)[2:4] for _ in range(100)]
-    assert flags == [(False, False)] * 99 + [(False, True)]
-
-
-def test_observations_of_the_layer_itself_are_in_its_space() -> None:
-    env = commands()
-    observation, _ = env.reset(seed=0)
-    assert observation in env.observation_space
-    assert env.step(0)[0] in env.observation_space
-    assert observation["mission"] == env.mission

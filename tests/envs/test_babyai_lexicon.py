@@ -28,7 +28,6 @@ def test_held_out_lists_cover_everything_and_do_not_overlap() -> None:
         assert all(words[kind] for kind in TYPES)
     assert len(BOTH) == len(set(BOTH)) == len(HELD_OUT_WORDS)
     assert not set(BOTH) & {*COLOURS, *TYPES}
-    # What prototypes were tried on can be no test.
     assert not {"crimson", "emerald", "sphere", "crate"} & {*chain(*TEST_WORDS.values())}
 
 
@@ -86,7 +85,6 @@ def test_labels_are_those_that_people_would_give(colour: str, words: tuple[str, 
 
 def test_disputed_rude_and_misspelt_words_are_left_out() -> None:
     names = {*chain(*lexicon().values())}
-    words = {word for name in names for word in name.split()}
     assert not names & {
         "tomato",
         "maroon",
@@ -99,19 +97,8 @@ def test_disputed_rude_and_misspelt_words_are_left_out() -> None:
         "royal",
         "key lime",
     }
-    assert not words & {
-        "puke",
-        "poop",
-        "snot",
-        "vomit",
-        "shit",
-        "piss",
-        "booger",
-        "ugly",
-        "kermit",
-        "forrest",
-        "liliac",
-    }
+    rude = "puke poop snot vomit shit piss booger ugly kermit forrest liliac"
+    assert not {word for name in names for word in name.split()} & {*rude.split()}
 
 
 def test_margins_are_shares_and_small_where_people_disagree() -> None:
@@ -122,14 +109,20 @@ def test_margins_are_shares_and_small_where_people_disagree() -> None:
         nearest_colour("no such name")
 
 
-def test_missions_in_other_words() -> None:
-    words = {"red": "azure", "ball": "sphere", "blue": "red"}
-    assert reword("go to a red ball", words) == "go to an azure sphere"
-    assert reword("go to the blue ball", words) == "go to the red sphere"
-    assert reword("go to an azure ball", {"azure": "blue"}) == "go to a blue ball"
-    assert reword("put the ball in a ballroom", words) == "put the sphere in a ballroom"
-    assert reword("go to a key", {"key": "old latchkey"}) == "go to an old latchkey"
-    assert reword("go to a red ball", {}) == "go to a red ball"
-    assert reword("go to a red ball and a green box", {"green": "emerald", "box": "chest"}) == (
-        "go to a red ball and an emerald chest"
-    )
+WORDS = {"red": "azure", "ball": "sphere", "blue": "red"}
+
+
+@pytest.mark.parametrize(
+    ("mission", "words", "reworded"),
+    [
+        ("go to a red ball", WORDS, "go to an azure sphere"),
+        ("go to the blue ball", WORDS, "go to the red sphere"),
+        ("go to an azure ball", {"azure": "blue"}, "go to a blue ball"),
+        ("put the ball in a ballroom", WORDS, "put the sphere in a ballroom"),
+        ("go to a key", {"key": "old latchkey"}, "go to an old latchkey"),
+        ("go to a red ball", {}, "go to a red ball"),
+        ("a red ball and a green box", {"green": "emerald", "box": "chest"}, "a red ball and an emerald chest"),
+    ],
+)
+def test_missions_in_other_words(mission: str, words: dict[str, str], reworded: str) -> None:
+    assert reword(mission, words) == reworded

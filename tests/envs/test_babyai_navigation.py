@@ -9,14 +9,15 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env, data_equivalence
-from minigrid.core.constants import OBJECT_TO_IDX
 
 import goalbridge.envs  # noqa: F401  (registers the ids)
 from goalbridge.envs.babyai.levels import LEVELS, LevelError
-from goalbridge.envs.babyai.navigation import MINIGRID_ACTIONS, Navigation, make_navigation
+from goalbridge.envs.babyai.navigation import Navigation, make_navigation
+from goalbridge.envs.babyai.simulator import BOX, DOOR, MINIGRID_ACTIONS
 
 MIXED = ("GoToLocal", "GoToObjDoor", "GoToObjMazeS4R2", "GoTo", "FourRooms", "GoToSeqS5R2")
 RANDOM_PLAY = (0.2, 0.2, 0.4, 0.2)
+VIEWS = pytest.mark.parametrize("view", ["full", "partial"])
 
 
 def make(name: str, **kwargs: Any) -> Any:
@@ -29,25 +30,20 @@ def raw_level(name: str) -> Any:
     return gymnasium.make(LEVELS[name].minigrid_id, disable_env_checker=True).unwrapped
 
 
-@pytest.mark.parametrize("view", ["full", "partial"])
+@VIEWS
 @pytest.mark.parametrize("name", LEVELS)
-def test_gymnasium_accepts_it(name: str, view: str) -> None:
+def test_gymnasium_accepts_it_and_its_spec(name: str, view: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         env = make(name, view=view)
-        env.reset(seed=0)
+        again = gymnasium.make(env.spec)
+        assert data_equivalence(env.reset(seed=0), again.reset(seed=0), exact=True)
         for action in range(4):
             env.step(action)
         warnings.filterwarnings("ignore", message=".*is different from the unwrapped version.*")
         alone = make_navigation(name, view)
         alone.unwrapped.spec = env.unwrapped.spec
         check_env(alone, skip_render_check=True)
-
-
-def test_the_spec_makes_the_same_environment() -> None:
-    env = make("GoToObjMazeS4", view="partial")
-    again = gymnasium.make(env.spec)
-    assert data_equivalence(env.reset(seed=3), again.reset(seed=3), exact=True)
 
 
 @pytest.mark.parametrize("name", LEVELS)
@@ -61,8 +57,7 @@ def test_minigrid_is_unmodified_underneath(name: str) -> None:
     for action in (0, 2, 3, 2, 1):
         env.step(action)
         theirs.step(MINIGRID_ACTIONS[action])
-    ours, expected = env.unwrapped.gen_obs(), theirs.gen_obs()
-    np.testing.assert_array_equal(ours["image"], expected["image"])
+    np.testing.assert_array_equal(env.unwrapped.gen_obs()["image"], theirs.gen_obs()["image"])
 
 
 def test_the_view_is_left_out_during_our_own_calls_only(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,16 +69,15 @@ def test_the_view_is_left_out_during_our_own_calls_only(monkeypatch: pytest.Monk
         calls.append(1)
         return real(self)
 
+    def broken(action: Any) -> bool:
+        raise RuntimeError(action)
+
     monkeypatch.setattr(type(raw), "gen_obs", counted)
     env.reset(seed=0)
     env.step(0)
     assert not calls
     raw.step(0)
     assert len(calls) == 1
-
-    def broken(action: Any) -> bool:
-        raise RuntimeError(action)
-
     monkeypatch.setattr(raw.instrs, "verify", broken)
     with pytest.raises(RuntimeError):
         env.step(0)
@@ -94,12 +88,11 @@ def test_the_view_is_left_out_during_our_own_calls_only(monkeypatch: pytest.Monk
     assert vars(raw)["gen_obs"] == "somebody's own"
 
 
-@pytest.mark.parametrize("view", ["full", "partial"])
+@VIEWS
 @pytest.mark.parametrize("name", [name for name in MIXED if name != "FourRooms"])
 def test_missions_rewards_and_ends_are_minigrids(name: str, view: str) -> None:
     env, theirs = make(name, view=view), raw_level(name)
-    rng = np.random.default_rng(1)
-    successes = ends = 0
+    rng, successes = np.random.default_rng(1), 0
     for seed in range(4):
         (observation, info), (expected, _) = env.reset(seed=seed), theirs.reset(seed=seed)
         assert info == {"is_success": False}
@@ -114,19 +107,14 @@ def test_missions_rewards_and_ends_are_minigrids(name: str, view: str) -> None:
             assert info == {"is_success": wanted[0] > 0}
             done = ours[1] or ours[2]
         successes += info["is_success"]
-        ends += 1
-    assert ends == 4
-    if name == "GoToLocal":
-        assert successes
+    assert successes or name != "GoToLocal"
 
 
 @pytest.mark.parametrize("name", MIXED)
 def test_the_grid_is_minigrids_encoding_throughout(name: str) -> None:
     env = make(name)
     raw, rng = env.unwrapped, np.random.default_rng(2)
-    doors = boxes = 0
-    before = np.zeros(())
-    ended = True
+    seen, before, ended = {DOOR: 0, BOX: 0}, np.zeros(()), True
     for step in range(2500):
         begins = ended
         if begins:
@@ -138,16 +126,13 @@ def test_the_grid_is_minigrids_encoding_throughout(name: str) -> None:
         grid = observation["observation"]["grid"]
         np.testing.assert_array_equal(grid, raw.grid.encode())
         assert observation in env.observation_space
-        x, y = raw.front_pos
-        goal = [*raw.agent_pos, raw.agent_dir, raw.width, raw.height, *raw.grid.encode()[x, y, :2]]
+        goal = [*raw.agent_pos, raw.agent_dir, raw.width, raw.height, *grid[tuple(raw.front_pos)][:2]]
         np.testing.assert_array_equal(observation["achieved_goal"], goal)
-        if not begins:
-            changed = (grid != before).any(axis=-1)
-            doors += bool((before[changed][:, 0] == OBJECT_TO_IDX["door"]).any())
-            boxes += bool((before[changed][:, 0] == OBJECT_TO_IDX["box"]).any())
+        for kind in () if begins else seen:
+            seen[kind] += (before[(grid != before).any(axis=-1)][:, 0] == kind).any()
         before = grid
-    assert boxes or name in ("FourRooms", "GoToObjMazeS4R2")  # in the latter, to face the only object is the end
-    assert doors or name in ("FourRooms", "GoToLocal")
+    assert seen[BOX] or name in ("FourRooms", "GoToObjMazeS4R2")  # in the latter, to face the only object is the end
+    assert seen[DOOR] or name in ("FourRooms", "GoToLocal")
 
 
 def test_steps_that_somebody_else_takes_are_noticed() -> None:
@@ -162,15 +147,10 @@ def test_steps_that_somebody_else_takes_are_noticed() -> None:
 
 @pytest.mark.parametrize("name", ["GoToSeq", "GoToRedBlueBall"])
 def test_resets_are_silent(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    env, theirs = make(name), raw_level(name)
-    for seed in range(12):
-        env.reset(seed=seed)
-    assert capsys.readouterr().out == ""
-    for seed in range(12):
-        theirs.reset(seed=seed)
-    assert "Sampling rejected" in capsys.readouterr().out
-    print("heard again")
-    assert capsys.readouterr().out == "heard again\n"
+    for env, heard in ((make(name), False), (raw_level(name), True)):
+        for seed in range(12):
+            env.reset(seed=seed)
+        assert ("Sampling rejected" in capsys.readouterr().out) == heard
 
 
 def test_the_longest_missions_fit_their_space() -> None:
@@ -178,19 +158,16 @@ def test_the_longest_missions_fit_their_space() -> None:
     space = env.observation_space["instruction"]
     missions = [env.reset(seed=seed)[0]["instruction"] for seed in range(300)]
     assert all(mission in space for mission in missions)
-    assert any(" after you " in mission for mission in missions)
-    assert any(", then " in mission for mission in missions)
+    assert all(any(joint in mission for mission in missions) for joint in (" after you ", ", then "))
     assert max(len(mission) for mission in missions) > 80
-    parts = ["go to a yellow door and go to a purple ball"] * 2
-    assert " after you ".join(parts) in space
+    assert " after you ".join(["go to a yellow door and go to a purple ball"] * 2) in space
     assert env.observation_space.sample() in env.observation_space
 
 
 @pytest.mark.parametrize("name", ["GoToLocal", "FourRooms"])
 def test_the_same_seed_gives_the_same_episodes(name: str) -> None:
     def play(seed: int) -> list[Any]:
-        env = make(name)
-        rng = np.random.default_rng(0)
+        env, rng = make(name), np.random.default_rng(0)
         seen: list[Any] = [env.reset(seed=seed)]
         for _ in range(150):
             seen.append(env.step(rng.integers(4)))
@@ -202,40 +179,34 @@ def test_the_same_seed_gives_the_same_episodes(name: str) -> None:
     assert not data_equivalence(play(7), play(8), exact=True)
 
 
-@pytest.mark.parametrize("view", ["full", "partial"])
+@VIEWS
 def test_copies_go_on_alike_and_apart(view: str) -> None:
     env = make_navigation("GoToObjMazeS4R2", view)
     env.reset(seed=1)
-    others = [copy.deepcopy(env), pickle.loads(pickle.dumps(env))]
-    kept = env.observe()
+    others, kept = [copy.deepcopy(env), pickle.loads(pickle.dumps(env))], env.observe()
     for action in (3, 2, 0, 3, 2, 2, 1, 3):
         outcome = env.step(action)
-        for other in others:
-            assert data_equivalence(other.step(action), outcome, exact=True)
+        assert all(data_equivalence(other.step(action), outcome, exact=True) for other in others)
     assert data_equivalence(kept, make_navigation("GoToObjMazeS4R2", view).reset(seed=1)[0], exact=True)
 
 
-def test_minigrid_draws_it() -> None:
-    env = make("GoToLocal", render_mode="rgb_array")
-    env.reset(seed=0)
-    frame = env.render()
-    assert frame.dtype == np.uint8
-    assert frame.shape == (8 * 24, 8 * 24, 3)
-
-
-def test_bad_input_is_refused_in_one_line() -> None:
-    env = make_navigation("GoToLocal")
+def test_bad_input_is_refused_and_minigrid_draws() -> None:
+    env = make_navigation("GoToLocal", render_mode="rgb_array")
     with pytest.raises(gymnasium.error.ResetNeeded):
         env.step(0)
     env.reset(seed=0)
+    frame = env.render()
+    assert isinstance(frame, np.ndarray)
+    assert frame.dtype == np.uint8
+    assert frame.shape == (8 * 24, 8 * 24, 3)
     for bad in (4, -1, 1.5, np.zeros(2, dtype=np.int64), None):
-        with pytest.raises(ValueError, match=r"^action: .*would do$"):
+        with pytest.raises(ValueError, match=r"^action: expected 0"):
             env.step(bad)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match=r"^options: 'position' is unknown.*would do$"):
+    with pytest.raises(ValueError, match=r"^options: expected none, got 'position'$"):
         env.reset(options={"position": (1, 1)})
-    with pytest.raises(ValueError, match=r"^view: 'above' is no view; one of full, partial would do$"):
+    with pytest.raises(ValueError, match=r"^view: expected full or partial, got 'above'$"):
         make("GoToLocal", view="above")
-    with pytest.raises(ValueError, match=r"^render_mode: 'ansi' .*would do$"):
+    with pytest.raises(ValueError, match=r"^render_mode: .*got 'ansi'$"):
         make("GoToLocal", render_mode="ansi")
-    with pytest.raises(LevelError, match="'GoToImpUnlock' is no navigation level"):
+    with pytest.raises(LevelError, match="expected a navigation level, got 'GoToImpUnlock'"):
         Navigation("GoToImpUnlock")

@@ -7,22 +7,13 @@ import gymnasium
 import minigrid  # noqa: F401  (registers the levels)
 import numpy as np
 import pytest
-from minigrid.core.constants import OBJECT_TO_IDX
 from numpy.typing import NDArray
 
+from goalbridge.envs.babyai import simulator
 from goalbridge.envs.babyai.layouts import Layouts, draw_layouts, free_cells, free_poses
-from goalbridge.envs.babyai.optimum import (
-    PoseGraph,
-    facing,
-    fewest_steps,
-    fewest_steps_to_region,
-    mission_targets,
-    shortest_actions,
-)
-from goalbridge.envs.babyai.simulator import DIRECTIONS, FORWARD, LEFT, RIGHT, TOGGLE, GridBatch
+from goalbridge.envs.babyai.optimum import PoseGraph, facing, fewest_steps, mission_targets
+from goalbridge.envs.babyai.simulator import DIRECTIONS, FORWARD, LEFT, MINIGRID_ACTIONS, RIGHT, TOGGLE, GridBatch
 
-MINIGRID = (0, 1, 2, 5)  # minigrid's numbers of left, right, forward, toggle
-BOX = OBJECT_TO_IDX["box"]
 OPEN, CLOSED, LOCKED = (4, 0, 0), (4, 0, 1), (4, 0, 2)
 
 CELLS = {"#": (2, 5, 0), ".": (1, 0, 0), "o": OPEN, "c": CLOSED, "l": LOCKED, "b": (7, 0, 0), "k": (5, 0, 0)}
@@ -53,42 +44,32 @@ HOUSE = grid_of(
 )
 
 
-def test_closed_forms() -> None:
-    target = cells(ROOM, (6, 1))
-    assert fewest_steps(ROOM, (1, 1, 0), target) == 4
-    assert fewest_steps(ROOM, (1, 1, 1), target) == 5  # a turn first
-    assert fewest_steps(ROOM, (1, 1, 2), target) == 6
-    assert fewest_steps(ROOM, (1, 3, 0), target) == 7  # five steps, a turn, a step
-    assert fewest_steps(ROOM, (6, 1, 0), target) == 4  # from on the target: a turn, a step away, and about
-    assert fewest_steps_to_region(ROOM, (1, 1, 0), target) == 5
-    assert fewest_steps_to_region(ROOM, (1, 1, 3), cells(ROOM, (6, 3), (2, 1))) == 2
+@pytest.mark.parametrize(
+    ("start", "target", "faced", "stood_in"),
+    [
+        ((1, 1, 0), (6, 1), 4, 5),
+        ((1, 1, 1), (6, 1), 5, 6),  # a turn first
+        ((1, 1, 2), (6, 1), 6, 7),
+        ((1, 3, 0), (6, 1), 7, 8),  # five steps, a turn, a step
+        ((6, 1, 0), (6, 1), 4, 0),  # from on the target: a turn, a step away, and about
+        ((1, 1, 3), (2, 1), 1, 2),
+        ((1, 1, 0), (2, 1), 0, 1),  # in front already
+    ],
+)
+def test_closed_forms(start: tuple[int, ...], target: tuple[int, int], faced: int, stood_in: int) -> None:
+    for fewest, by_facing in ((faced, True), (stood_in, False)):
+        assert fewest_steps(ROOM, start, cells(ROOM, target), by_facing, at_least=0) == fewest
+        assert fewest_steps(ROOM, start, cells(ROOM, target), by_facing) == max(1, fewest)  # judged after an action
+        assert fewest_steps(ROOM, start, np.zeros((8, 5), dtype=np.bool_), by_facing) == math.inf
 
 
-def test_at_least_one_step_is_judged() -> None:
-    target = cells(ROOM, (2, 1))
-    assert fewest_steps(ROOM, (1, 1, 0), target) == 1
-    assert fewest_steps(ROOM, (1, 1, 0), target, at_least=0) == 0
-    assert fewest_steps_to_region(ROOM, (2, 1, 0), target) == 1
-    assert fewest_steps_to_region(ROOM, (2, 1, 0), target, at_least=0) == 0
-
-
-def test_doors() -> None:
-    corridor = [grid_of("######", f"#.{door}..#", "######") for door in "ocl"]
-    to_the_door, to_the_end = cells(corridor[0], (2, 1)), cells(corridor[0], (4, 1))
-    assert [fewest_steps(grid, (1, 1, 1), to_the_door) for grid in corridor] == [1, 1, 1]
-    assert [fewest_steps(grid, (1, 1, 0), to_the_end) for grid in corridor] == [2, 3, math.inf]
-    assert [fewest_steps_to_region(grid, (1, 1, 0), to_the_end) for grid in corridor] == [3, 4, math.inf]
-    assert [fewest_steps_to_region(grid, (1, 1, 0), to_the_door) for grid in corridor] == [1, 2, math.inf]
-
-
-def test_objects_block_and_boxes_stay() -> None:
-    corridor = grid_of("######", "#.b..#", "######")
-    assert fewest_steps(corridor, (1, 1, 0), cells(corridor, (4, 1))) == math.inf
-    assert fewest_steps(corridor, (1, 1, 3), cells(corridor, (2, 1))) == 1
-
-
-def test_no_target_is_never_reached() -> None:
-    assert fewest_steps(ROOM, (1, 1, 0), np.zeros((8, 5), dtype=np.bool_)) == math.inf
+def test_doors_and_objects() -> None:
+    corridor = [grid_of("######", f"#.{thing}..#", "######") for thing in "oclb"]
+    here, end = cells(corridor[0], (2, 1)), cells(corridor[0], (4, 1))
+    assert [fewest_steps(grid, (1, 1, 1), here) for grid in corridor] == [1, 1, 1, 1]
+    assert [fewest_steps(grid, (1, 1, 0), end) for grid in corridor] == [2, 3, math.inf, math.inf]
+    assert [fewest_steps(grid, (1, 1, 0), end, faced=False) for grid in corridor] == [3, 4, math.inf, math.inf]
+    assert [fewest_steps(grid, (1, 1, 0), here, faced=False) for grid in corridor] == [1, 2, math.inf, math.inf]
 
 
 def test_facing() -> None:
@@ -108,7 +89,7 @@ def plain_distances(grid: NDArray[np.uint8], start: NDArray[np.int64]) -> NDArra
         np.minimum.at(fewest, tuple(poses.T), depth)
         batch = GridBatch(np.repeat(grids, 4, axis=0), np.repeat(poses, 4, axis=0))
         actions = np.tile(np.arange(4), len(poses))
-        allowed = (actions != TOGGLE) | (batch.goals()[:, 5] != BOX)
+        allowed = (actions != TOGGLE) | (batch.goals()[:, 5] != simulator.BOX)
         changed = batch.step(np.where(allowed, actions, FORWARD)) & allowed
         new = []
         for row in np.flatnonzero(changed).tolist():
@@ -142,7 +123,7 @@ def test_equals_a_search_over_every_state() -> None:
             faced = [(target[0] - dx, target[1] - dy, d) for d, (dx, dy) in enumerate(DIRECTIONS.tolist())]
             inside = [p for p in faced if 0 <= p[0] < grid.shape[0] and 0 <= p[1] < grid.shape[1]]
             assert fewest_steps(grid, start, here, at_least=0) == min(plain[pose] for pose in inside)
-            assert fewest_steps_to_region(grid, start, here, at_least=0) == plain[target].min()
+            assert fewest_steps(grid, start, here, faced=False, at_least=0) == plain[target].min()
 
 
 def test_house_has_what_a_search_could_get_wrong() -> None:
@@ -171,7 +152,6 @@ def test_walks_are_shortest_and_lead_there() -> None:
             actions = graph.walk(start, goal)
             assert play(grid, start, actions) == tuple(goal.tolist())
             assert len(actions) == fewest
-        assert shortest_actions(grid, start, goal) == PoseGraph(grid).walk(start, goal)
 
 
 def test_doors_stay_open_behind_a_walk() -> None:
@@ -195,13 +175,13 @@ def test_a_door_once_opened_is_the_shorter_way(row: int) -> None:
 def test_ties_are_broken_at_random_but_only_with_a_generator() -> None:
     about = {tuple(PoseGraph(ROOM, np.random.default_rng(seed)).walk((3, 2, 0), (3, 2, 2))) for seed in range(20)}
     assert about == {(LEFT, LEFT), (RIGHT, RIGHT)}
-    assert len({tuple(shortest_actions(ROOM, (1, 1, 0), (6, 3, 0))) for _ in range(5)}) == 1
+    assert len({tuple(PoseGraph(ROOM).walk((1, 1, 0), (6, 3, 0))) for _ in range(5)}) == 1
 
 
 def test_walk_out_of_reach() -> None:
     grid = grid_of("######", "#.l..#", "######")
-    with pytest.raises(ValueError, match=r"goal: .* is out of reach"):
-        shortest_actions(grid, (1, 1, 0), (4, 1, 0))
+    with pytest.raises(ValueError, match=r"goal: expected a pose within reach"):
+        PoseGraph(grid).walk((1, 1, 0), (4, 1, 0))
 
 
 @pytest.mark.parametrize("name", ["GoToRedBallGrey", "GoToLocal", "GoToDoor", "GoToObjDoor", "GoToObjMazeS4", "GoTo"])
@@ -213,7 +193,7 @@ def test_minigrid_rewards_the_shortest_walk_at_its_last_step(name: str) -> None:
         start = np.array([*world.agent_pos, world.agent_dir])
         fewest = fewest_steps(grid, start, targets)
         goal = next(pose for pose in np.argwhere(facing(targets)) if distance(grid, start, pose) == fewest)
-        results = [world.step(MINIGRID[action]) for action in shortest_actions(grid, start, goal)]
+        results = [world.step(MINIGRID_ACTIONS[action]) for action in PoseGraph(grid).walk(start, goal)]
         assert [reward > 0 for _, reward, _, _, _ in results] == [False] * (int(fewest) - 1) + [True]
 
 
@@ -234,5 +214,5 @@ def test_mission_targets() -> None:
 def test_other_missions_have_no_targets(name: str, seed: int) -> None:
     world: Any = gymnasium.make(name).unwrapped
     world.reset(seed=seed)
-    with pytest.raises(ValueError, match=r"mission: .* is not to go to one object"):
+    with pytest.raises(ValueError, match=r"mission: expected one to go to one object"):
         mission_targets(world)

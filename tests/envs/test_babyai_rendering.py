@@ -15,7 +15,7 @@ from goalbridge.envs.babyai import rendering
 from goalbridge.envs.babyai.levels import LEVELS
 from goalbridge.envs.babyai.navigation import Navigation
 from goalbridge.envs.babyai.rendering import draw_grid
-from goalbridge.envs.rendering import WALL_COLOUR
+from goalbridge.envs.rendering import TITLE_COLOUR, WALL_COLOUR
 
 TILE = 24
 EMPTY, WALL, DOOR, KEY, BALL, GOAL = 1, 2, 4, 5, 6, 8
@@ -136,7 +136,7 @@ def test_missions_of_any_length_are_written_out_above_the_picture() -> None:
         ink = (np.abs(strip.astype(int) - np.array(WALL_COLOUR)) < 40).all(axis=-1)
         assert ink.any()
         for edge in (strip[:2], strip[-2:], strip[:, :2], strip[:, -2:]):  # no letter is cut off
-            assert (edge == rendering.CAPTION_COLOUR).all()
+            assert (edge == TITLE_COLOUR).all()
     assert draw_grid(grid, np.array([6, 5, 2]), np.ones((8, 8)), long).shape == frames[2].shape
 
 
@@ -155,19 +155,17 @@ def test_large_frames_take_less_than_30_milliseconds() -> None:
     assert min(durations[1:]) < 0.03
 
 
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [
-        ("grid", np.ones((8, 8), dtype=np.uint8)),
-        ("grid", np.ones((2, 8, 3), dtype=np.uint8)),
-        ("pose", np.array([1, 1])),
-        ("heat", np.ones((6, 10))),
-        ("path", np.ones((4, 3), dtype=np.int64)),
-        ("tile", 7),
-    ],
-)
-def test_what_cannot_be_drawn_is_refused_in_one_line(field: str, value: Any) -> None:
+BAD: dict[str, list[Any]] = {
+    "grid": [np.ones((8, 8), dtype=np.uint8), np.ones((2, 8, 3), dtype=np.uint8)],
+    "pose": [np.array([1, 1])],
+    "heat": [np.ones((6, 10))],
+    "path": [np.ones((4, 3), dtype=np.int64)],
+    "tile": [7],
+}
+
+
+@pytest.mark.parametrize(("field", "value"), [(field, value) for field, values in BAD.items() for value in values])
+def test_what_cannot_be_drawn_is_refused(field: str, value: Any) -> None:
     arguments: dict[str, Any] = {"grid": room(), "pose": np.array([1, 1, 0]), field: value}
-    with pytest.raises(ValueError, match=f"{field}.*would do") as refusal:
+    with pytest.raises(ValueError, match=f"{field}.*expected"):
         draw_grid(**arguments)
-    assert "\n" not in str(refusal.value)

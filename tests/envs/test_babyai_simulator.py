@@ -14,9 +14,8 @@ from minigrid.core.world_object import Box, Door, Goal
 from numpy.typing import NDArray
 
 from goalbridge.envs.babyai.levels import LEVELS
-from goalbridge.envs.babyai.simulator import FORWARD, LEFT, RIGHT, TOGGLE, GridBatch
+from goalbridge.envs.babyai.simulator import FORWARD, LEFT, MINIGRID_ACTIONS, RIGHT, TOGGLE, GridBatch
 
-MINIGRID = (0, 1, 2, 5)  # minigrid's numbers of left, right, forward, toggle
 ACTION_SHARES = (0.2, 0.2, 0.4, 0.2)
 
 
@@ -63,7 +62,7 @@ def step_one(world: Any, action: int, events: Counter[str]) -> bool:
     pose, front = pose_of(world), tuple(world.front_pos)
     cell = world.grid.get(*front)
     before = encoded(cell)
-    world.step(MINIGRID[action])
+    world.step(MINIGRID_ACTIONS[action])
     after = encoded(world.grid.get(*front))
     toggled = "toggled a" if action == TOGGLE else "bumped into a" if pose == pose_of(world) else "went to a"
     events[f"{toggled} {cell.type if cell else 'empty'} {before[2]}"] += 1
@@ -129,42 +128,34 @@ def do(batch: GridBatch, *actions: int) -> list[bool]:
 
 def test_turns() -> None:
     batch = room((1, 0, 0))
-    for direction in (3, 2, 1, 0):
-        assert do(batch, LEFT) == [True]
-        assert batch.poses.tolist() == [[1, 1, direction]]
-    for direction in (1, 2, 3, 0):
-        assert do(batch, RIGHT) == [True]
+    for action, direction in zip([LEFT] * 4 + [RIGHT] * 4, (3, 2, 1, 0, 1, 2, 3, 0), strict=True):
+        assert do(batch, action) == [True]
         assert batch.poses.tolist() == [[1, 1, direction]]
 
 
-def test_door_opens_lets_through_and_closes() -> None:
-    batch = room((4, 3, 1))
-    assert do(batch, FORWARD, TOGGLE, TOGGLE, FORWARD, TOGGLE) == [False, True, True, False, True]
-    assert batch.grids[0, 2, 1].tolist() == [4, 3, 0]
-    assert do(batch, FORWARD, FORWARD) == [True, True]
-    assert batch.poses.tolist() == [[3, 1, 0]]
-    assert batch.goals().tolist() == [[3, 1, 0, 5, 4, 2, 5]]
-
-
-def test_locked_door_stays() -> None:
-    batch = room((4, 3, 2))
-    assert do(batch, TOGGLE, FORWARD) == [False, False]
-    assert batch.grids[0, 2, 1].tolist() == [4, 3, 2]
-    assert batch.goals().tolist() == [[1, 1, 0, 5, 4, 4, 3]]
-
-
-def test_box_vanishes_when_toggled() -> None:
-    batch = room((7, 2, 0))
-    assert do(batch, FORWARD, TOGGLE) == [False, True]
-    assert batch.grids[0, 2, 1].tolist() == [1, 0, 0]
-    assert do(batch, TOGGLE, FORWARD) == [False, True]
-
-
-@pytest.mark.parametrize("kind", [2, 5, 6])
-def test_walls_keys_and_balls_stay(kind: int) -> None:
-    batch = room((kind, 1, 0))
-    assert do(batch, FORWARD, TOGGLE) == [False, False]
-    assert batch.grids[0, 2, 1].tolist() == [kind, 1, 0]
+@pytest.mark.parametrize(
+    ("cell", "actions", "changes", "after", "pose"),
+    [
+        ((4, 3, 1), (FORWARD, TOGGLE, TOGGLE, FORWARD, TOGGLE), (0, 1, 1, 0, 1), (4, 3, 0), [1, 1, 0]),  # a closed door
+        ((4, 3, 0), (FORWARD, FORWARD), (1, 1), (4, 3, 0), [3, 1, 0]),  # an open one
+        ((4, 3, 2), (TOGGLE, FORWARD), (0, 0), (4, 3, 2), [1, 1, 0]),  # a locked one stays
+        ((7, 2, 0), (FORWARD, TOGGLE, TOGGLE, FORWARD), (0, 1, 0, 1), (1, 0, 0), [2, 1, 0]),  # a box vanishes
+        *(((kind, 1, 0), (FORWARD, TOGGLE), (0, 0), (kind, 1, 0), [1, 1, 0]) for kind in (2, 5, 6)),  # the rest stays
+    ],
+)
+def test_what_is_in_front(
+    cell: tuple[int, int, int],
+    actions: tuple[int, ...],
+    changes: tuple[int, ...],
+    after: tuple[int, ...],
+    pose: list[int],
+) -> None:
+    batch = room(cell)
+    assert do(batch, *actions) == [bool(change) for change in changes]
+    assert batch.grids[0, 2, 1].tolist() == list(after)
+    assert batch.poses[0].tolist() == pose
+    ahead = {1: after[:2], 2: (1, 0), 3: (2, 5)}[pose[0]]
+    assert batch.goals()[0].tolist() == [*pose, 5, 4, *ahead]
 
 
 def test_stands_on_the_goal_square_and_leaves_it_there() -> None:

@@ -1,6 +1,7 @@
 """The expert: distances against a plain search, data that holds together, and arrival."""
 
 from collections import deque
+from typing import Any
 
 import numpy as np
 import pytest
@@ -124,12 +125,15 @@ def test_expert_directions_lead_along_shortest_paths() -> None:
         position = move(layout, position, direction)
 
 
-def test_what_cannot_be_collected() -> None:
-    with pytest.raises(LayoutError, match="no two free cells touch"):
-        collect_expert(Layout.from_text(".#.", "apart"), 1, 0)
-    with pytest.raises(ValueError, match="trajectories: 0"):
-        collect_expert(LAYOUTS["fork"], 0, 0)
-    with pytest.raises(ValueError, match="noise_degrees: -1"):
-        collect_expert(LAYOUTS["fork"], 1, 0, -1)
-    with pytest.raises(ValueError, match="length: 0"):
-        collect_random(LAYOUTS["fork"], 1, 0, 0)
+@pytest.mark.parametrize(
+    ("collect", "arguments", "error", "says"),
+    [
+        (collect_expert, (Layout.from_text(".#.", "apart"), 1, 0), LayoutError, "two free cells that touch"),
+        (collect_expert, (LAYOUTS["fork"], 0, 0), ValueError, r"trajectories: .* got 0"),
+        (collect_expert, (LAYOUTS["fork"], 1, 0, -1), ValueError, r"noise_degrees: .* got -1"),
+        (collect_random, (LAYOUTS["fork"], 1, 0, 0), ValueError, r"length: .* got 0"),
+    ],
+)
+def test_what_cannot_be_collected(collect: Any, arguments: tuple[Any, ...], error: type[Exception], says: str) -> None:
+    with pytest.raises(error, match=says):
+        collect(*arguments)

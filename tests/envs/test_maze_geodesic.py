@@ -5,9 +5,10 @@ import pytest
 from numpy.typing import NDArray
 from scipy.sparse import coo_array, csgraph
 
-from goalbridge.envs.commands import MazeCommands
-from goalbridge.envs.geodesic import geodesic_shortest, grid_shortest
+from goalbridge.envs.expert import grid_shortest
+from goalbridge.envs.geodesic import geodesic_shortest
 from goalbridge.envs.layouts import LAYOUTS, Layout, LayoutError
+from goalbridge.envs.places import MazePlaces
 
 
 def one(layout: Layout, start: tuple[float, float], *cells: tuple[int, int]) -> float:
@@ -18,7 +19,7 @@ def one(layout: Layout, start: tuple[float, float], *cells: tuple[int, int]) -> 
 
 
 def row(layout: Layout, index: int) -> list[tuple[int, int]]:
-    return [(index, column) for column in range(layout.width)]
+    return [(index, column) for column in range(layout.walls.shape[1])]
 
 
 def test_closed_forms() -> None:
@@ -31,16 +32,13 @@ def test_closed_forms() -> None:
     # Through the slit, whose corners are at (5, 5) and (5, 6), or straight if the line passes.
     assert one(slit, (5.5, 0.5), (5, 10)) == pytest.approx(9.5)
     assert one(slit, (2.5, 2.5), (0, 10)) == pytest.approx(np.hypot(2.5, 2.5) + 1.0 + np.hypot(4.0, 4.0), abs=1e-6)
-
-
-def test_fork_takes_the_long_way() -> None:
     fork = LAYOUTS["fork"]
     to_the_top = np.hypot(0.5, 9.5) + 11.0  # to the corner (12, 10), then up along the ends of the walls to (1, 10)
     assert one(fork, (12.5, 0.5), *row(fork, 0)) == pytest.approx(to_the_top, abs=1e-6)
     assert one(fork, (12.5, 0.5), (0, 0)) == pytest.approx(to_the_top + 9.0, abs=1e-6)  # and along the wall's face
 
 
-def test_walls_do_not_leak() -> None:
+def test_walls_do_not_leak_and_what_is_beyond_is_unreachable() -> None:
     pinched = Layout.from_text("..#\n.#.\n#..", "pinched")
     assert one(pinched, (0.5, 0.5), (2, 2)) == np.inf
     assert one(pinched, (1 - 1e-9, 1 - 1e-9), (2, 2)) == np.inf
@@ -49,9 +47,6 @@ def test_walls_do_not_leak() -> None:
         assert one(thick, (0.5, column), *row(thick, 3)) == np.inf
     plug = Layout.from_text("...\n.#.\n...", "plug")
     assert one(plug, (0.5, 1.5), (2, 1)) == pytest.approx(np.hypot(0.5, 0.5) + 1.0, abs=1e-6)
-
-
-def test_inside_and_unreachable() -> None:
     parts = Layout.from_text("..#.", "parts")
     assert one(parts, (0.5, 0.5), (0, 0)) == 0.0
     assert one(parts, (0.5, 0.5), (0, 3)) == np.inf
@@ -104,19 +99,16 @@ def test_geodesics_lie_between_the_bounds_of_a_fine_grid() -> None:
         assert (bound[reached] <= 1.0824 * exact[reached] + 4.0 / fine).all()
 
 
-def test_geodesics_are_at_most_the_paths_over_cell_centres() -> None:
+def test_geodesics_are_at_most_the_paths_over_cell_centres_up_to_a_number_of_corners() -> None:
     layout = LAYOUTS["fork"]
-    regions = MazeCommands(layout).regions
+    regions = MazePlaces(layout, ("line",)).regions
     starts = np.tile(layout.free_cells + 0.5, (3, 1))
     which = np.random.default_rng(0).integers(len(regions), size=len(starts))
     exact = geodesic_shortest(layout, starts, regions, which)
     steps = grid_shortest(layout, starts, regions, which)
     assert (exact <= np.maximum(steps - 0.5, 0.0) + 1e-6).all()
     assert (exact >= steps / np.sqrt(2) - 1.0).all()
-
-
-def test_too_many_corners_are_refused() -> None:
     walls = np.zeros((90, 90))
     walls[1::3, 1::3] = 1
-    with pytest.raises(LayoutError, match="3600 wall corners"):
+    with pytest.raises(LayoutError, match=r"wall corners .* got 3600"):
         one(Layout.from_array(walls, "pegs"), (0.5, 0.5), (2, 2))

@@ -72,10 +72,10 @@ def truths(row: int, column: int, height: int, width: int) -> dict[str, str]:
 
 def expected_regions(layout: Layout) -> dict[tuple[str, str], set[Cell]]:
     regions: dict[tuple[str, str], set[Cell]] = {}
-    for row in range(layout.height):
-        for column in range(layout.width):
+    for row in range(layout.walls.shape[0]):
+        for column in range(layout.walls.shape[1]):
             if not layout.walls[row, column]:
-                for label, category in truths(row, column, layout.height, layout.width).items():
+                for label, category in truths(row, column, layout.walls.shape[0], layout.walls.shape[1]).items():
                     regions.setdefault((category, label), set()).add((row, column))
     return regions
 
@@ -105,71 +105,49 @@ def test_regions_of_any_layout(rows: list[list[bool]], width: int) -> None:
     check_regions(MazePlaces(Layout.from_array(walls)))
 
 
-def test_places_that_the_issue_names(fork: MazePlaces) -> None:
-    sizes = {place.label: int(place.region.sum()) for place in fork.places}
-    assert sizes["row 3, column 12"] == 1
-    assert sizes["row 1"] == 5
-    assert sizes["column 12"] == 15
-    assert sizes["top left corner"] == 2  # of four cells, two are wall
-    assert sizes["top half"] == 4 * 15 + 3 * 5
-    assert sizes["right half"] == 15 * 5 + 8 * 2
-
-
-def test_chosen_categories_alone_are_spoken_of() -> None:
-    layout = LAYOUTS["fork"]
+def test_chosen_categories_and_further_places() -> None:
+    layout, corner = LAYOUTS["fork"], np.zeros_like(LAYOUTS["fork"].walls)
     every = MazePlaces(layout)
     for category in CATEGORIES:
         some = MazePlaces(layout, (category,))
         assert some.labels == tuple(place.label for place in every.places if place.category == category)
-        assert {place.category for place in some.places} == {category}
-    lines = MazePlaces(layout, ("line",))
-    assert lines.labels == tuple(f"{axis} {i}" for axis in ("row", "column") for i in range(15))
-
-
-def test_further_places_are_spoken_of_unless_they_are_nowhere() -> None:
-    layout = LAYOUTS["fork"]
-    corner = np.zeros_like(layout.walls)
     further = [Place("compound", "nowhere", ("nowhere",), corner.copy())]
     corner[0, :2] = True
     further.append(Place("compound", "here or there", ("here or there",), corner))
     places = MazePlaces(layout, ("line",), further)
-    assert places.labels[-1] == "here or there"
-    assert "nowhere" not in places.labels
+    lines = [f"{axis} {i}" for axis in ("row", "column") for i in range(15)]
+    assert places.labels == (*lines, "here or there")  # what is nowhere is left out
     assert places.find("Go to here  or there") is places.places[-1]
     assert len(places.labels) - 1 in places.true_labels([[0.5, 1.5]])
+    for wrong in (("line", "lines"), ()):
+        with pytest.raises(ValueError, match=r"categories: expected some of exact, line, region, vague, got"):
+            MazePlaces(layout, wrong)
 
 
-@pytest.mark.parametrize("categories", [("line", "lines"), ()])
-def test_unknown_categories_are_refused(categories: tuple[str, ...]) -> None:
-    with pytest.raises(
-        ValueError, match=r"categories: .*lines.* exact, line, region, vague|categories: none"
-    ) as caught:
-        MazePlaces(LAYOUTS["fork"], categories)
-    assert "\n" not in str(caught.value)
-
-
-def test_no_text_is_of_two_splits_or_of_two_places(places: MazePlaces) -> None:
+def test_no_text_is_of_two_splits_or_places_and_each_leads_back(places: MazePlaces) -> None:
     texts = {split: [text.lower() for text in places.all_texts(split)] for split in SPLITS}
     for split, said in texts.items():
         assert len(set(said)) == len(said), split
         assert said == [t.lower() for label in range(len(places.labels)) for t in places.phrasings(label, split)]
+        assert all(INSTRUCTION_SPACE.contains(text) for text in places.all_texts(split))
+        for label, place in enumerate(places.places):
+            for text in places.phrasings(label, split):
+                assert places.find(text) is places.find(f"  {text.upper()} ".replace(" ", "\n ")) is place
     assert not set(texts["train"]) & set(texts["validation"])
     assert not set(texts["held_out"]) & (set(texts["train"]) | set(texts["validation"]))
     assert tuple(texts["label"]) == places.labels
-    assert all(INSTRUCTION_SPACE.contains(text) for split in SPLITS for text in places.all_texts(split))
-
-
-def test_every_wording_leads_back_to_its_place(places: MazePlaces) -> None:
-    for split in SPLITS:
-        for label, place in enumerate(places.places):
-            for text in places.phrasings(label, split):
-                assert places.find(text) is place
-                assert places.find(f"  {text.upper()} ".replace(" ", "\n ")) is place
-
-
-def test_what_names_no_place_is_not_found(fork: MazePlaces) -> None:
-    for text in ("", "row", "row 15", "go to row 3, column 0", "row 3 or column 5", "the middle", "make me a sandwich"):
-        assert fork.find(text) is None
+    for text in (
+        "",
+        "row",
+        "row 99",
+        "go to row 3, column 99",
+        "row 3 or column 5",
+        "the middle",
+        "make me a sandwich",
+    ):
+        assert places.find(text) is None
+    with pytest.raises(ValueError, match=r"phrasings: expected .* got 'test'"):
+        places.phrasings(0, "test")  # type: ignore[arg-type]
 
 
 def test_wordings_are_templates_with_every_name(fork: MazePlaces) -> None:
@@ -210,11 +188,6 @@ def test_cells_meet_every_template_with_every_form_of_name(fork: MazePlaces) -> 
             assert met == set(product(templates, range(6)))
 
 
-def test_unknown_splits_are_refused(fork: MazePlaces) -> None:
-    with pytest.raises(ValueError, match="phrasings: 'test' is no split"):
-        fork.phrasings(0, "test")  # type: ignore[arg-type]
-
-
 def test_true_labels_are_those_whose_region_holds(places: MazePlaces) -> None:
     layout = places.layout
     positions = layout.free_cells + np.random.default_rng(0).random((len(layout.free_cells), 2))
@@ -223,21 +196,16 @@ def test_true_labels_are_those_whose_region_holds(places: MazePlaces) -> None:
         assert labels[count:] == [-1] * (len(labels) - count)  # padding comes last
         assert labels[:count] == sorted(set(labels[:count]))
         said = {places.labels[label] for label in labels[:count]}
-        assert said == set(truths(row, column, layout.height, layout.width))
+        assert said == set(truths(row, column, layout.walls.shape[0], layout.walls.shape[1]))
 
 
 def test_a_category_weighs_one_where_it_is_true_on_average(places: MazePlaces) -> None:
-    for category in {place.category for place in places.places}:
-        totals = []
-        for row, column in places.layout.free_cells:
-            pairs = zip(places.places, places.weights, strict=True)
-            true = [weight for place, weight in pairs if place.category == category and place.region[row, column]]
-            totals += [sum(true)] if true else []
-        assert np.mean(totals) == pytest.approx(1)
-        kinds = [
-            weight for place, weight in zip(places.places, places.weights, strict=True) if place.category == category
-        ]
-        assert len(set(kinds)) == 1  # within a category each truth is as likely
+    category = np.array([place.category for place in places.places])
+    for name in set(category):
+        of_kind = category == name
+        totals = (places.weights[of_kind, None, None] * places.regions[of_kind]).sum(axis=0)  # [H, W]
+        assert totals[totals > 0].mean() == pytest.approx(1)
+        assert len(set(places.weights[of_kind])) == 1  # within a category each truth is as likely
 
 
 def test_captions_speak_of_each_category_as_often(fork: MazePlaces) -> None:
@@ -250,7 +218,7 @@ def test_captions_speak_of_each_category_as_often(fork: MazePlaces) -> None:
     expected: Counter[str] = Counter()
     full: Counter[str] = Counter()
     for said, (row, column) in zip(category, cells.tolist(), strict=True):
-        true = truths(row, column, layout.height, layout.width)
+        true = truths(row, column, layout.walls.shape[0], layout.walls.shape[1])
         total = sum(weight[label] for label in true)
         for label, kind in true.items():
             expected[kind] += weight[label] / total

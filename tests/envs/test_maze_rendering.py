@@ -68,7 +68,7 @@ def test_captions_do_not_change_the_size_of_frames() -> None:
     strip = frames[0][:60]
     assert is_near(strip, rendering.WALL_COLOUR, 60).any()
     assert not np.array_equal(strip, frames[1][:60])
-    with pytest.raises(ValueError, match="size_px: 10"):
+    with pytest.raises(ValueError, match=r"size_px: .* got 10"):
         draw(layout, np.array([0.5, 0.5]), np.zeros((0, 2)), layout.walls, size_px=10)
 
 
@@ -92,5 +92,5 @@ def test_environments_render_their_episode() -> None:
     assert len(together) == 2
     np.testing.assert_array_equal(together[0], after)
     assert gymnasium.make("goalbridge/IslandMaze-v0").unwrapped.render() is None
-    with pytest.raises(ValueError, match="render_mode: 'ansi'"):
+    with pytest.raises(ValueError, match=r"render_mode: .* got 'ansi'"):
         gymnasium.make_vec("goalbridge/IslandMaze-v0", render_mode="ansi")

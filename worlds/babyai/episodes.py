@@ -245,13 +245,13 @@ def _meant(env: Any) -> Meant | None:
 
 def optimum_of(env: Any) -> float:
     """Fewest steps of an episode that has just begun, on the full map; NaN of sequences."""
-    from goalbridge.envs.babyai.optimum import fewest_steps, fewest_steps_to_region
+    from goalbridge.envs.babyai.optimum import fewest_steps
 
     meant, raw = _meant(env), env.unwrapped
     if meant is None:
         return float("nan")
     grid, start = raw.grid.encode(), (*raw.agent_pos, raw.agent_dir)
-    return (fewest_steps if meant.faced else fewest_steps_to_region)(grid, start, meant.cells)
+    return fewest_steps(grid, start, meant.cells, meant.faced)
 
 
 def ambiguous(mission: str) -> bool:

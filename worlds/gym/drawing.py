@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import textwrap
 import warnings
 from functools import cache
 from typing import Any, Final
@@ -14,12 +13,9 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
+from goalbridge.envs.rendering import titled
+
 SIDE: Final = 320  # pixels of a frame's longer side
-_STRIP: Final = 44  # pixels above it, for two lines
-_FONT: Final = 15
-_PER_LINE: Final = 38  # letters
-
-
 _PATIENCE: Final = 120.0  # seconds for a first picture
 _FIRST_PICTURE: Final = """
 import gymnasium, sys
@@ -61,16 +57,11 @@ def drawable(world: Any) -> gymnasium.Env[Any, Any] | None:
     return env if frame.ndim == 3 and frame.shape[2] == 3 else None
 
 
-def titled(frame: NDArray[np.uint8], title: str) -> NDArray[np.uint8]:
-    """A frame [h, w, 3], brought to about `SIDE` pixels, below its title."""
-    from PIL import Image, ImageDraw, ImageFont
+def framed(frame: NDArray[np.uint8], title: str) -> NDArray[np.uint8]:
+    """A frame [h, w, 3], brought to `SIDE` pixels along its longer side, below its title."""
+    from PIL import Image, ImageOps
 
     picture = Image.fromarray(np.asarray(frame, np.uint8))
-    scale = SIDE / max(picture.size)
-    size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
-    canvas = Image.new("RGB", (SIDE, size[1] + _STRIP), "white")
-    smooth = Image.Resampling.LANCZOS if scale < 1 else Image.Resampling.NEAREST
-    canvas.paste(picture.resize(size, smooth), ((SIDE - size[0]) // 2, _STRIP))
-    lines = textwrap.wrap(title, _PER_LINE, max_lines=2, placeholder=" ...")
-    ImageDraw.Draw(canvas).multiline_text((6, 4), "\n".join(lines), "black", ImageFont.load_default(_FONT))
-    return np.asarray(canvas)
+    smooth = Image.Resampling.LANCZOS if max(picture.size) > SIDE else Image.Resampling.NEAREST
+    picture = ImageOps.contain(picture, (SIDE, SIDE), smooth)
+    return titled(ImageOps.pad(picture, (SIDE, picture.height), color="white"), title, most=2)

@@ -154,9 +154,9 @@ class GymEpisodes(World):
 
     def frame(self, moment: Moment, belief: Belief | None, title: str) -> NDArray[np.uint8] | None:
         """What the environment renders, below the instruction."""
-        from goalbridge.worlds.gym.drawing import titled
+        from goalbridge.worlds.gym.drawing import framed
 
-        return None if moment.picture is None else titled(moment.picture, title)
+        return None if moment.picture is None else framed(moment.picture, title)
 
     def project(self, agent: Agent) -> Projection:
         """Goals by what is true of them, and the captions."""

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
 
-from goalbridge.agents.proposals import propose, space_filling_order
+from goalbridge.agents.estimators.resampled import propose, space_filling_order
 
 GOALS = 50
 

@@ -10,15 +10,14 @@ from numpy.typing import NDArray
 
 import goalbridge.envs  # noqa: F401  (registers the ids)
 from goalbridge.envs.commands import distinct_regions
-from goalbridge.envs.expert import ShortestPaths, expert_directions
-from goalbridge.envs.geodesic import grid_shortest
+from goalbridge.envs.expert import ShortestPaths, expert_directions, grid_shortest
 from goalbridge.envs.layouts import LAYOUTS, Layout, LayoutError
-from goalbridge.envs.limit import LimitPolicy
 from goalbridge.envs.motion import STEP_SIZE
+from goalbridge.envs.optimal import MazeValueIteration
 
 
 def test_without_noise_it_takes_the_fewest_steps() -> None:
-    policy = LimitPolicy(Layout.from_array(np.zeros((1, 9))), 0.0, directions=4)
+    policy = MazeValueIteration(Layout.from_array(np.zeros((1, 9))), 0.0, directions=4)
     region = np.zeros((1, 1, 9), dtype=bool)
     region[0, 0, 8] = True
     positions = np.array([[0.5, 0.3], [0.5, 7.9]])
@@ -29,18 +28,15 @@ def test_without_noise_it_takes_the_fewest_steps() -> None:
     assert (steps[8] == 0.0).all()
 
 
-def test_unreachable_regions_are_no_trouble() -> None:
-    policy = LimitPolicy(Layout.from_text("..#..", "parts"), 20.0)
+def test_unreachable_regions_are_no_trouble_and_too_many_cells_are_refused() -> None:
+    policy = MazeValueIteration(Layout.from_text("..#..", "parts"), 20.0)
     region = np.zeros((1, 1, 5), dtype=bool)
     region[0, 0, 4] = True
     action = policy.act(np.array([[0.5, 0.5], [0.5, 3.5]]), region, np.zeros(2, dtype=np.int64))
     assert np.isfinite(action).all()
     np.testing.assert_allclose(action[1], [0, 1], atol=1e-7)
-
-
-def test_too_many_cells_are_refused() -> None:
-    with pytest.raises(LayoutError, match="10000 free cells"):
-        LimitPolicy(Layout.from_array(np.zeros((100, 100)), "hall"), 20.0)
+    with pytest.raises(LayoutError, match=r"free cells .* got 10000"):
+        MazeValueIteration(Layout.from_array(np.zeros((100, 100)), "hall"), 20.0)
 
 
 def test_it_beats_the_expert_on_the_same_episodes() -> None:
@@ -49,7 +45,7 @@ def test_it_beats_the_expert_on_the_same_episodes() -> None:
     observation, _ = batch.reset(seed=0)
     regions, which = distinct_regions(batch.unwrapped.current_commands)
     shortest = grid_shortest(LAYOUTS["slit"], observation["observation"], regions, which)
-    limit, paths = LimitPolicy(LAYOUTS["slit"], 20.0), ShortestPaths(LAYOUTS["slit"])
+    limit, paths = MazeValueIteration(LAYOUTS["slit"], 20.0), ShortestPaths(LAYOUTS["slit"])
 
     def spl(act: Callable[[NDArray[np.float32]], NDArray[np.float32]]) -> float:
         observation, _ = batch.reset(seed=0)

@@ -1,26 +1,34 @@
-"""Planned acting with exact encoders: as few steps as there can be, parts in turn, doors, and maps that grow."""
+"""Goals read off observations: layouts, parts in turn, doors and maps that grow; with exact encoders, fewest steps."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import gymnasium
 import numpy as np
 import pytest
-import torch
 from minigrid.core.constants import IDX_TO_COLOR, IDX_TO_OBJECT
 from numpy.typing import NDArray
 
 import goalbridge.envs  # noqa: F401  (registers the ids)
-from goalbridge.agents import Agent
-from goalbridge.agents.scenes import Scene
-from goalbridge.encoders.grid import situations
+from goalbridge.agents import Agent, Policy, observed_goals
+from goalbridge.agents.observed_goals import GoalSet, ObservedGoals
+from goalbridge.configs.checks import ConfigError
+from goalbridge.configs.schema import PolicyConfig
 from goalbridge.envs.babyai.layouts import draw_layouts, free_poses
 from goalbridge.envs.babyai.optimum import PoseGraph, facing, fewest_steps
 from goalbridge.envs.babyai.simulator import FORWARD, TOGGLE, GridBatch
 
 Grid = NDArray[np.uint8]
 WALL, BALL, KEY, BOX, RED, BLUE, GREY = 2, 6, 5, 7, 0, 2, 5
+
+
+def episode_of(policy: Policy, key: Any = 0) -> Any:
+    """What is remembered of an episode."""
+    source = policy.source
+    assert isinstance(source, ObservedGoals)
+    return source.episodes.get(key)
 
 
 def things_in(grid: Grid) -> list[tuple[str, NDArray[np.bool_]]]:
@@ -127,7 +135,7 @@ def test_parts_are_noted_when_they_are_done_and_not_before(perfect_agent: Agent)
 
     def done_at(*pose: int) -> frozenset[int]:
         policy.act({"grid": grid[None], "pose": np.array([pose])}, [text])
-        done: frozenset[int] = policy._episodes[0].done
+        done: frozenset[int] = episode_of(policy).done
         return done
 
     assert done_at(4, 3, 0) == frozenset()  # it faces the ball as it begins; minigrid looks after the first action
@@ -163,35 +171,32 @@ def test_doors_are_opened_on_the_way_and_no_others(perfect_agent: Agent, door: i
     assert play(perfect_agent, grid, pose, "go to a ball", faces(target)) == fewest_steps(grid, pose, target)
 
 
-def test_a_scene_lasts_while_doors_swing_and_no_longer_than_the_layout(perfect_agent: Agent) -> None:
+def test_a_goal_set_lasts_while_doors_swing_and_no_longer_than_the_layout(perfect_agent: Agent) -> None:
     grid, policy = two_rooms(1), perfect_agent.policy("planned")
     grid[2, 1] = (BOX, RED, 0)
 
-    def scene(*pose: int) -> Scene:
+    def goals(*pose: int) -> GoalSet:
         policy.act({"grid": grid[None], "pose": np.array([pose])}, ["go to a ball"])
-        found: Scene = policy._episodes[0].scene
+        found: GoalSet = episode_of(policy).goals
         return found
 
-    first = scene(5, 3, 0)
+    first = goals(5, 3, 0)
     grid[6, 3, 2] = 0
-    assert scene(5, 3, 0) is first
-    assert policy._episodes[0].plan is not None
+    assert goals(5, 3, 0) is first
+    assert episode_of(policy).plan is not None
     grid[2, 1] = (1, 0, 0)  # a box that was toggled
-    assert scene(5, 3, 0) is not first
-    assert len(policy._episodes) == 1
+    assert goals(5, 3, 0) is not first
+    assert len(policy.source.episodes) == 1  # type: ignore[attr-defined]
 
 
 def test_the_state_itself_is_no_way_forward_even_with_a_door_open_beside_it(perfect_agent: Agent) -> None:
-    """Scenes show the doors as they first were; whoever stands where it stands is still the same."""
+    """Goal sets show the doors as they first were; whoever stands where it stands is still the same."""
     grid, policy = two_rooms(1), perfect_agent.policy("planned")
     policy.act({"grid": grid[None], "pose": np.array([(5, 3, 0)])}, ["go to a ball"])
-    episode = policy._episodes[0]
     for opened in (1, 0):
         grid[6, 3, 2] = opened
-        state = torch.from_numpy(situations(grid[None], np.array([(5, 3, 1)])))[0]
-        a = perfect_agent.encode_state_actions(state[None, None], perfect_agent.candidate_actions)[0]
-        scores = policy._planned([episode], state[None], a[None])[0]
-        assert scores[TOGGLE] == -torch.inf  # which changes nothing here
+        scores = policy.scores({"grid": grid[None], "pose": np.array([(5, 3, 1)])}, ["go to a ball"])[0]
+        assert scores[TOGGLE] == -np.inf  # which changes nothing here
         assert scores[0].isfinite()
 
 
@@ -202,8 +207,8 @@ def test_what_an_episode_went_on_after_was_not_what_was_asked_for(perfect_agent:
     def worth(*pose: int) -> set[int]:
         """The colours of what is worth going to, after a look from a pose."""
         policy.act({"grid": grid[None], "pose": np.array([pose])}, ["go to a key"])
-        episode = policy._episodes[0]
-        return set(episode.scene.rows[episode.plan.aims[0] == 1, 6].tolist())
+        episode = episode_of(policy)
+        return set(episode.goals.rows[episode.plan.weights[0] == 1, 6].tolist())
 
     assert worth(2, 3, 0) == {RED, BLUE}  # it faces one as it begins, which nobody has judged yet
     assert worth(2, 3, 1) == {RED, BLUE}
@@ -231,19 +236,19 @@ def partial(grid: Grid, unseen: slice) -> Grid:
     return known
 
 
-def test_the_frontier_is_the_aim_while_nothing_seen_fits(perfect_agent: Agent) -> None:
+def test_the_frontier_is_gone_to_while_nothing_seen_fits(perfect_agent: Agent) -> None:
     grid, policy = room(13, 7), perfect_agent.policy("planned")
     grid[11, 3], grid[1, 1] = (BALL, RED, 0), (KEY, BLUE, 0)
     pose, text = np.array([(2, 3, 1)]), ["go to the red ball"]
     seen = partial(grid, slice(7, None))
     (action,) = policy.act({"grid": seen[None], "pose": pose}, text)
-    episode = policy._episodes[0]
-    values, goals = episode.plan.values[frozenset()], episode.scene.rows
+    episode = episode_of(policy)
+    values, goals = episode.plan.values[frozenset()], episode.goals.rows
     frontier = (goals[:, 0] == 6) & (goals[:, 2] == 0)
     np.testing.assert_array_equal(values == 1, frontier)
     assert action == 0  # it turns to the unknown
     (action,) = policy.act({"grid": partial(grid, slice(12, None))[None], "pose": np.array([(2, 3, 0)])}, text)
-    goals, values = episode.scene.rows, episode.plan.values[frozenset()]
+    goals, values = episode.goals.rows, episode.plan.values[frozenset()]
     np.testing.assert_array_equal(values == 1, (goals[:, 5] == BALL) & (goals[:, 6] == RED))
     assert action == 2
 
@@ -252,23 +257,23 @@ def test_a_thing_like_what_is_asked_for_is_not_it_while_there_is_more_to_see(per
     """On the whole map the best that there is is meant; on a part of it, the red key may yet turn up."""
     grid = room(13, 7)
     grid[1, 3] = (KEY, BLUE, 0)
-    for known, is_aim in ((grid, True), (partial(grid, slice(7, None)), False)):
+    for known, is_wanted in ((grid, True), (partial(grid, slice(7, None)), False)):
         policy = perfect_agent.policy("planned")
         policy.act({"grid": known[None], "pose": np.array([(3, 3, 1)])}, ["go to the red key"])
-        episode = policy._episodes[0]
-        at_key = episode.scene.rows[:, 5] == KEY
-        assert (episode.plan.values[frozenset()][at_key] == 1).all() == is_aim
+        episode = episode_of(policy)
+        at_key = episode.goals.rows[:, 5] == KEY
+        assert (episode.plan.values[frozenset()][at_key] == 1).all() == is_wanted
 
 
-def test_where_nothing_is_left_to_see_the_best_that_is_known_is_the_aim(perfect_agent: Agent) -> None:
+def test_where_nothing_is_left_to_see_the_best_that_is_known_is_gone_to(perfect_agent: Agent) -> None:
     grid, policy = room(), perfect_agent.policy("planned")
     grid[3, 3], grid[0, 0] = (BALL, RED, 0), 0  # a corner that nobody can ever look at
     for text in ("go to the red ball", "go to the blue ball"):
         policy.act({"grid": grid[None], "pose": np.array([(1, 1, 0)])}, [text])
-        episode = policy._episodes[0]
-        assert episode.known.partial
-        assert episode.scene.frontier.sum() == 0
-        np.testing.assert_array_equal(episode.plan.values[frozenset()] == 1, episode.scene.rows[:, 5] == BALL)
+        episode = episode_of(policy)
+        assert episode.grounded.partial
+        assert episode.goals.frontier.sum() == 0
+        np.testing.assert_array_equal(episode.plan.values[frozenset()] == 1, episode.goals.rows[:, 5] == BALL)
 
 
 @pytest.mark.parametrize("view", ["full", "partial"])
@@ -292,22 +297,22 @@ def test_minigrids_own_verifier_is_content(perfect_agent: Agent, level: str, ste
 
 
 def test_a_plan_no_longer_counts_on_what_changed_nothing(perfect_agent: Agent) -> None:
-    """An action that failed is struck from the plan, which then goes another way, and from plans of later scenes."""
+    """An action that failed is struck from the plan, which then goes another way, and from plans of later goal sets."""
     grid = np.full((8, 8, 3), (1, 0, 0), dtype=np.uint8)
     grid[[0, -1]] = grid[:, [0, -1]] = (WALL, GREY, 0)
     grid[6, 3] = (BALL, RED, 0)
     start, policy = np.array([2, 3, 0]), perfect_agent.policy("planned")
     observation, texts = {"grid": grid[None], "pose": start[None]}, ["go to the red ball"]
     assert policy.act(observation, texts)[0] == FORWARD
-    episode = policy._episodes[0]
-    here = int(np.flatnonzero((episode.scene.rows[:, :3] == start).all(axis=1))[0])
+    episode = episode_of(policy)
+    here = int(np.flatnonzero((episode.goals.rows[:, :3] == start).all(axis=1))[0])
     before = episode.plan.values[frozenset()][here]
     assert policy.act(observation, texts)[0] != FORWARD  # the same situation again: nothing had changed
     after = episode.plan.values[frozenset()][here]
     assert after < before
-    assert episode.blocked().tolist() == [here * 4 + FORWARD]
-    assert episode.scene.hops.without(episode.blocked()).chances[[here * 4 + FORWARD]].nnz == 0
-    assert episode.scene.hops.chances[[here * 4 + FORWARD]].nnz == 1
+    assert episode.blocked(4).tolist() == [here * 4 + FORWARD]
+    assert episode.goals.transitions.without(episode.blocked(4)).chances[[here * 4 + FORWARD]].nnz == 0
+    assert episode.goals.transitions.chances[[here * 4 + FORWARD]].nnz == 1
     batch, arrived = GridBatch(grid[None], start[None]), faces(grid[..., 0] == BALL)
     policy.reset()
     for _ in range(20):
@@ -317,3 +322,114 @@ def test_a_plan_no_longer_counts_on_what_changed_nothing(perfect_agent: Agent) -
         if arrived(batch):
             break
     assert arrived(batch)
+
+
+def test_an_episode_lasts_until_the_grid_or_the_instruction_is_another(make_grid_agent: Callable[..., Agent]) -> None:
+    policy, rng = make_grid_agent().policy(), np.random.default_rng(0)
+    grids = draw_layouts(["GoToLocal"], 2, rng).grids
+    batch = GridBatch(grids, np.stack([rng.choice(free_poses(grid)) for grid in grids]))
+
+    def episode(text: str = "find a key", key: Any = "a", row: int = 0, pose: Any = None) -> Any:
+        poses = batch.poses[row : row + 1].copy() if pose is None else np.array([pose])
+        policy.act({"grid": batch.grids[row : row + 1].copy(), "pose": poses}, [text], [key])
+        return episode_of(policy, key)
+
+    first = episode()
+    for action in (0, 0, 2, 1, 2, 3):
+        batch.step(np.array([action, 0]))
+        assert episode() is first
+    assert episode(key=(1, 2)) is not first
+    assert episode() is first
+    other = episode("a box")
+    assert other is not first
+    assert (other.begun, other.masked, len(other.taken)) == (True, set(), 1)
+    far = free_poses(batch.grids[0])
+    jumped = episode("a box", pose=far[np.abs(far[:, :2] - batch.poses[0, :2]).sum(axis=1).argmax()])
+    assert jumped is not other
+    assert episode("a box", row=1) is not jumped
+    assert len(policy.source.episodes) == 2  # type: ignore[attr-defined]
+
+
+def test_actions_that_changed_nothing_are_masked_there_and_in_that_episode(
+    make_grid_agent: Callable[..., Agent],
+) -> None:
+    policy, rng = make_grid_agent().policy(), np.random.default_rng(0)
+    grids = draw_layouts(["GoToLocal"], 1, rng).grids
+    batch, texts = GridBatch(grids, np.stack([rng.choice(free_poses(grids[0]))])), ["find a key"]
+
+    def act(policy: Policy, key: Any = 0) -> int:
+        return int(policy.act({"grid": batch.grids.copy(), "pose": batch.poses.copy()}, texts, [key])[0])
+
+    first = act(policy)
+    assert act(policy) != first
+    assert {action for _, action in episode_of(policy).masked} == {first}
+    batch.step(np.array([0]))
+    act(policy)
+    batch.step(np.array([1]))
+    assert act(policy) != first  # back again
+    assert act(policy, "another") == first
+    policy.reset()
+    assert sorted(act(policy) for _ in range(4)) == [0, 1, 2, 3]  # each in turn, as if the world stood still
+    for name in ("planned", "max"):
+        stubborn = make_grid_agent().policy(name, mask_blocked=False)
+        assert len({act(stubborn) for _ in range(4)}) == 1
+
+
+def test_the_settings_of_the_plan_are_those_of_the_agent(make_grid_agent: Callable[..., Agent]) -> None:
+    rng, values = np.random.default_rng(0), []
+    grids = draw_layouts(["GoToLocal"], 1, rng).grids
+    pose = np.stack([rng.choice(free_poses(grids[0]))])
+    for discount in (0.5, 0.98):
+        config = PolicyConfig(name="planned", candidate_actions=4, average_noise=False, hop_discount=discount)
+        policy = make_grid_agent(policy=config).policy()
+        policy.act({"grid": grids, "pose": pose}, ["find a key"])
+        values.append(episode_of(policy).plan.values[frozenset()])
+    assert (values[0] <= values[1] + 1e-9).all()
+    assert (values[0] < values[1] - 1e-3).any()
+
+
+def test_ten_thousand_episodes_are_remembered_and_no_more(
+    perfect_agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(observed_goals, "EPISODES_KEPT", 20)
+    policy, grid = perfect_agent.policy("logsumexp"), room()
+    grid[3, 3] = (BALL, RED, 0)
+    for start in range(0, 100, 10):
+        keys = [("session", key) for key in range(start, start + 10)]
+        policy.act({"grid": np.stack([grid] * 10), "pose": np.array([(1, 1, 0)] * 10)}, ["go to a ball"] * 10, keys)
+    assert len(policy.source.episodes) == 20  # type: ignore[attr-defined]
+    assert episode_of(policy, ("session", 99)) is not None
+    assert episode_of(policy, ("session", 79)) is None
+
+
+@pytest.mark.parametrize("form", ["{0}", "{0}, then {1}", "{1} after you {0}", "{0} and {1}"])
+def test_fulfilment_ticks_parts_off_in_their_order(perfect_agent: Agent, form: str) -> None:
+    grid = room()
+    grid[5, 3], grid[3, 5] = (BALL, RED, 0), (KEY, BLUE, 0)
+    ball, key = (4, 3, 0), (3, 4, 1)
+    text = form.format("go to the red ball", "go to the blue key")
+
+    def there(*poses: tuple[int, int, int]) -> bool:
+        judge = perfect_agent.policy().fulfilment(text)
+        found = [judge({"grid": grid[None], "pose": np.array([pose])}) for pose in poses]
+        return bool(found[-1])
+
+    assert not there((1, 1, 0))
+    assert there(ball) is (form == "{0}")
+    assert not there(key)
+    assert there((1, 1, 0), ball, (1, 1, 0), key) or form == "{0}"
+    assert there(key, ball) is (form in ("{0}", "{0} and {1}"))
+
+
+def test_fulfilment_is_for_goals_that_are_read_off_observations(make_agent: Callable[..., Agent]) -> None:
+    with pytest.raises(ConfigError, match="fulfilment: expected goals that are read off each observation"):
+        make_agent().policy().fulfilment("row 3")
+
+
+def test_either_of_two_things_is_a_composition(perfect_agent: Agent) -> None:
+    grid = room()
+    grid[3, 3], grid[5, 5], grid[6, 1] = (BALL, RED, 0), (KEY, BLUE, 0), (BOX, GREY, 0)
+    observation, policy = {"grid": grid[None], "pose": np.array([(1, 1, 0)])}, perfect_agent.policy()
+    (posterior,), (goals,) = policy.goal_posterior(["a ball or a key"], observation), policy.goals(observation)
+    meant = np.isin(goals[:, 5], (BALL, KEY))
+    np.testing.assert_allclose(posterior, meant / meant.sum(), atol=1e-4)

@@ -1,23 +1,21 @@
-"""The best that can be done: a policy that knows the maze, the command and the noise."""
+"""The best that can be done: value iteration that knows the maze, the command and the noise."""
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from goalbridge.envs.expert import ShortestPaths
 from goalbridge.envs.layouts import Layout, LayoutError
 from goalbridge.envs.motion import execution_kernel, into_cell, move, unit_directions
 
-NODES_PER_SIDE: Final = 5
-"""Value nodes along each side of a cell, the outermost on its faces."""
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
-MAX_CELLS: Final = 5000
-"""Free cells that the tables are built for at most (25 nodes each)."""
-
+NODES_PER_SIDE: Final = 5  # value nodes along each side of a cell, the outermost on its faces
+MAX_CELLS: Final = 5000  # free cells that the tables are built for at most (25 nodes each)
 _ANGLES: Final = 72  # at least so many executed angles stand for the noise
 _TOLERANCE: Final = 1e-3  # steps by which values may still change when sweeping ends
 _MAX_SWEEPS: Final = 2000
@@ -25,28 +23,18 @@ _UNREACHED: Final = 1e9  # far more than any path, yet finite: a weight of zero 
 _NEGLIGIBLE: Final = 1e-5  # chances below this are dropped
 
 
-class LimitPolicy:
+class MazeValueIteration:
     """Chooses the direction of least expected steps to the region, under the noise of the executed angle.
 
-    Value iteration on 5 x 5 nodes in every free cell. A landing point takes its value from the nodes of its own cell
-    alone, by bilinear interpolation: values jump at the region's border and at walls, and both are cell faces.
-    Values are computed once for each region and kept.
-
-    Args:
-        layout: the maze.
-        action_noise_degrees: standard deviation of the Gaussian noise.
-        directions: how many directions to choose from, at 2 pi k / directions.
-
-    Raises:
-        LayoutError: more than `MAX_CELLS` free cells.
+    On 5 x 5 nodes in every free cell. A landing point takes its value from the nodes of its own cell alone, by
+    bilinear interpolation: values jump at the region's border and at walls, and both are cell faces. Values are kept.
+    directions: to choose from, at 2 pi k / directions. Raises LayoutError for more than `MAX_CELLS` free cells.
     """
 
     def __init__(self, layout: Layout, action_noise_degrees: float, directions: int = 8) -> None:
-        if len(layout.free_cells) > MAX_CELLS:
-            raise LayoutError(
-                f"layout {layout.name!r}: has {len(layout.free_cells)} free cells, too many for value iteration; "
-                f"up to {MAX_CELLS} would do"
-            )
+        if (cells := len(layout.free_cells)) > MAX_CELLS:
+            message = f"expected at most {MAX_CELLS} free cells for value iteration, got {cells}"
+            raise LayoutError(f"layout {layout.name!r}: {message}")
         self.layout: Final = layout
         self.directions: Final = unit_directions(directions).astype(np.float64)  # [A, 2]
         refinement = -(-_ANGLES // directions)
@@ -61,16 +49,7 @@ class LimitPolicy:
     def act(
         self, positions: NDArray[np.floating], regions: NDArray[np.bool_], which: NDArray[np.int64]
     ) -> NDArray[np.float32]:
-        """The best direction at each position.
-
-        Args:
-            positions: [B, 2] (row, column), in free cells.
-            regions: bool [K, H, W], the distinct commanded regions.
-            which: int [B], the region of each position.
-
-        Returns:
-            float32 [B, 2] unit vectors.
-        """
+        """The best direction at each position: unit vectors, float32 [B, 2]. Arguments as of `expert.grid_shortest`."""
         values = self.values(regions)  # [K, N]
         angles, count = len(self._executed), len(positions)
         origin = np.repeat(np.asarray(positions, dtype=np.float64), angles, axis=0)  # [B E, 2]
@@ -107,42 +86,34 @@ class LimitPolicy:
                 break
         return values
 
-    def _build_transition(self) -> sparse.csr_array:
+    def _build_transition(self) -> csr_array:
         """[A N, N]: row a N + n holds the chances of ending near each node when direction a is chosen at node n."""
+        from scipy.sparse import csr_array, vstack
+
         offset = np.linspace(0.0, 1.0, NODES_PER_SIDE)
         offsets = np.stack(np.meshgrid(offset, offset, indexing="ij"), axis=-1).reshape(-1, 2)  # [25, 2]
         cells = np.repeat(self.layout.free_cells, len(offsets), axis=0)  # [N, 2]
         origin = into_cell(cells + np.tile(offsets, (len(self.layout.free_cells), 1)), cells)  # [N, 2]
-        count = len(origin)
-        rows = np.repeat(np.arange(count), 4)
+        rows, shape = np.repeat(np.arange(len(origin)), 4), (len(origin), len(origin))
         landings = []  # E matrices [N, N], one for each executed angle
         for direction in self._executed:
             nodes, weights = self._interpolation(move(self.layout, origin, np.broadcast_to(direction, origin.shape)))
-            entries = (weights.ravel(), (rows, nodes.ravel()))
-            landings.append(sparse.csr_array(entries, shape=(count, count)))
+            landings.append(csr_array((weights.ravel(), (rows, nodes.ravel())), shape=shape))
         blocks = []
         for chances in self._kernel:
-            block = sparse.csr_array((count, count))
+            block = csr_array(shape)
             for index in np.flatnonzero(chances):
                 block = block + chances[index] * landings[index]
             blocks.append(block)
-        return sparse.csr_array(sparse.vstack(blocks))
+        return csr_array(vstack(blocks))
 
     def _interpolation(self, points: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """The nodes [P, 4] around free points [P, 2], all of the points' own cells, and their bilinear weights."""
         cell = np.floor(points).astype(np.int64)  # [P, 2]
         scaled = (points - cell) * (NODES_PER_SIDE - 1)
         low = np.minimum(scaled.astype(np.int64), NODES_PER_SIDE - 2)  # [P, 2]
-        row_share, column_share = (scaled - low).T
+        down, right = (scaled - low).T
         first = self.layout.cell_index[cell[:, 0], cell[:, 1]] * NODES_PER_SIDE**2  # [P] node at the cell's top left
         nodes = (first + low[:, 0] * NODES_PER_SIDE + low[:, 1])[:, None] + [0, 1, NODES_PER_SIDE, NODES_PER_SIDE + 1]
-        weights = np.stack(
-            [
-                (1.0 - row_share) * (1.0 - column_share),
-                (1.0 - row_share) * column_share,
-                row_share * (1.0 - column_share),
-                row_share * column_share,
-            ],
-            axis=1,
-        )
-        return nodes, weights
+        up, left = 1.0 - down, 1.0 - right
+        return nodes, np.stack([up * left, up * right, down * left, down * right], axis=1)
