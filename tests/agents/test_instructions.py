@@ -86,11 +86,11 @@ def test_parts_in_time_are_taken_apart_where_the_world_has_them(
 ) -> None:
     text = "go to the red ball or the key, then go to a box"
     (in_time,) = InstructionEncoder(make_agent(fake_text), in_time=True).parsed([text])
-    assert in_time.task.parts == ("go to the red ball or the key", "go to a box")
+    assert in_time.composition.parts == ("go to the red ball or the key", "go to a box")
     assert in_time.reading == "any of (go to the red ball; the key), then go to a box"
     assert list(in_time.texts) == ["go to the red ball", "the key", "go to a box"]
     (at_once,) = InstructionEncoder(make_agent(fake_text), in_time=False).parsed([text])
-    assert len(at_once.task.parts) == 1
+    assert len(at_once.composition.parts) == 1
 
 
 @pytest.mark.parametrize(

@@ -236,13 +236,16 @@ TRAIN_REFUSALS = [
     (["env.id="], "env.id='': must be a Gymnasium id"),
     (["env.id=goalbridge/ForkMase-v0"], "did you mean goalbridge/ForkMaze-v0?"),
     (["env=point_maze"], "env.layout: is empty; give a text file"),
-    (["env=point_maze", "env.layout=/no/such.txt"], "layout '/no/such.txt': is neither a known name nor a file"),
+    (
+        ["env=point_maze", "env.layout=/no/such.txt"],
+        "expected a known name, a text file or a 0/1 array, got '/no/such.txt'",
+    ),
     (["env=point_maze", "env.layout=frok"], "did you mean 'fork'?"),
     (["env.layout=${nothing}"], "nothing"),
     (["env=babyai", "env.view=half"], "env.view=half: must be one of full, partial"),
     (["env=babyai", "env.levels=[]"], "env.levels=[]: is empty; name at least one level, such as [GoToLocal]"),
     (["env=babyai", "env.levels=GoTo"], "env.levels=GoTo: must be a list"),
-    (["env=babyai", "env.levels=[GoToLocl]"], "'GoToLocl' is no navigation level; one of these would do: GoToLocal"),
+    (["env=babyai", "env.levels=[GoToLocl]"], "expected a navigation level, got 'GoToLocl'; try one of GoToLocal"),
     (["env=babyai", "env.held_out=perhaps"], "env.held_out=perhaps: must be true or false"),
     (["run_dir="], "run_dir='': must be a folder"),
     (["env.view=full"], "env.view=full: no such setting"),
@@ -271,12 +274,12 @@ def test_train_refuses_in_one_line(
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        ("..#\n..\n", "row 1 has 2 cells but row 0 has 3"),
-        ("###\n###\n", "every cell is a wall; at least one free cell"),
-        ("..x\n...\n", "row 0, column 2 is 'x'"),
-        ("", "the text is empty"),
-        (".\n", "no command can be asked from any cell"),
-        (b"\xff\xfe..", "is not UTF-8 text"),
+        ("..#\n..\n", "expected 3 cells in row 1, as in row 0, got 2"),
+        ("###\n###\n", "expected a free cell ('.'), got walls only"),
+        ("..x\n...\n", "at row 0, column 2, got 'x'"),
+        ("", "got an empty text"),
+        (".\n", "expected a free cell with another row or column in reach"),
+        (b"\xff\xfe..", "expected a UTF-8 text"),
     ],
 )
 def test_unusable_layouts_are_refused_in_one_line(script: Any, tmp_path: Path, content: str | bytes, says: str) -> None:

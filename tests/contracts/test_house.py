@@ -30,7 +30,7 @@ def names_in(tree: ast.Module) -> Iterator[str]:
     docs = {
         id(node.body[0].value)
         for node in ast.walk(tree)
-        if isinstance(node, documented) and isinstance(node.body[0], ast.Expr) and ast.get_docstring(node)
+        if isinstance(node, documented) and ast.get_docstring(node) and isinstance(node.body[0], ast.Expr)
     }
     for node in ast.walk(tree):
         if isinstance(node, ast.Name):
