@@ -1,4 +1,4 @@
-"""The spaces of the point mazes: directions of movement and instructions in words."""
+"""Spaces of the worlds: directions of movement and instructions in words."""
 
 from __future__ import annotations
 
@@ -12,30 +12,25 @@ from gymnasium.spaces import Box, Text
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-MAX_INSTRUCTION_LENGTH: Final = 256
-INSTRUCTION_SPACE: Final = Text(
-    MAX_INSTRUCTION_LENGTH, charset=string.ascii_letters + string.digits + string.punctuation + " "
-)
+Observation = dict[str, Any]
+
+INSTRUCTION_SPACE: Final = Text(256, charset=string.ascii_letters + string.digits + string.punctuation + " ")
 """Printable ASCII of up to 256 characters; deep-copy it before seeding or sampling."""
 
 
 class Direction(Box):
-    """A Box of vectors (d_row, d_col) with components in [-1, 1], whose samples are uniform unit vectors.
+    """Vectors (d_row, d_col) with components in [-1, 1], of shape (2,) or (B, 2), whose samples are unit vectors.
 
     Only the direction of an action matters to a maze, so sampling the square would favour its diagonals.
-
-    Args:
-        shape: (2,), or (B, 2) for a batch.
-        seed: as in `gymnasium.Space`.
     """
 
     def __init__(self, shape: Sequence[int] = (2,), seed: int | np.random.Generator | None = None) -> None:
         super().__init__(-1.0, 1.0, tuple(shape), np.float32, seed)
 
     def sample(self, mask: None = None, probability: None = None) -> NDArray[Any]:
-        """Float32 unit vectors of the space's shape; takes no mask and no probability."""
+        """Float32 unit vectors of the space's shape, uniform; takes no mask and no probability."""
         if mask is not None or probability is not None:
-            raise ValueError("direction: samples under a mask or probability are undefined; None would do")
+            raise ValueError("direction: expected neither mask nor probability, got one")
         angle = self.np_random.uniform(0.0, 2.0 * np.pi, self.shape[:-1])  # [] or [B]
         return np.stack([np.cos(angle), np.sin(angle)], axis=-1).astype(np.float32)
 

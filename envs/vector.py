@@ -3,53 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, Final
 
-import gymnasium
 import numpy as np
+from gymnasium.spaces import Box, Dict
 from gymnasium.utils.seeding import np_random
-from gymnasium.vector import AutoresetMode, VectorEnv
-from gymnasium.vector.utils import batch_space
+from gymnasium.vector import AutoresetMode
 from numpy.typing import ArrayLike, NDArray
 
 from goalbridge.configs.splits import Split
+from goalbridge.envs.batch import BatchEnv, check_batch
 from goalbridge.envs.commands import Command
 from goalbridge.envs.layouts import Layout
-from goalbridge.envs.maze import Observation, check_render_mode, observation_space
-from goalbridge.envs.options import read_starts
-from goalbridge.envs.point_maze import MazeBatch, MazeSurface, PointMaze
-from goalbridge.envs.rendering import draw
-from goalbridge.envs.resets import read_mask, read_seeds
-from goalbridge.envs.spaces import Direction
+from goalbridge.envs.motion import into_cell, move, rotate
+from goalbridge.envs.point_maze import MazeSurface, PointMaze, Start
+from goalbridge.envs.spaces import INSTRUCTION_SPACE, Direction, Observation
+
+NOISE_BLOCK: Final = 100
+"""Angle noises that an episode draws at once; with 100 steps at most, once an episode."""
 
 
-class PointMazeVectorEnv(MazeSurface, VectorEnv[Observation, NDArray[np.float32], NDArray[Any]]):
-    """`num_envs` point mazes of one layout, stepped together; see `envs.maze.PointMazeEnv` for the world.
+class PointMazeVectorEnv(MazeSurface, BatchEnv):
+    """`num_envs` point mazes of one layout; see `BatchEnv`, and `envs.maze.PointMazeEnv` for the world.
 
-    Bit for bit what a `gymnasium.vector.SyncVectorEnv` of single environments gives: seed s seeds environment i with
-    s + i, and each draws from its own generator. Observations are batched, `instruction` a tuple of strings.
+    `reset` takes options "position" [B, 2] (or [2] for all) and "instructions" (B texts or Commands; "instruction" for
+    one for all). An episode's randomness comes from its own generator, in this order: at a reset five uniforms (start
+    cell, row and column inside it, command, wording), then a block of standard normals for the angles; another block
+    each time that one is used up. They are drawn whether or not a start fixes what they are for, so fixing the start
+    or changing the noise leaves all else equal, and an episode is the same alone and in a batch.
 
-    `reset` takes options "position" [B, 2] (or [2] for all), "instructions" (B texts or Commands; "instruction" for
-    one for all), and "reset_mask" bool [B] to reset some environments only.
-
-    Args:
-        num_envs: B.
-        layout, render_mode, action_noise_degrees, phrasings: as for the single environment.
-        max_episode_steps: steps after which an episode is truncated; None or -1 for never.
-        autoreset_mode: when a finished environment begins anew: in the next step (default), in the same step, or,
-            DISABLED, only when it is told to with "reset_mask".
-
-    Raises:
-        LayoutError: the layout is unusable.
-        ValueError: any other argument is out of range.
+    max_episode_steps: steps after which an episode is truncated; None or -1 for never.
+    layout, action_noise_degrees, phrasings: see `PointMaze`.
     """
-
-    metadata: ClassVar[dict[str, Any]] = {  # type: ignore[misc]
-        "render_modes": ["rgb_array"],
-        "render_fps": 10,
-        "autoreset_mode": AutoresetMode.NEXT_STEP,
-    }
 
     def __init__(
         self,
@@ -61,126 +48,151 @@ class PointMazeVectorEnv(MazeSurface, VectorEnv[Observation, NDArray[np.float32]
         max_episode_steps: int | None = None,
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
     ) -> None:
-        if num_envs < 1:
-            raise ValueError(f"num_envs: {num_envs} is too few; 1 or more would do")
+        check_batch(num_envs, render_mode)
         if max_episode_steps is not None and max_episode_steps != -1 and max_episode_steps < 1:
-            raise ValueError(f"max_episode_steps: {max_episode_steps} is too few; 1 or more, or -1 (no limit) would do")
-        self.num_envs = num_envs
-        self.render_mode = check_render_mode(render_mode)
-        self.autoreset_mode = AutoresetMode(autoreset_mode)
-        self.metadata = {**type(self).metadata, "autoreset_mode": self.autoreset_mode}  # type: ignore[misc]
+            raise ValueError(f"max_episode_steps: expected 1 or more, or -1 for no limit, got {max_episode_steps}")
         self.world = PointMaze(layout, action_noise_degrees, phrasings)
-        self.single_observation_space = observation_space(self.world.layout)
-        self.single_action_space = Direction()
-        self.observation_space = batch_space(self.single_observation_space, num_envs)
-        self.action_space = batch_space(self.single_action_space, num_envs)
+        high = np.array(self.layout.walls.shape, dtype=np.float32)
+        place = Box(np.zeros(2, dtype=np.float32), high)
+        observation_space = Dict(
+            {"observation": place, "achieved_goal": deepcopy(place), "instruction": deepcopy(INSTRUCTION_SPACE)}
+        )
+        super().__init__(num_envs, observation_space, Direction(), render_mode, autoreset_mode)
+        self.generators: list[np.random.Generator] = []  # B of them, from the first reset on
         self._step_limit = np.inf if max_episode_steps is None or max_episode_steps == -1 else max_episode_steps
-        self._batch = MazeBatch(self.world, num_envs, keep_paths=render_mode is not None)
-        self._done = np.zeros(num_envs, dtype=np.bool_)
+        self._position = np.zeros((num_envs, 2))
+        self._elapsed = np.zeros(num_envs, dtype=np.int64)
+        self._texts = [""] * num_envs
+        self._paths: list[list[NDArray[np.float64]]] | None = [[] for _ in range(num_envs)] if render_mode else None
+        self._label = np.full(num_envs, -1)  # [B] label ids; -1 for a command from elsewhere
+        self._given: dict[int, Command] = {}  # commands from elsewhere by row
+        self._given_regions = np.zeros((1, *self.layout.walls.shape), dtype=np.bool_)  # [K, H, W], the first empty
+        self._given_index = np.zeros(num_envs, dtype=np.int64)  # [B] into the above
+        self._noise = np.zeros((num_envs, NOISE_BLOCK))
+        self._rows = np.arange(num_envs)
+        self._noise_scale = float(np.deg2rad(action_noise_degrees))
 
     @property
     def current_commands(self) -> tuple[Command, ...]:
-        """The commands of the present episodes, B of them."""
-        return tuple(self._batch.command(row) for row in range(self.num_envs))
-
-    def reset(
-        self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Observation, dict[str, Any]]:
-        """Begin episodes, in all environments or in those of options["reset_mask"]; ValueError on bad options."""
-        options = dict(options or {})
-        rows = np.flatnonzero(
-            read_mask(options.pop("reset_mask", None), self.num_envs, bool(self._batch.generators))
-        )  # [R]
-        starts = read_starts(self.world, options, rows, self.num_envs) if options else None
-        self._seed(rows, seed)
-        self._batch.reset(rows, starts)
-        self._done[rows] = False
-        is_reset = np.zeros(self.num_envs, dtype=np.bool_)
-        is_reset[rows] = True
-        return self._observe(), {"is_success": self._batch.holds() & is_reset, "_is_success": is_reset}
-
-    def step(
-        self, actions: NDArray[np.float32]
-    ) -> tuple[Observation, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
-        """Move all points once, or begin anew where an episode has ended.
-
-        Args:
-            actions: [B, 2] directions; those of environments that begin anew are ignored.
-
-        Returns:
-            Observations, rewards float64 [B], terminated [B], truncated [B], infos.
-
-        Raises:
-            ValueError: actions of another shape, or not finite.
-            gymnasium.error.ResetNeeded: before the first reset, or for finished environments if autoreset is disabled.
-        """
-        directions = np.asarray(actions)
-        if directions.shape != (self.num_envs, 2) or not np.isfinite(directions).all():
-            raise ValueError(f"actions: have shape {directions.shape}; ({self.num_envs}, 2), all finite, would do")
-        self._check_begun()
-        terminated = self._batch.step(directions, ~self._done)
-        truncated = self._batch.elapsed >= self._step_limit
-        infos: dict[str, Any] = {}
-        if self.autoreset_mode == AutoresetMode.NEXT_STEP and self._done.any():
-            self._batch.reset(np.flatnonzero(self._done))
-            terminated &= ~self._done
-            truncated &= ~self._done
-        self._done = terminated | truncated
-        is_success = terminated.copy()
-        if self.autoreset_mode == AutoresetMode.SAME_STEP and self._done.any():
-            infos = self._final_infos(terminated)
-            self._batch.reset(np.flatnonzero(self._done))
-            is_success &= ~self._done
-            self._done = np.zeros_like(self._done)
-        infos["is_success"], infos["_is_success"] = is_success, np.ones(self.num_envs, dtype=np.bool_)
-        return self._observe(), terminated.astype(np.float64), terminated, truncated, infos
+        """The commands of the present episodes, B of them, in the words that were given."""
+        labels, commands = self._label.tolist(), self.commands
+        return tuple(
+            self._given[row] if row in self._given else commands.command(labels[row], text)
+            for row, text in enumerate(self._texts)
+        )
 
     def render(self) -> tuple[NDArray[np.uint8], ...] | None:
-        """B frames, uint8 [h, w, 3] each, as the single environment draws them; None without a render mode."""
-        if self._batch.paths is None or not self._batch.generators:
+        """B frames, uint8 [h, w, 3] each: the maze, the commanded region, the path so far and the instruction."""
+        if self._paths is None or not self.begun:
             return None
-        paths = [np.array(path) for path in self._batch.paths]  # B x [T + 1, 2]
+        from goalbridge.envs.rendering import draw
+
+        paths = [np.array(path) for path in self._paths]  # B x [T + 1, 2]
         return tuple(
             draw(self.layout, path[-1], path, command.region, title=command.text)
             for path, command in zip(paths, self.current_commands, strict=True)
         )
 
-    def _seed(self, rows: NDArray[np.int64], seed: int | Sequence[int | None] | None) -> None:
-        """Give the rows new generators where there is a seed, and every row one if it has none yet."""
-        seeds = read_seeds(seed, self.num_envs)
-        if not self._batch.generators:
-            self._batch.generators = [np_random(value)[0] for value in seeds]
-            return
-        for row in rows.tolist():
-            if seeds[row] is not None:
-                self._batch.generators[row] = np_random(seeds[row])[0]
+    def read_options(self, options: dict[str, Any], rows: NDArray[np.int64]) -> list[Start] | None:
+        return self.world.read_starts(options, rows, self.num_envs)
 
-    def _check_begun(self) -> None:
-        if not self._batch.generators:
-            raise gymnasium.error.ResetNeeded("step: no episode has begun; reset() first would do")
-        if self.autoreset_mode == AutoresetMode.DISABLED and self._done.any():
-            rows = np.flatnonzero(self._done).tolist()
-            raise gymnasium.error.ResetNeeded(
-                f"step: episodes of environments {rows} have ended; reset with options['reset_mask'] would do"
-            )
+    def read_actions(self, actions: NDArray[np.floating]) -> NDArray[np.float64]:
+        directions = np.asarray(actions, dtype=np.float64)
+        if directions.shape != (self.num_envs, 2) or not np.isfinite(directions).all():
+            raise ValueError(f"actions: expected ({self.num_envs}, 2) finite numbers, got shape {directions.shape}")
+        return directions
 
-    def _final_infos(self, is_success: NDArray[np.bool_]) -> dict[str, Any]:
-        """What ended episodes saw last, as Gymnasium lays it out: `final_obs`, `final_info` and their masks."""
-        done = self._done.copy()
-        final_obs = np.full(self.num_envs, None, dtype=object)
-        for row in np.flatnonzero(done).tolist():
-            position = self._batch.position[row]
-            final_obs[row] = {
-                "observation": position.astype(np.float32),
-                "achieved_goal": position.astype(np.float32),
-                "instruction": self._batch.texts[row],
-            }
-        final_info = {"is_success": is_success & done, "_is_success": done.copy()}
-        return {"final_obs": final_obs, "_final_obs": done.copy(), "final_info": final_info, "_final_info": done}
+    def begin(
+        self,
+        rows: NDArray[np.int64],
+        seeds: list[int | None] | None = None,
+        fixed: Sequence[Start] | None = None,
+    ) -> None:
+        if seeds and not self.generators:
+            self.generators = [np_random(seed)[0] for seed in seeds]
+        uniform = np.empty((len(rows), 5))
+        for index, row in enumerate(rows.tolist()):
+            if seeds and self.begun and seeds[row] is not None:
+                self.generators[row] = np_random(seeds[row])[0]
+            self.generators[row].random(out=uniform[index])
+            self.generators[row].standard_normal(out=self._noise[row])
+        cells = self.world.start_cells[np.floor(uniform[:, 0] * len(self.world.start_cells)).astype(np.int64)]  # [R]
+        if fixed is not None:
+            cells = self._fixed_cells(fixed, cells, uniform[:, 0])
+        corner = self.layout.free_cells[cells]  # [R, 2]
+        self._position[rows] = into_cell(corner + uniform[:, 1:3], corner)
+        self._elapsed[rows] = 0
+        self._label[rows] = self.commands.ask(cells, uniform[:, 3])
+        self._given_index[rows] = 0
+        for row, label, share in zip(rows.tolist(), self._label[rows].tolist(), uniform[:, 4].tolist(), strict=True):
+            wordings = self.commands.phrasings(label, self.world.phrasings)
+            self._texts[row] = wordings[int(share * len(wordings))]
+            if self._given:
+                self._given.pop(row, None)
+        if fixed is not None:
+            self._fix(rows, fixed)
+        if self._paths is not None:
+            for row in rows.tolist():
+                self._paths[row] = [self._position[row].copy()]
 
-    def _observe(self) -> Observation:
-        return {
-            "observation": self._batch.position.astype(np.float32),
-            "achieved_goal": self._batch.position.astype(np.float32),
-            "instruction": tuple(self._batch.texts),
-        }
+    def advance(
+        self, actions: NDArray[np.float64], active: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_]]:
+        spent = active & (self._elapsed > 0) & (self._elapsed % NOISE_BLOCK == 0)
+        for row in np.flatnonzero(spent).tolist():
+            self.generators[row].standard_normal(out=self._noise[row])
+        noise = self._noise[self._rows, self._elapsed % NOISE_BLOCK] * self._noise_scale  # [B] radians
+        self._position = move(self.layout, self._position, rotate(actions, noise))
+        self._elapsed += 1
+        if self._paths is not None:
+            for path, position in zip(self._paths, self._position, strict=True):
+                path.append(position)
+        holds = self.holds()
+        return holds.astype(np.float64), holds, self._elapsed >= self._step_limit
+
+    def holds(self) -> NDArray[np.bool_]:
+        row, column = self._position.astype(np.int64).T  # [B] each
+        labels = self.commands.cell_labels[row, column]  # [B, 2]
+        holds = (labels[:, 0] == self._label) | (labels[:, 1] == self._label)
+        if self._given:
+            holds |= self._given_regions[self._given_index, row, column]
+        return np.asarray(holds)
+
+    def observe(self) -> Observation:
+        place = self._position.astype(np.float32)
+        return {"observation": place, "achieved_goal": place.copy(), "instruction": tuple(self._texts)}
+
+    def observe_one(self, row: int) -> Observation:
+        place = self._position[row].astype(np.float32)
+        return {"observation": place, "achieved_goal": place.copy(), "instruction": self._texts[row]}
+
+    def _fixed_cells(
+        self, starts: Sequence[Start], cells: NDArray[np.int64], share: NDArray[np.float64]
+    ) -> NDArray[np.int64]:
+        """Start cells [R] that suit the fixed positions and commands; `share` chooses where there is a choice."""
+        fixed = cells.copy()
+        for index, start in enumerate(starts):
+            if start.position is not None:
+                row, column = np.floor(start.position).astype(np.int64)
+                fixed[index] = self.layout.cell_index[row, column]
+            elif start.command is not None:
+                suitable = self.world.cells_asking(start.command)
+                fixed[index] = suitable[int(share[index] * len(suitable))]
+        return fixed
+
+    def _fix(self, rows: NDArray[np.int64], starts: Sequence[Start]) -> None:
+        """Set the fixed positions and commands of rows [R] that have just been drawn."""
+        for row, start in zip(rows.tolist(), starts, strict=True):
+            if start.position is not None:
+                self._position[row] = start.position
+            if start.command is not None:
+                label = self.commands.label_id(start.command)
+                self._texts[row] = start.command.text
+                self._label[row] = -1 if label is None else label
+                if label is None:
+                    self._given[row] = start.command
+        distinct = {id(command.region): command.region for command in self._given.values()}
+        order = {key: index + 1 for index, key in enumerate(distinct)}
+        self._given_regions = np.stack([np.zeros_like(self.layout.walls), *distinct.values()])
+        for row, command in self._given.items():
+            self._given_index[row] = order[id(command.region)]

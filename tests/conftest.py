@@ -25,7 +25,7 @@ from goalbridge.configs.registries import text_encoders
 from goalbridge.configs.schema import AgentConfig, PolicyConfig
 from goalbridge.encoders import LabelEncoder, TextEncoder, check_instruction
 from goalbridge.encoders.grid import OWN, RADIUS, SIDE
-from goalbridge.envs.babyai.phrasing import COLOURS, FIRST_TYPE, TYPES
+from goalbridge.envs.babyai.encoding import COLOURS, FIRST_TYPE, TYPES
 from goalbridge.worlds.babyai.settings import BabyAISettings
 from goalbridge.worlds.babyai.world import BabyAIWorld
 from goalbridge.worlds.maze.settings import MazeSettings

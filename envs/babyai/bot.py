@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
-from minigrid.utils.baby_ai_bot import BabyAIBot, DisappearedBoxError
-
 
 def bot_steps(env: Any) -> tuple[bool, int]:
     """Let the bot play the episode that a level was reset to, sequences of missions included.
@@ -14,17 +12,13 @@ def bot_steps(env: Any) -> tuple[bool, int]:
     It has failed if the level gives no reward, if it gives up, or if it breaks down (it trips over some layouts);
     a failure counts as the level's `max_steps`.
 
-    Args:
-        env: a level of minigrid's own (`.unwrapped`), fresh from `reset`; played to its end.
-
-    Returns:
-        Whether the mission was fulfilled, and the actions that it took.
-
-    Raises:
-        ValueError: a level without a BabyAI mission, as FourRooms.
+    env: minigrid's own (`.unwrapped`), fresh from `reset`; ValueError for one without a BabyAI mission, as FourRooms.
+    Returns whether the mission was fulfilled, and the actions that it took.
     """
+    from minigrid.utils.baby_ai_bot import BabyAIBot, DisappearedBoxError
+
     if not hasattr(env, "instrs"):
-        raise ValueError(f"env: {env.mission!r} is no mission that the bot reads; a BabyAI level after reset would do")
+        raise ValueError(f"env: expected a BabyAI mission that the bot reads, got {env.mission!r}")
     with contextlib.suppress(DisappearedBoxError, AssertionError, LookupError, TypeError, AttributeError):
         bot: Any = BabyAIBot(env)  # type: ignore[no-untyped-call]
         finished = False

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from goalbridge.configs.splits import SPLITS, Split
+from goalbridge.envs.babyai.encoding import COLOURS, FIRST_TYPE, TYPES
 from goalbridge.envs.babyai.lexicon import is_held_out, lexicon
-from goalbridge.envs.babyai.phrasing import COLOURS, FIRST_TYPE, QUADRANTS, SIDES, TYPES, Kind, phrase, say, templates
+from goalbridge.envs.babyai.phrasing import QUADRANTS, SIDES, Kind, phrase, say, templates
 
 # Where the labels of each kind start: 24 coloured things, 4 types, 6 colours, 4 sides, 4 quadrants.
 _FIRST_THING: Final = 0

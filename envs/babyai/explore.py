@@ -8,7 +8,6 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import label
 
 from goalbridge.envs.babyai.layouts import Layouts, free_cells, free_poses
 from goalbridge.envs.babyai.optimum import PoseGraph
@@ -92,6 +91,8 @@ def scripted_actions(
     grid: NDArray[np.uint8], start: NDArray[np.int64], length: int, rng: np.random.Generator
 ) -> NDArray[np.int64]:
     """Actions int64 [length] of walks from one random pose within reach to the next, beginning at `start` [3]."""
+    from scipy.ndimage import label
+
     graph = PoseGraph(grid, rng)
     parts, _ = label(free_cells(grid))  # [W, H]: cells with the same number are within reach of each other
     cells = np.argwhere(parts == parts[start[0], start[1]])  # [C, 2]

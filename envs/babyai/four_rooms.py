@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
 from typing import Any, Final
 
 import gymnasium
-from gymnasium.spaces import Dict
-
-from goalbridge.envs.spaces import INSTRUCTION_SPACE
 
 ROOMS: Final[tuple[str, ...]] = ("top left", "top right", "bottom left", "bottom right")
 EVALUATION_TEMPLATES: Final[tuple[str, ...]] = (
@@ -28,29 +24,22 @@ def room_at(x: int, y: int, width: int = 19, height: int = 19) -> str | None:
     return ROOMS[2 * (y > y_wall) + (x > x_wall)]
 
 
-class RoomCommands(gymnasium.Wrapper[dict[str, Any], int, dict[str, Any], int]):
+class RoomCommands(gymnasium.Wrapper[Any, int, Any, int]):
     """FourRooms, unmodified underneath, judged by the room that the agent was told to go to.
 
     The command is drawn from the environment's own generator after its layout: a room other than the one that the
     agent starts in (any, if it starts in a doorway), then a wording. The episode ends, with minigrid's reward
     1 - 0.9 * steps / max_steps, in the first step after which the agent is inside that room. minigrid's green goal
     square is part of the scenery: it neither ends an episode nor rewards. The step limit is minigrid's own.
-
-    Args:
-        env: MiniGrid-FourRooms-v0.
     """
 
-    def __init__(self, env: gymnasium.Env[dict[str, Any], int]) -> None:
+    def __init__(self, env: gymnasium.Env[Any, int]) -> None:
         super().__init__(env)
-        spaces = dict(env.observation_space.spaces) if isinstance(env.observation_space, Dict) else {}
-        self.observation_space = Dict({**spaces, "mission": deepcopy(INSTRUCTION_SPACE)})
         self.room: str = ROOMS[0]
         self.mission: str = ""
         self._raw: Any = env.unwrapped
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[dict[str, Any], dict[str, Any]]:
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Begin an episode of minigrid's and draw a command for it."""
         observation, info = self.env.reset(seed=seed, options=options)
         here = self._room_here()
@@ -58,14 +47,13 @@ class RoomCommands(gymnasium.Wrapper[dict[str, Any], int, dict[str, Any], int]):
         self.room = rooms[int(self._raw.np_random.integers(len(rooms)))]
         template = EVALUATION_TEMPLATES[int(self._raw.np_random.integers(len(EVALUATION_TEMPLATES)))]
         self.mission = template.format(room=self.room)
-        return {**observation, "mission": self.mission}, info
+        return observation, info
 
-    def step(self, action: int) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
+    def step(self, action: int) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Take minigrid's step; reward and end are those of the command."""
         observation, _, _, truncated, info = self.env.step(action)
         holds = self._room_here() == self.room
-        reward = float(self._raw._reward()) if holds else 0.0
-        return {**observation, "mission": self.mission}, reward, holds, truncated, info
+        return observation, float(self._raw._reward()) if holds else 0.0, holds, truncated, info
 
     def _room_here(self) -> str | None:
         x, y = self._raw.agent_pos

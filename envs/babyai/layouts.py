@@ -8,32 +8,20 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import gymnasium
-import minigrid  # noqa: F401  (registers the levels)
 import numpy as np
-from minigrid.core.constants import COLOR_TO_IDX, OBJECT_TO_IDX, STATE_TO_IDX
 from numpy.typing import NDArray
 
-from goalbridge.envs.babyai.levels import level
-from goalbridge.envs.babyai.simulator import STANDABLE, WALL_CELL
+from goalbridge.envs.babyai.encoding import COLOURS, DOOR, FIRST_TYPE, LOCKED, STANDABLE, TYPES, WALL_CELL
+from goalbridge.envs.babyai.levels import level, make_minigrid
 
 HELD_OUT_COMBINATIONS: Final = frozenset(
-    {
-        ("green", "ball"),
-        ("purple", "ball"),
-        ("grey", "ball"),
-        ("red", "key"),
-        ("green", "key"),
-        ("yellow", "key"),
-        ("blue", "box"),
-        ("purple", "box"),
-        ("yellow", "box"),
-    }
+    (colour, kind)
+    for kind, colours in {"ball": "green purple grey", "key": "red green yellow", "box": "blue purple yellow"}.items()
+    for colour in colours.split()
 )
 """(colour, type) of 9 of the 18 objects: three of each type, one or two of each colour. Red and blue balls are seen."""
 
 _HOLDABLE: Final = ("ball", "box", "key")
-_DOOR, _LOCKED = OBJECT_TO_IDX["door"], STATE_TO_IDX["locked"]
 _SEED_LIMIT: Final = 2**31
 
 
@@ -41,8 +29,8 @@ _SEED_LIMIT: Final = 2**31
 class Layouts:
     """L grids on one canvas W x H.
 
-    grids: uint8 [L, W, H, 3]; a smaller grid lies at the top left, with walls around it. sizes: int64 [L, 2], each
-    grid's own (width, height). level: int64 [L], its level as an index into the names that were drawn from.
+    grids: uint8 [L, W, H, 3]; a smaller grid lies at the top left, with walls around it.
+    sizes: int64 [L, 2], each grid's own (width, height). level: int64 [L], an index into the names drawn from.
     """
 
     grids: NDArray[np.uint8]
@@ -56,24 +44,13 @@ class Layouts:
 def draw_layouts(
     levels: Sequence[str], count: int, rng: np.random.Generator, held_out: Collection[tuple[str, str]] = ()
 ) -> Layouts:
-    """Layouts as the levels generate them, in turn: layout i belongs to `levels[i % len(levels)]`.
+    """`count` layouts as the levels generate them, in turn, without missions and starts.
 
-    Missions and starts are dropped. Objects of a held-out combination get another colour, uniform among those that
-    their type is not held out in; doors keep theirs.
-
-    Args:
-        levels: names of levels, at least one.
-        count: L, at least 1.
-        rng: draws the seed of each layout and the new colours.
-        held_out: pairs (colour, type) that do not occur; types are "ball", "box" and "key".
-
-    Raises:
-        ValueError: no level, an unknown one, no layout, or held-out pairs that cannot be.
+    Objects (balls, boxes, keys) of a held-out (colour, type) get another colour, uniform among those that their type
+    may have; doors keep theirs. ValueError for no or unknown levels, no layouts, or pairs that cannot be held out.
     """
-    if not levels:
-        raise ValueError("levels: none is named; at least one would do")
-    if count < 1:
-        raise ValueError(f"count: {count} is too few; 1 or more would do")
+    if not levels or count < 1:
+        raise ValueError(f"levels, count: expected at least one of each, got {list(levels)} and {count}")
     colours = _allowed_colours(held_out)
     generators = [_generator(name) for name in levels]
     seeds = rng.integers(_SEED_LIMIT, size=count).tolist()
@@ -83,22 +60,21 @@ def draw_layouts(
     grids[:] = WALL_CELL
     for grid, own in zip(grids, drawn, strict=True):
         grid[: own.shape[0], : own.shape[1]] = own
-    _repaint(grids, colours, rng)
+    for kind, allowed in colours.items():  # repaint what is held out
+        wrong = (grids[..., 0] == FIRST_TYPE + TYPES.index(kind)) & ~np.isin(grids[..., 1], allowed)  # [L, W, H]
+        grids[wrong, 1] = rng.choice(allowed, size=int(wrong.sum()))
     return Layouts(grids, sizes, np.arange(count) % len(levels))
 
 
 def free_cells(grids: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Cells that one can come to stand on, bool [...] of grids [..., 3]: empty, or a door that is not locked."""
     kind, state = grids[..., 0], grids[..., 2]
-    free: NDArray[np.bool_] = STANDABLE[kind] | ((kind == _DOOR) & (state != _LOCKED))
+    free: NDArray[np.bool_] = STANDABLE[kind] | ((kind == DOOR) & (state != LOCKED))
     return free
 
 
 def free_poses(grid: NDArray[np.uint8], size: NDArray[np.integer] | None = None) -> NDArray[np.int64]:
-    """All poses (x, y, direction) on free cells, int64 [P, 3], reachable or not.
-
-    grid: uint8 [W, H, 3]. size: its own (width, height), beyond which nothing counts; the canvas's if left out.
-    """
+    """All poses (x, y, direction) on free cells of a grid [W, H, 3] inside `size` (all by default), int64 [P, 3]."""
     width, height = grid.shape[:2] if size is None else size
     cells = np.argwhere(free_cells(grid[:width, :height]))  # [C, 2]
     directions = np.tile(np.arange(4), len(cells))  # [4 C]
@@ -107,7 +83,7 @@ def free_poses(grid: NDArray[np.uint8], size: NDArray[np.integer] | None = None)
 
 def _generator(name: str) -> Any:
     """The level as minigrid makes it, but for the picture of what is seen, which costs more than the rest."""
-    generator: Any = gymnasium.make(level(name).minigrid_id, disable_env_checker=True).unwrapped
+    generator = make_minigrid(level(name))
     generator.gen_obs = dict
     return generator
 
@@ -119,23 +95,17 @@ def _draw(generator: Any, seed: int) -> NDArray[np.uint8]:
     return grid
 
 
-def _allowed_colours(held_out: Collection[tuple[str, str]]) -> dict[str, list[str]]:
-    """The colours that each type may have, of those types that may not have all; ValueError if one may have none."""
+def _allowed_colours(held_out: Collection[tuple[str, str]]) -> dict[str, NDArray[np.uint8]]:
+    """Numbers of the colours that a type may have, for types that may not have all."""
     for colour, kind in sorted(held_out):
-        if colour not in COLOR_TO_IDX or kind not in _HOLDABLE:
-            known = f"a colour of {', '.join(COLOR_TO_IDX)} with {', '.join(_HOLDABLE)}"
-            raise ValueError(f"held_out: {(colour, kind)} is not seen in any layout; {known} would do")
-    held = set(held_out)
-    allowed = {kind: [colour for colour in COLOR_TO_IDX if (colour, kind) not in held] for kind in _HOLDABLE}
-    for kind, colours in allowed.items():
+        if colour not in COLOURS or kind not in _HOLDABLE:
+            known = f"of {', '.join(COLOURS)} and of {', '.join(_HOLDABLE)}"
+            raise ValueError(f"held_out: expected pairs {known}, got {(colour, kind)}")
+    allowed = {}
+    for kind in _HOLDABLE:
+        colours = [number for number, colour in enumerate(COLOURS) if (colour, kind) not in held_out]
         if not colours:
-            raise ValueError(f"held_out: leaves no colour for a {kind}; at least one would do")
-    return {kind: colours for kind, colours in allowed.items() if len(colours) < len(COLOR_TO_IDX)}
-
-
-def _repaint(grids: NDArray[np.uint8], colours: dict[str, list[str]], rng: np.random.Generator) -> None:
-    """Give objects whose colour their type may not have another one, in place; grids: [L, W, H, 3]."""
-    for kind, allowed in colours.items():
-        allowed_indices = np.array([COLOR_TO_IDX[colour] for colour in allowed], dtype=np.uint8)
-        wrong = (grids[..., 0] == OBJECT_TO_IDX[kind]) & ~np.isin(grids[..., 1], allowed_indices)  # [L, W, H]
-        grids[wrong, 1] = rng.choice(allowed_indices, size=int(wrong.sum()))
+            raise ValueError(f"held_out: expected at least one colour left for a {kind}, got none")
+        if len(colours) < len(COLOURS):
+            allowed[kind] = np.array(colours, dtype=np.uint8)
+    return allowed

@@ -6,7 +6,9 @@ import difflib
 import re
 import warnings
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
+
+import gymnasium
 
 from goalbridge.configs.checks import UserError
 
@@ -16,18 +18,15 @@ TESTED_MINIGRID: Final = "3.2"
 
 
 class LevelError(UserError):
-    """A level that is no navigation level; the message is one line that says which are."""
+    """A level that is no navigation level."""
 
 
 @dataclass(frozen=True)
 class Level:
     """One navigation level that ships with minigrid.
 
-    Args:
-        name: what it is called here, as "GoToLocal".
-        minigrid_id: minigrid's own Gymnasium id, as "BabyAI-GoToLocal-v0".
-        family: the kind of level, "room", "doors", "maze", "four_rooms" or "sequence", for tables.
-        width, height: of its grid, in cells, walls included.
+    name: as "GoToLocal". minigrid_id: as "BabyAI-GoToLocal-v0". family: its kind, for tables.
+    width, height: of its grid in cells, walls included.
     """
 
     name: str
@@ -43,44 +42,23 @@ class Level:
 
 
 # GoToImpUnlock is left out: its doors need keys, which nobody picks up here.
+# fmt: off
 _SIZES: Final[dict[Family, dict[str, int]]] = {
     "room": {
-        "GoToRedBallGrey": 8,
-        "GoToRedBall": 8,
-        "GoToRedBallNoDists": 8,
-        "GoToObj": 8,
-        "GoToObjS4": 4,
-        "GoToObjS6": 6,
-        "GoToLocal": 8,
-        "GoToLocalS5N2": 5,
-        "GoToLocalS6N2": 6,
-        "GoToLocalS6N3": 6,
-        "GoToLocalS6N4": 6,
-        "GoToLocalS7N4": 7,
-        "GoToLocalS7N5": 7,
-        "GoToLocalS8N2": 8,
-        "GoToLocalS8N3": 8,
-        "GoToLocalS8N4": 8,
-        "GoToLocalS8N5": 8,
-        "GoToLocalS8N6": 8,
-        "GoToLocalS8N7": 8,
-        "GoToRedBlueBall": 8,
+        "GoToRedBallGrey": 8, "GoToRedBall": 8, "GoToRedBallNoDists": 8, "GoToObj": 8, "GoToObjS4": 4, "GoToObjS6": 6,
+        "GoToLocal": 8, "GoToLocalS5N2": 5, "GoToLocalS6N2": 6, "GoToLocalS6N3": 6, "GoToLocalS6N4": 6,
+        "GoToLocalS7N4": 7, "GoToLocalS7N5": 7, "GoToLocalS8N2": 8, "GoToLocalS8N3": 8, "GoToLocalS8N4": 8,
+        "GoToLocalS8N5": 8, "GoToLocalS8N6": 8, "GoToLocalS8N7": 8, "GoToRedBlueBall": 8,
     },
     "doors": {"GoToDoor": 19, "GoToObjDoor": 22},
     "maze": {
-        "GoToObjMaze": 22,
-        "GoToObjMazeOpen": 22,
-        "GoToObjMazeS4R2": 7,
-        "GoToObjMazeS4": 10,
-        "GoToObjMazeS5": 13,
-        "GoToObjMazeS6": 16,
-        "GoToObjMazeS7": 19,
-        "GoTo": 22,
-        "GoToOpen": 22,
+        "GoToObjMaze": 22, "GoToObjMazeOpen": 22, "GoToObjMazeS4R2": 7, "GoToObjMazeS4": 10, "GoToObjMazeS5": 13,
+        "GoToObjMazeS6": 16, "GoToObjMazeS7": 19, "GoTo": 22, "GoToOpen": 22,
     },
     "four_rooms": {"FourRooms": 19},
     "sequence": {"GoToSeq": 22, "GoToSeqS5R2": 9},
 }
+# fmt: on
 _ODD_IDS: Final = {"FourRooms": "MiniGrid-FourRooms-v0", "GoToObjS6": "BabyAI-GoToObjS6-v1"}
 
 LEVELS: Final[dict[str, Level]] = {
@@ -98,27 +76,30 @@ _BY_ALIAS: Final[dict[str, Level]] = {
 
 
 def level(name: str) -> Level:
-    """The level of a name ("GoToLocal"), of minigrid's id ("BabyAI-GoToLocal-v0") or of this project's id.
-
-    Raises:
-        LevelError: it is no navigation level.
-    """
+    """The level of a name, of minigrid's id or of this project's id; LevelError, nearest first, for anything else."""
     if isinstance(name, str) and name in _BY_ALIAS:
         return _BY_ALIAS[name]
     short = re.sub(r"^(goalbridge/)?(BabyAI-|MiniGrid-)?|-v\d+$", "", str(name)).lower()
     by_lower = {known.lower(): known for known in LEVELS}
     nearest = [by_lower[match] for match in difflib.get_close_matches(short, by_lower, n=len(by_lower))]
     names = nearest + [known for known in LEVELS if known not in nearest]
-    raise LevelError(f"level: {name!r} is no navigation level; one of these would do: {', '.join(names)}")
+    raise LevelError(f"level: expected a navigation level, got {name!r}; try {', '.join(names)}")
+
+
+def make_minigrid(known: Level, **kwargs: Any) -> Any:
+    """minigrid's own environment of a level, without wrappers."""
+    import minigrid  # noqa: F401  (registers its ids; here, as it brings a game library that mazes need not wait for)
+
+    return gymnasium.make(known.minigrid_id, disable_env_checker=True, **kwargs).unwrapped
 
 
 def check_minigrid_version() -> None:
     """Warn, in one line, if minigrid is of another version than the one that this world was tested with."""
-    import minigrid  # not at the top: it brings a game library, which the point mazes need not wait for
+    import minigrid
 
     if not f"{minigrid.__version__}.".startswith(f"{TESTED_MINIGRID}."):
         warnings.warn(
-            f"minigrid: version {minigrid.__version__} is untested, {TESTED_MINIGRID}.x would do; the wording of "
-            "missions, the layouts drawn from a seed, rewards and step limits may differ",
+            f"minigrid: expected version {TESTED_MINIGRID}.x, got {minigrid.__version__}; the wording of missions, the "
+            "layouts drawn from a seed, rewards and step limits may differ",
             stacklevel=3,
         )

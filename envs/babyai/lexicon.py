@@ -15,7 +15,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from goalbridge.envs.babyai.phrasing import COLOURS, TYPES, correct_articles
+from goalbridge.envs.babyai.encoding import COLOURS, TYPES
+from goalbridge.envs.babyai.phrasing import correct_articles
 
 # "crimson", "emerald", "sphere" and "crate" were tried on prototypes, so they could be no test any more.
 DEVELOPMENT_WORDS: Final[Mapping[str, tuple[str, ...]]] = {

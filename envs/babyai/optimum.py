@@ -6,17 +6,15 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
-from minigrid.core.constants import OBJECT_TO_IDX, STATE_TO_IDX
-from minigrid.envs.babyai.core.verifier import GoToInstr
 from numpy.typing import NDArray
 from scipy.sparse import csgraph, csr_array
 
+from goalbridge.envs.babyai.encoding import CLOSED, DOOR
 from goalbridge.envs.babyai.layouts import free_cells
 from goalbridge.envs.babyai.simulator import DIRECTIONS, FORWARD, LEFT, RIGHT, TOGGLE
 
 Pose = Sequence[int] | NDArray[np.integer]  # (x, y, direction)
 
-_DOOR, _CLOSED = OBJECT_TO_IDX["door"], STATE_TO_IDX["closed"]
 _TIE_BREAK: Final = 1e-3  # what ties may cost on a path through all poses: less than an action, so no path gets longer
 
 
@@ -32,7 +30,7 @@ class PoseGraph:
     def __init__(self, grid: NDArray[np.uint8], rng: np.random.Generator | None = None) -> None:
         width, height = grid.shape[:2]
         self.shape = (width, height, 4)
-        self._closed = (grid[..., 0] == _DOOR) & (grid[..., 2] == _CLOSED)  # [W, H]
+        self._closed = (grid[..., 0] == DOOR) & (grid[..., 2] == CLOSED)  # [W, H]
         free = free_cells(grid)  # [W, H]
         pose = np.arange(width * height * 4).reshape(self.shape)
         behind = np.stack([np.roll(pose[..., d], step, (0, 1)) for d, step in enumerate(DIRECTIONS)], axis=-1)
@@ -109,16 +107,13 @@ def fewest_steps_to_region(grid: NDArray[np.uint8], start: Pose, region: NDArray
     return max(float(at_least), _distance(grid, start, np.repeat(region[..., None], 4, axis=-1)))
 
 
-def shortest_actions(grid: NDArray[np.uint8], start: Pose, goal: Pose) -> list[int]:
-    """A shortest sequence of actions between two poses of a grid [W, H, 3]; ValueError where there is no way."""
-    return PoseGraph(grid).walk(start, goal)
-
-
 def mission_targets(env: Any) -> NDArray[np.bool_]:
     """Cells bool [W, H] that satisfy the mission of a level that was reset: those of the objects that it names.
 
     env: minigrid's own level (`.unwrapped`). Raises ValueError unless its mission is to go to one object.
     """
+    from minigrid.envs.babyai.core.verifier import GoToInstr
+
     instruction = getattr(env, "instrs", None)
     if not isinstance(instruction, GoToInstr):
         raise ValueError(f"mission: {env.mission!r} is not to go to one object; one that is would do")

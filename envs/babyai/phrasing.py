@@ -13,10 +13,6 @@ from typing import Final, Literal
 from goalbridge.configs.splits import SPLITS, Split
 from goalbridge.envs.babyai.four_rooms import EVALUATION_TEMPLATES, ROOMS
 
-# In minigrid's order: a colour's id is its place here, a type's id is its place here after FIRST_TYPE.
-COLOURS: Final = ("red", "green", "blue", "purple", "yellow", "grey")
-TYPES: Final = ("door", "key", "ball", "box")
-FIRST_TYPE: Final = 4
 SIDES: Final = ("left", "right", "top", "bottom")
 QUADRANTS: Final = ROOMS
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from minigrid.envs.babyai.core.verifier import AfterInstr, AndInstr, BeforeInstr
 
 from goalbridge.agents.composition import Task, parse
-from goalbridge.envs.babyai.phrasing import COLOURS, TYPES
+from goalbridge.envs.babyai.encoding import COLOURS, TYPES
 
 A, B, C, D = "go to the red ball", "go to a blue key", "go to the grey door", "go to a box"
 NONE: frozenset[int] = frozenset()

@@ -16,7 +16,7 @@ from goalbridge.envs.babyai.lexicon import (
     nearest_colour,
     reword,
 )
-from goalbridge.envs.babyai.phrasing import COLOURS, TYPES
+from goalbridge.envs.babyai.encoding import COLOURS, TYPES
 
 BOTH = [*chain(*DEVELOPMENT_WORDS.values()), *chain(*TEST_WORDS.values())]
 

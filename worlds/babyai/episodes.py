@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 import goalbridge.envs  # noqa: F401  (registers the ids)
 from goalbridge.envs.babyai.captions import GridCaptions
+from goalbridge.envs.babyai.encoding import COLOURS, FIRST_TYPE, TYPES
 from goalbridge.envs.babyai.layouts import HELD_OUT_COMBINATIONS
 from goalbridge.envs.babyai.levels import LEVELS, level
-from goalbridge.envs.babyai.phrasing import COLOURS, FIRST_TYPE, TYPES, other_action
+from goalbridge.envs.babyai.phrasing import other_action
 from goalbridge.envs.babyai.simulator import ACTIONS, DIRECTIONS
 from goalbridge.worlds._base import Begun, Belief, Episodes, Metrics, Moment, Projection, Reference, Task, World, spl
 
