@@ -11,28 +11,24 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from goalbridge.configs.checks import UserError
-from goalbridge.configs.splits import SPLITS, Split
+from goalbridge.configs.splits import Split
 from goalbridge.envs.layouts import Layout
 from goalbridge.envs.phrasing import phrase
 from goalbridge.envs.spaces import INSTRUCTION_SPACE
+from goalbridge.envs.wordings import Wordings
 
 
 class CommandError(UserError):
-    """A command that no agent could be given; the message is one line that says what would do."""
+    """A command that no agent could be given."""
 
 
 @dataclass(frozen=True, eq=False)
 class Command:
     """An instruction and the cells in which it holds.
 
-    Args:
-        text: what the agent is told, of at most 256 printable ASCII characters.
-        label: the canonical form ("row 3"), equal for all wordings of the same command.
-        category: the kind of command ("row", "column", or a suite's own), for tables.
-        region: bool [H, W], True in the cells that satisfy it, in none if nothing does; kept read-only.
-
-    Raises:
-        CommandError: the text is not of the instruction space, or the region is no mask.
+    text: what the agent is told, 1 to 256 printable ASCII characters. label: the canonical form ("row 3"), equal for
+    all wordings of the same command. category: "row", "column", or a suite's own, for tables.
+    region: bool [H, W], True in the cells that satisfy it, in none if nothing does; kept read-only.
     """
 
     text: str
@@ -42,12 +38,12 @@ class Command:
 
     def __post_init__(self) -> None:
         if not INSTRUCTION_SPACE.contains(self.text):
-            raise CommandError(f"command text {self.text!r}: 1 to 256 printable ASCII characters would do")
+            raise CommandError(f"command text: expected 1 to 256 printable ASCII characters, got {self.text!r}")
         region = np.asarray(self.region, dtype=np.bool_)
         if region.flags.writeable:  # a read-only mask is shared, so that commands of one region can be told by it
             region = region.copy()
         if region.ndim != 2:
-            raise CommandError(f"command {self.label!r}: region has shape {region.shape}; a [H, W] mask would do")
+            raise CommandError(f"command {self.label!r}: expected a region [H, W], got shape {region.shape}")
         region.setflags(write=False)
         object.__setattr__(self, "region", region)
 
@@ -57,24 +53,22 @@ class Command:
         return np.asarray(self.region[cell[..., 0], cell[..., 1]])
 
 
-class MazeCommands:
+class MazeCommands(Wordings):
     """All commands of a layout: its rows, then its columns, those with at least one free cell.
 
     Two commands are never asked: those that no cell of the start's 4-connected component satisfies, and those that
     the start satisfies already, which are just the start's own row and column.
-
-    Args:
-        layout: the maze.
     """
 
     def __init__(self, layout: Layout) -> None:
+        super().__init__()
         self.layout: Final = layout
         free = ~layout.walls
         self._places: Final[tuple[tuple[str, int], ...]] = tuple(
             [("row", int(row)) for row in np.flatnonzero(free.any(axis=1))]
             + [("column", int(column)) for column in np.flatnonzero(free.any(axis=0))]
         )
-        self.labels: Final[tuple[str, ...]] = tuple(f"{axis} {number}" for axis, number in self._places)
+        self.labels = tuple(f"{axis} {number}" for axis, number in self._places)
         rows = int(free.any(axis=1).sum())
         row_label = np.cumsum(free.any(axis=1)) - 1  # [H]
         column_label = rows + np.cumsum(free.any(axis=0)) - 1  # [W]
@@ -82,7 +76,6 @@ class MazeCommands:
             np.broadcast_arrays(row_label[:, None], column_label[None, :]), axis=-1
         )  # [H, W, 2]: label of each cell's row and of its column; meaningless in walls
         self._regions: dict[int, NDArray[np.bool_]] = {}
-        self._phrasings: dict[tuple[int, Split], tuple[str, ...]] = {}
 
     @cached_property
     def regions(self) -> NDArray[np.bool_]:
@@ -105,16 +98,9 @@ class MazeCommands:
         cell = np.floor(np.asarray(positions)).astype(np.int64)
         return np.asarray(self.cell_labels[cell[..., 0], cell[..., 1]])
 
-    def phrasings(self, label_id: int, split: Split) -> tuple[str, ...]:
-        """All wordings of a label in "train", "held_out" or "label"; ValueError for another split."""
-        key = (label_id, split)
-        if key not in self._phrasings:
-            self._phrasings[key] = phrase(*self._places[label_id], split)
-        return self._phrasings[key]
-
-    def all_texts(self, split: Split) -> tuple[str, ...]:
-        """The wordings of every label in a split, label by label."""
-        return tuple(text for label_id in range(len(self.labels)) for text in self.phrasings(label_id, split))
+    def word(self, label_id: int, split: Split) -> tuple[str, ...]:
+        """All wordings of a label in a split; ValueError for an unknown one."""
+        return phrase(*self._places[label_id], split)
 
     def command(self, label_id: int, text: str | None = None) -> Command:
         """The command of a label in the given words, or by its label alone."""
@@ -123,13 +109,12 @@ class MazeCommands:
 
     def parse(self, text: str) -> Command | None:
         """The command that a text words, or None; letter case and the amount of white space do not matter."""
-        words = " ".join(text.split())
-        label_id = self._label_of_text.get(words.lower())
-        return None if label_id is None else self.command(label_id, words)
+        label_id = self.label_id(text)
+        return None if label_id is None else self.command(label_id, " ".join(text.split()))
 
-    def label_id(self, command: Command) -> int | None:
+    def label_of(self, command: Command) -> int | None:
         """The id of a command of this maze, or None for one that only looks alike or is from elsewhere."""
-        label_id = self._label_of_text.get(command.label)
+        label_id = self.label_id(command.label)
         return label_id if label_id is not None and np.array_equal(command.region, self.region(label_id)) else None
 
     @cached_property
@@ -139,14 +124,9 @@ class MazeCommands:
         return count[self._cell_component] - 2
 
     def ask(self, cell_index: NDArray[np.int64], share: NDArray[np.float64]) -> NDArray[np.int64]:
-        """The label at a given share of those that can be asked from each start.
+        """The label ids [B] at a given share [B], in [0, 1), of those that can be asked from each free cell [B].
 
-        Args:
-            cell_index: [B] indices of free cells, each with `askable` of at least 1.
-            share: [B] in [0, 1); uniform shares give uniform labels.
-
-        Returns:
-            int [B] label ids.
+        Uniform shares give uniform labels; each cell must have at least one that is `askable`.
         """
         start, _, labels = self._by_component
         own = self._own_rank[cell_index]  # [B, 2]
@@ -191,16 +171,6 @@ class MazeCommands:
     def _free_cell_labels(self) -> NDArray[np.int64]:
         """Int [F, 2]: labels of each free cell's row and column."""
         return np.asarray(self.cell_labels[tuple(self.layout.free_cells.T)])
-
-    @cached_property
-    def _label_of_text(self) -> dict[str, int]:
-        """Every wording of both splits and every label, in lower case, to its label's id."""
-        return {
-            text.lower(): label_id
-            for label_id in range(len(self.labels))
-            for split in SPLITS
-            for text in self.phrasings(label_id, split)
-        }
 
 
 def distinct_regions(commands: Sequence[Command]) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:

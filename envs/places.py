@@ -17,9 +17,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from goalbridge.configs.splits import SPLITS, Split
+from goalbridge.configs.splits import Split
 from goalbridge.envs.layouts import Layout
 from goalbridge.envs.phrasing import line_names, number_words, wordings
+from goalbridge.envs.wordings import Wordings
 
 CATEGORIES: Final = ("exact", "line", "region", "vague")
 CORNER: Final = 2  # cells along a corner's side
@@ -42,27 +43,21 @@ class Place:
     region: NDArray[np.bool_]
 
 
-class MazePlaces:
+class MazePlaces(Wordings):
     """All named places of a layout that hold a free cell, as captions of the chosen categories.
 
-    Args:
-        layout: the maze.
-        categories: of `CATEGORIES`, those to be spoken of.
-        further: other places to be spoken of, such as compounds.
-
-    Raises:
-        ValueError: an unknown category, or none.
+    further: other places to be spoken of, such as compounds. ValueError for an unknown category, or none.
     """
 
     def __init__(self, layout: Layout, categories: Sequence[str] = CATEGORIES, further: Sequence[Place] = ()) -> None:
         unknown = [category for category in categories if category not in CATEGORIES]
         if unknown or not categories:
-            raise ValueError(f"categories: {unknown or 'none'} are no places; of {', '.join(CATEGORIES)} would do")
+            raise ValueError(f"categories: expected some of {', '.join(CATEGORIES)}, got {unknown or 'none'}")
+        super().__init__()
         self.layout: Final = layout
         found = [place for place in _places(layout) if place.category in categories]
         self.places: Final = tuple(place for place in (*found, *further) if place.region.any())
-        self.labels: Final = tuple(place.label for place in self.places)
-        self._wordings: dict[tuple[int, Split], tuple[str, ...]] = {}
+        self.labels = tuple(place.label for place in self.places)
 
     @cached_property
     def regions(self) -> NDArray[np.bool_]:
@@ -100,46 +95,23 @@ class MazePlaces:
         order = np.argsort(~true, axis=-1, kind="stable")[..., :most]  # true ones first
         return np.where(np.take_along_axis(true, order, axis=-1), order, -1)
 
-    def phrasings(self, label_id: int, split: Split) -> tuple[str, ...]:
-        """All wordings of a place in a split, distinct, in a fixed order; ValueError for an unknown split."""
-        key = (label_id, split)
-        if key not in self._wordings:
-            self._wordings[key] = _wordings(self.places[label_id], label_id, split)
-        return self._wordings[key]
-
-    def all_texts(self, split: Split) -> tuple[str, ...]:
-        """The wordings of every place in a split, place by place."""
-        return tuple(text for label_id in range(len(self.labels)) for text in self.phrasings(label_id, split))
-
-    def validation_texts(self, split: Split) -> tuple[str, ...]:
-        """Texts that who learns from those of `split` should understand and is not shown; labels have no others."""
-        return self.all_texts("label" if split == "label" else "validation")
+    def word(self, label_id: int, split: Split) -> tuple[str, ...]:
+        """All wordings of a place in a split; of a single cell so many that all templates and names come round."""
+        place = self.places[label_id]
+        if split == "label":
+            return (place.label,)
+        every = wordings(place.names, split)
+        if place.category != "exact" or len(every) <= _EXACT_WORDINGS:
+            return every
+        # A stride that is prime to their number brings all of them round in turn, from cell to cell.
+        stride = next(step for step in range(7, len(every)) if math.gcd(step, len(every)) == 1)
+        chosen = [every[(label_id * _EXACT_WORDINGS + stride * i) % len(every)] for i in range(_EXACT_WORDINGS)]
+        return tuple(dict.fromkeys([place.names[0], *chosen] if split == "train" else chosen))
 
     def find(self, text: str) -> Place | None:
         """The place that a text names, in the wording of any split, or None; case and white space do not matter."""
-        label_id = self._label_of_text.get(" ".join(text.lower().split()))
+        label_id = self.label_id(text)
         return None if label_id is None else self.places[label_id]
-
-    @cached_property
-    def _label_of_text(self) -> dict[str, int]:
-        return {
-            text.lower(): label_id
-            for split in SPLITS
-            for label_id in range(len(self.labels))
-            for text in self.phrasings(label_id, split)
-        }
-
-
-def _wordings(place: Place, turn: int, split: Split) -> tuple[str, ...]:
-    if split == "label":
-        return (place.label,)
-    every = wordings(place.names, split)
-    if place.category != "exact" or len(every) <= _EXACT_WORDINGS:
-        return every
-    # A stride that is prime to their number brings all of them round in turn, from cell to cell.
-    stride = next(step for step in range(7, len(every)) if math.gcd(step, len(every)) == 1)
-    chosen = [every[(turn * _EXACT_WORDINGS + stride * i) % len(every)] for i in range(_EXACT_WORDINGS)]
-    return tuple(dict.fromkeys([place.names[0], *chosen] if split == "train" else chosen))
 
 
 def _places(layout: Layout) -> Iterator[Place]:

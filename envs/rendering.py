@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from itertools import pairwise
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from goalbridge.envs.frames import WALL_COLOUR, Colour, Font, Point, frame, strokes, wrap
 from goalbridge.envs.layouts import Layout
 
-Colour = tuple[int, int, int]
-
 # Okabe and Ito's colours that all kinds of colour vision tell apart, on a neutral ground.
-WALL_COLOUR: Final[Colour] = (58, 64, 77)
 FREE_COLOUR: Final[Colour] = (249, 248, 244)
 GRID_COLOUR: Final[Colour] = (228, 226, 219)
 REGION_COLOUR: Final[Colour] = (0, 158, 115)
@@ -27,7 +24,6 @@ _SUPERSAMPLING: Final = 2
 _REGION_TINT: Final = 0.32
 _HEAT_TINT: Final = 0.85
 _OLDEST_TINT: Final = 0.18  # how much of the path's colour its first step keeps
-_BLOCK: Final = 16  # frames are padded to multiples of this, which video encoders ask for
 _TITLE_LINES: Final = 2
 _ARROW_HEAD: Final = 0.42  # of an arrow's length
 
@@ -41,23 +37,14 @@ def draw(
     heat: NDArray[np.floating] | None = None,
     title: str | None = None,
 ) -> NDArray[np.uint8]:
-    """Draw one moment of an episode.
+    """Draw one moment of an episode: uint8 [h, w, 3], of one size for one layout, `size_px` and having a title.
 
-    Args:
-        layout: the maze.
-        position: [2] (row, column) of the agent, a dot.
-        path: [T, 2] positions so far, a line that grows stronger towards the present; T may be 0.
-        region: bool [H, W] cells that satisfy the command, outlined and, without heat, shaded.
-        size_px: pixels along the maze's longer side, about; the frame is a little larger.
-        heat: [H', W'] of 0 or more, such as a posterior over goals, spread evenly over the maze; shades free cells in
-            proportion to its maximum.
-        title: a caption above the maze, in two lines at most; frames with captions of any length are of one size.
-
-    Returns:
-        uint8 [h, w, 3], h and w multiples of 16, equal for all frames of one layout, `size_px` and having a title.
-
-    Raises:
-        ValueError: `size_px` leaves less than a pixel for a cell.
+    position: [2] (row, column) of the agent. path: [T, 2] positions so far, a line that grows stronger; T may be 0.
+    region: bool [H, W] cells that satisfy the command, outlined and, without heat, shaded.
+    size_px: pixels along the maze's longer side, about; ValueError for less than one a cell.
+    heat: [H', W'] of 0 or more, such as a posterior over goals, spread evenly over the maze; shades free cells in
+        proportion to its maximum.
+    title: a caption above the maze, in two lines at most.
     """
     maze, pen, fine = _maze(layout, region, size_px, heat)
     _draw_path(pen, path, fine)
@@ -75,19 +62,10 @@ def draw_field(
     heat: NDArray[np.floating] | None = None,
     title: str | None = None,
 ) -> NDArray[np.uint8]:
-    """Draw which way an agent would go from many places.
+    """Draw which way an agent would go from many places: as `draw`, with arrows of `length` cells.
 
-    Args:
-        layout, region, size_px, heat, title: as for `draw`.
-        positions: [P, 2] (row, column), the arrows' middles; P may be 0.
-        directions: [P, 2] (d_row, d_column), where they point, whatever their length; no arrow where it is zero.
-        length: of each arrow, in cells.
-
-    Returns:
-        As `draw`, of the same size.
-
-    Raises:
-        ValueError: as `draw`.
+    positions: [P, 2] (row, column), the arrows' middles; P may be 0. directions: [P, 2] (d_row, d_column), of any
+    length; no arrow where it is zero.
     """
     maze, pen, fine = _maze(layout, region, size_px, heat)
     for position, direction in zip(positions, directions, strict=True):
@@ -103,7 +81,7 @@ def _maze(
     """The maze without anyone in it, larger than it will be, a pen to draw on it with, and the pixels along a cell."""
     cell = size_px // max(layout.walls.shape)  # pixels in the finished frame
     if cell < 1:
-        raise ValueError(f"size_px: {size_px} is too small for this maze; {max(layout.walls.shape)} or more would do")
+        raise ValueError(f"size_px: expected {max(layout.walls.shape)} or more for this maze, got {size_px}")
     fine = cell * _SUPERSAMPLING  # pixels along a cell's side while drawing
     ground = Image.fromarray(_ground(layout, region, heat))
     maze = ground.resize((layout.width * fine, layout.height * fine), Image.Resampling.NEAREST)
@@ -161,9 +139,7 @@ def _draw_path(pen: ImageDraw.ImageDraw, path: NDArray[np.floating], cell: int) 
         return
     points = [(float(column) * cell, float(row) * cell) for row, column in path]
     width = max(2, cell // 9)
-    for index, (begin, end) in enumerate(pairwise(points)):
-        share = (index + 1) / (len(points) - 1)
-        colour = _blend(FREE_COLOUR, PATH_COLOUR, _OLDEST_TINT + (1.0 - _OLDEST_TINT) * share)
+    for begin, end, colour in strokes(points, FREE_COLOUR, PATH_COLOUR, _OLDEST_TINT):
         pen.line([begin, end], fill=colour, width=width)
         _draw_disc(pen, end, width / 2 - 1.0, colour)  # rounds the bend without showing beside the line
     _draw_disc(pen, points[0], cell / 7, PATH_COLOUR)
@@ -193,54 +169,30 @@ def _draw_arrow(
         pen.polygon([(float(c), float(r)) for r, c in corners], fill=colour)
 
 
-def _draw_disc(pen: ImageDraw.ImageDraw, centre: tuple[float, float], radius: float, colour: Colour) -> None:
+def _draw_disc(pen: ImageDraw.ImageDraw, centre: Point, radius: float, colour: Colour) -> None:
     x, y = centre
     pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=colour)
 
 
 def _frame(maze: Image.Image, size_px: int, title: str | None) -> NDArray[np.uint8]:
-    """Put the maze into a rim of wall, below its caption, and pad both ways to full blocks."""
+    """Put the maze into a rim of wall, below its caption."""
     rim = max(2, size_px // 60)
-    strip = 0 if title is None else max(24, size_px // 7)
-    width, height = (-(-side // _BLOCK) * _BLOCK for side in (maze.width + 2 * rim, maze.height + 2 * rim + strip))
-    frame = Image.new("RGB", (width, height), WALL_COLOUR)
-    frame.paste(maze, ((width - maze.width) // 2, strip + (height - strip - maze.height) // 2))
-    if title is not None:
-        pen = ImageDraw.Draw(frame)
-        pen.rectangle((0, 0, width, strip - 1), fill=(255, 255, 255))
-        text, font = _fit(title, width - 2 * rim, strip - 4)
-        pen.multiline_text((width / 2, strip / 2), text, fill=WALL_COLOUR, font=font, anchor="mm", align="center")
-    return np.asarray(frame)
+    if title is None:
+        return frame(maze, "", None, 0, rim)
+    strip = max(24, size_px // 7)
+    return frame(maze, *_fit(title, maze.width, strip - 4), strip, rim)
 
 
 @lru_cache(maxsize=256)
-def _fit(title: str, width: int, height: int) -> tuple[str, ImageFont.ImageFont | ImageFont.FreeTypeFont]:
+def _fit(title: str, width: int, height: int) -> tuple[str, Font]:
     """The title in at most two lines, in the largest font of 8 pixels or more that fits; cut short if none does."""
     for size in range(max(8, int(height / 2.6)), 7, -1):
         font = ImageFont.load_default(size)
-        lines = _wrap(title, font, width)
-        if len(lines) <= _TITLE_LINES:
-            return "\n".join(lines), font
-    return "\n".join([*lines[: _TITLE_LINES - 1], lines[_TITLE_LINES - 1] + " ..."]), font
-
-
-def _wrap(title: str, font: ImageFont.ImageFont | ImageFont.FreeTypeFont, width: int) -> list[str]:
-    """Break a title into lines of at most `width` pixels, between words."""
-    lines = [""]
-    for word in title.split():
-        longer = f"{lines[-1]} {word}".strip()
-        if font.getlength(longer) <= width or not lines[-1]:
-            lines[-1] = longer
-        else:
-            lines.append(word)
-    return lines
+        if len(wrap(title, font, width)) <= _TITLE_LINES:
+            break
+    return "\n".join(wrap(title, font, width, _TITLE_LINES)), font
 
 
 def _box(x: int, y: int, other_x: int, other_y: int) -> tuple[int, int, int, int]:
     """The corners in the order that Pillow asks for."""
     return min(x, other_x), min(y, other_y), max(x, other_x), max(y, other_y)
-
-
-def _blend(low: Colour, high: Colour, share: float) -> Colour:
-    red, green, blue = (round(a + share * (b - a)) for a, b in zip(low, high, strict=True))
-    return red, green, blue

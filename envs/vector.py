@@ -186,7 +186,7 @@ class PointMazeVectorEnv(MazeSurface, BatchEnv):
             if start.position is not None:
                 self._position[row] = start.position
             if start.command is not None:
-                label = self.commands.label_id(start.command)
+                label = self.commands.label_of(start.command)
                 self._texts[row] = start.command.text
                 self._label[row] = -1 if label is None else label
                 if label is None:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from goalbridge.configs.splits import SPLITS, Split
+from goalbridge.configs.splits import Split
 from goalbridge.envs.babyai.encoding import COLOURS, FIRST_TYPE, TYPES
 from goalbridge.envs.babyai.lexicon import is_held_out, lexicon
 from goalbridge.envs.babyai.phrasing import QUADRANTS, SIDES, Kind, phrase, say, templates
+from goalbridge.envs.wordings import Wordings
 
 # Where the labels of each kind start: 24 coloured things, 4 types, 6 colours, 4 sides, 4 quadrants.
 _FIRST_THING: Final = 0
@@ -25,24 +25,21 @@ _GOAL_NUMBERS: Final = 7
 _SHARE: Final = 4  # templates for each word of the lexicon: a third of them
 
 
-class GridCaptions:
+class GridCaptions(Wordings):
     """The 42 labels of BabyAI goals and their wordings.
 
     What a goal faces gives "red ball", "ball" and "red", if it is a door, key, ball or box; where it stands gives "left
     side", "top side" and "top left", unless on the exact middle line.
 
-    Args:
-        lexicon_size: how many further words for each colour training hears ("the brick ball" for "red ball"), the first
-            of `lexicon()`; 0 for the colours' names alone. A colour with fewer has them all.
-        nouns: further names that training hears for a type ("ball": ("toy",)); none by default.
-
-    Raises:
-        ValueError: a negative size, nouns of an unknown type, or a noun that is held out or names two types.
+    lexicon_size: how many further words for each colour training hears ("the brick ball" for "red ball"), the first of
+        `lexicon()`; 0 for the colours' names alone. A colour with fewer has them all.
+    nouns: further names that training hears for a type ("ball": ("toy",)).
     """
 
     def __init__(self, lexicon_size: int = 0, nouns: Mapping[str, Sequence[str]] | None = None) -> None:
         if lexicon_size < 0:
-            raise ValueError(f"lexicon_size: {lexicon_size} is below 0; 0 for the six colours' own names would do")
+            raise ValueError(f"lexicon_size: expected 0 (the six colours' own names) or more, got {lexicon_size}")
+        super().__init__()
         words = lexicon() if lexicon_size else dict.fromkeys(COLOURS, ())
         self.lexicon: Final[Mapping[str, tuple[str, ...]]] = {
             colour: words[colour][:lexicon_size] for colour in COLOURS
@@ -55,10 +52,7 @@ class GridCaptions:
             *(("side", (side,), ()) for side in SIDES),
             *(("quadrant", (quadrant,), ()) for quadrant in QUADRANTS),
         )
-        self.labels: Final[tuple[str, ...]] = tuple(
-            say(templates(kind, "label")[0], names[0]) for kind, names, _ in self._said
-        )
-        self._phrasings: dict[tuple[int, Split], tuple[str, ...]] = {}
+        self.labels = tuple(say(templates(kind, "label")[0], names[0]) for kind, names, _ in self._said)
 
     def choose(self, true_labels: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
         """Int [N]: which of the true labels [N, 6] of each goal to say; each is as likely."""
@@ -67,12 +61,11 @@ class GridCaptions:
     def true_labels(self, goals: ArrayLike) -> NDArray[np.int64]:
         """Int [N, 6]: ids of all labels that are true of goals [N, >= 7], in rising order, then -1.
 
-        Goals are (x, y, direction, width, height, faced type, faced colour), further columns ignored. Raises ValueError
-        for another shape.
+        Goals are (x, y, direction, width, height, faced type, faced colour), further columns ignored.
         """
         goal = np.asarray(goals)
         if goal.ndim != 2 or goal.shape[1] < _GOAL_NUMBERS:
-            raise ValueError(f"goals: shape {goal.shape} has no {_GOAL_NUMBERS} numbers each; [N, >= 7] would do")
+            raise ValueError(f"goals: expected [N, {_GOAL_NUMBERS} or more], got {goal.shape}")
         x, y, _, width, height, faced, colour = goal[:, :_GOAL_NUMBERS].astype(np.int64).T  # [N] each
         kind = faced - FIRST_TYPE  # [N]
         horizontal, vertical = np.sign(2 * x - width + 1), np.sign(2 * y - height + 1)  # [N], 0 on the middle line
@@ -90,32 +83,12 @@ class GridCaptions:
         order = np.argsort(labels < 0, axis=1, kind="stable")  # [N, 6], the true ones first
         return np.asarray(np.take_along_axis(labels, order, axis=1), dtype=np.int64)
 
-    def phrasings(self, label_id: int, split: Split) -> tuple[str, ...]:
-        """All wordings of a label in a split; ValueError for another one.
-
-        Only training hears the lexicon and the further nouns.
-        """
-        key = (label_id, split)
-        if key not in self._phrasings:
-            kind, names, extra = self._said[label_id]
-            self._phrasings[key] = (
-                phrase(kind, names, extra, turn=label_id, share=_SHARE)
-                if split == "train"
-                else tuple(say(template, names[0]) for template in templates(kind, split))
-            )
-        return self._phrasings[key]
-
-    def all_texts(self, split: Split) -> tuple[str, ...]:
-        """The wordings of every label in a split, label by label."""
-        return tuple(text for label_id in range(len(self.labels)) for text in self.phrasings(label_id, split))
-
-    def validation_texts(self, split: Split) -> tuple[str, ...]:
-        """Texts that who learns from those of `split` should understand and is not shown; labels have no others."""
-        return self.all_texts("label" if split == "label" else "validation")
-
-    def label_id(self, text: str) -> int | None:
-        """The id of the label that a text of any split words, or None; case and amount of white space do not matter."""
-        return self._label_of_text.get(" ".join(text.lower().split()))
+    def word(self, label_id: int, split: Split) -> tuple[str, ...]:
+        """All wordings of a label in a split; only training hears the lexicon and the further nouns."""
+        kind, names, extra = self._said[label_id]
+        if split == "train":
+            return phrase(kind, names, extra, turn=label_id, share=_SHARE)
+        return tuple(say(template, names[0]) for template in templates(kind, split))
 
     def _coloured(self, colour: str, kind: str) -> tuple[Kind, tuple[str, ...], tuple[str, ...]]:
         """What a coloured thing is called: with its colour's own name, then with words of the lexicon."""
@@ -125,29 +98,19 @@ class GridCaptions:
         )  # the nouns in turn: all pairs would be too many texts
         return "thing", tuple(f"{colour} {noun}" for noun in nouns), further
 
-    @cached_property
-    def _label_of_text(self) -> dict[str, int]:
-        """Every wording of all splits, in lower case, to its label's id."""
-        return {
-            text.lower(): label_id
-            for label_id in range(len(self.labels))
-            for split in SPLITS
-            for text in self.phrasings(label_id, split)
-        }
-
 
 def _checked_nouns(nouns: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
-    """The names of each type, its own first, each once; ValueError as `GridCaptions` says."""
+    """The names of each type, its own first, each once."""
     for kind, names in nouns.items():
         if kind not in TYPES:
-            raise ValueError(f"nouns: {kind!r} is no type; {', '.join(TYPES)} would do")
+            raise ValueError(f"nouns: expected types of {', '.join(TYPES)}, got {kind!r}")
         for name in names:
             if is_held_out(name):
-                raise ValueError(f"nouns: {name!r} of {kind!r} is held out for testing; another word would do")
+                raise ValueError(f"nouns: {name!r} of {kind!r} is held out for testing; try another word")
     complete = {kind: tuple(dict.fromkeys((kind, *nouns.get(kind, ())))) for kind in TYPES}
     owner: dict[str, str] = {}
     for kind, several in complete.items():
         for name in several:
             if owner.setdefault(name, kind) != kind:
-                raise ValueError(f"nouns: {name!r} names both {owner[name]!r} and {kind!r}; one of them would do")
+                raise ValueError(f"nouns: expected one type for {name!r}, got {owner[name]!r} and {kind!r}")
     return complete

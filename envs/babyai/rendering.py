@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from itertools import pairwise
 from typing import Final
 
 import numpy as np
-from minigrid.core.grid import Grid
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from goalbridge.envs.rendering import _BLOCK, WALL_COLOUR, Colour, _blend, _wrap
+from goalbridge.envs.frames import Colour, Font, frame, strokes, wrap
 
 # minigrid gives none of these to a thing.
 UNSEEN_COLOUR: Final[Colour] = (44, 46, 54)
 PATH_COLOUR: Final[Colour] = (110, 205, 255)
-CAPTION_COLOUR: Final[Colour] = (255, 255, 255)
 
 # From faint to certain: ever brighter, so that a print without colours shows the same order.
 _HEAT_SHARES: Final = (0.0, 0.3, 0.65, 1.0)
@@ -36,23 +33,15 @@ def draw_grid(
     path: NDArray[np.integer] | None = None,
     tile: int = 24,
 ) -> NDArray[np.uint8]:
-    """Draw one moment of an episode.
+    """Draw one moment of an episode: uint8 [h, w, 3], of one size for one grid size, `tile` and title.
 
-    Args:
-        grid: uint8 [W, H, 3] (type, colour, state), W and H 3 or more; cells of type 0 are unseen, dark grey.
-        pose: int [3] (x, y, direction) of the agent, minigrid's red triangle.
-        heat: [W, H] of 0 or more, such as a posterior over goals; lies on the floor, below all things, the brighter
-            and the more opaque the nearer to its maximum. Cells below 2 % of the maximum stay as they are.
-        title: a caption above the picture, in as many lines as it needs; none if empty.
-        path: int [T, 2] cells (x, y) so far, a line below all things that grows stronger towards the present; T may be
-            0.
-        tile: pixels along a cell's side, 8 or more.
-
-    Returns:
-        uint8 [h, w, 3], h and w multiples of 16, equal for all frames of one grid size, `tile` and title.
-
-    Raises:
-        ValueError: an argument is of another shape, or `tile` is too small.
+    grid: uint8 [W, H, 3] (type, colour, state), W and H 3 or more; cells of type 0 are unseen, dark grey.
+    pose: int [3] (x, y, direction) of the agent, minigrid's red triangle.
+    heat: [W, H] of 0 or more, such as a posterior over goals; lies on the floor, below all things, the brighter and
+        the more opaque the nearer to its maximum. Cells below 2 % of the maximum stay as they are.
+    title: a caption above the picture, in as many lines as it needs; none if empty.
+    path: int [T, 2] cells (x, y) so far, a line below all things that grows stronger; T may be 0.
+    tile: pixels along a cell's side, 8 or more.
     """
     _check(grid, pose, heat, path, tile)
     picture, things = _scene(grid, pose, tile)
@@ -62,7 +51,7 @@ def draw_grid(
     if path is not None and len(path):
         _draw_path(ImageDraw.Draw(ground), path, tile)
     ground.paste(picture, mask=Image.fromarray(things))
-    return _frame(ground, title)
+    return frame(ground, *_caption(title, ground.width))
 
 
 def _check(
@@ -73,17 +62,19 @@ def _check(
     tile: int,
 ) -> None:
     if grid.ndim != 3 or grid.shape[2] != 3 or min(grid.shape[:2]) < 3 or pose.shape != (3,):
-        raise ValueError(f"grid, pose: shapes {grid.shape} and {pose.shape}; [W >= 3, H >= 3, 3] and [3] would do")
+        raise ValueError(f"grid, pose: expected [W >= 3, H >= 3, 3] and [3], got {grid.shape} and {pose.shape}")
     if heat is not None and heat.shape != grid.shape[:2]:
-        raise ValueError(f"heat: shape {heat.shape}; that of the grid, {grid.shape[:2]}, would do")
+        raise ValueError(f"heat: expected the grid's shape {grid.shape[:2]}, got {heat.shape}")
     if path is not None and path.shape != (len(path), 2):
-        raise ValueError(f"path: shape {path.shape}; [T, 2] would do")
+        raise ValueError(f"path: expected [T, 2], got {path.shape}")
     if tile < _SMALLEST_TILE:
-        raise ValueError(f"tile: {tile} is too small to tell things apart; {_SMALLEST_TILE} or more would do")
+        raise ValueError(f"tile: expected {_SMALLEST_TILE} or more, got {tile}, too small to tell things apart")
 
 
 def _scene(grid: NDArray[np.uint8], pose: NDArray[np.integer], tile: int) -> tuple[Image.Image, NDArray[np.bool_]]:
     """minigrid's picture [h, w], and bool [h, w], where it shows things, walls or the agent and no floor."""
+    from minigrid.core.grid import Grid
+
     decoded, seen = Grid.decode(grid)
     x, y, direction = pose.tolist()
     pixels = decoded.render(tile, (x, y), direction)  # [h, w, 3]
@@ -123,33 +114,19 @@ def _draw_path(pen: ImageDraw.ImageDraw, path: NDArray[np.integer], tile: int) -
     """Draw the path through the cells' centres, pale at its start and full at its end, and a ring where it began."""
     points = [(tile * x + tile // 2, tile * y + tile // 2) for x, y in path.tolist()]
     half = max(1, tile // 20)  # of the line's width
-    for index, (begin, end) in enumerate(pairwise(points)):
-        share = (index + 1) / (len(points) - 1)
-        colour = _blend((0, 0, 0), PATH_COLOUR, _OLDEST_TINT + (1.0 - _OLDEST_TINT) * share)
+    for begin, end, colour in strokes(points, (0, 0, 0), PATH_COLOUR, _OLDEST_TINT):
         pen.line([begin, end], fill=colour, width=2 * half + 1)
         pen.rectangle((end[0] - half, end[1] - half, end[0] + half, end[1] + half), fill=colour)  # fills the bend
     pen.circle(points[0], tile // 6, fill=(0, 0, 0), outline=PATH_COLOUR, width=half + 1)
 
 
-def _frame(picture: Image.Image, title: str) -> NDArray[np.uint8]:
-    """Put the picture below its caption and pad both ways to full blocks."""
-    text, font, strip = _caption(title, picture.width)
-    width, height = (-(-side // _BLOCK) * _BLOCK for side in (picture.width, picture.height + strip))
-    frame = Image.new("RGB", (width, height), WALL_COLOUR)
-    frame.paste(picture, ((width - picture.width) // 2, height - picture.height))
-    if title:
-        pen = ImageDraw.Draw(frame)
-        pen.rectangle((0, 0, width, height - picture.height - 1), fill=CAPTION_COLOUR)
-        centre = (width / 2, (height - picture.height) / 2)
-        pen.multiline_text(centre, text, fill=WALL_COLOUR, font=font, anchor="mm", align="center")
-    return np.asarray(frame)
-
-
 @lru_cache(maxsize=256)
-def _caption(title: str, width: int) -> tuple[str, ImageFont.ImageFont | ImageFont.FreeTypeFont, int]:
-    """The title in lines of at most `width` pixels, its font, and the height that they need; 0 without a title."""
+def _caption(title: str, width: int) -> tuple[str, Font | None, int]:
+    """The title in lines, its font, and the height that they need; nothing for no title."""
+    if not title:
+        return "", None, 0
     least, greatest = _FONT_SIZES
     size = min(max(width // 26, least), greatest)
     font = ImageFont.load_default(size)
-    lines = _wrap(title, font, width - size)
-    return "\n".join(lines), font, round(1.45 * size * len(lines) + 0.6 * size) if title else 0
+    lines = wrap(title, font, width - size)
+    return "\n".join(lines), font, round(1.45 * size * len(lines) + 0.6 * size)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import textwrap
 import warnings
 from functools import cache
 from typing import Any, Final
@@ -17,7 +16,6 @@ from numpy.typing import NDArray
 SIDE: Final = 320  # pixels of a frame's longer side
 _STRIP: Final = 44  # pixels above it, for two lines
 _FONT: Final = 15
-_PER_LINE: Final = 38  # letters
 
 
 _PATIENCE: Final = 120.0  # seconds for a first picture
@@ -61,16 +59,17 @@ def drawable(world: Any) -> gymnasium.Env[Any, Any] | None:
     return env if frame.ndim == 3 and frame.shape[2] == 3 else None
 
 
-def titled(frame: NDArray[np.uint8], title: str) -> NDArray[np.uint8]:
-    """A frame [h, w, 3], brought to about `SIDE` pixels, below its title."""
-    from PIL import Image, ImageDraw, ImageFont
+def titled(picture: NDArray[np.uint8], title: str) -> NDArray[np.uint8]:
+    """A picture [h, w, 3], brought to about `SIDE` pixels, below its title in two lines at most."""
+    from PIL import Image, ImageFont
 
-    picture = Image.fromarray(np.asarray(frame, np.uint8))
-    scale = SIDE / max(picture.size)
-    size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
-    canvas = Image.new("RGB", (SIDE, size[1] + _STRIP), "white")
+    from goalbridge.envs.frames import frame, wrap
+
+    seen = Image.fromarray(np.asarray(picture, np.uint8))
+    scale = SIDE / max(seen.size)
+    size = (max(1, round(seen.width * scale)), max(1, round(seen.height * scale)))
     smooth = Image.Resampling.LANCZOS if scale < 1 else Image.Resampling.NEAREST
-    canvas.paste(picture.resize(size, smooth), ((SIDE - size[0]) // 2, _STRIP))
-    lines = textwrap.wrap(title, _PER_LINE, max_lines=2, placeholder=" ...")
-    ImageDraw.Draw(canvas).multiline_text((6, 4), "\n".join(lines), "black", ImageFont.load_default(_FONT))
-    return np.asarray(canvas)
+    canvas = Image.new("RGB", (SIDE, size[1]), "white")
+    canvas.paste(seen.resize(size, smooth), ((SIDE - size[0]) // 2, 0))
+    font = ImageFont.load_default(_FONT)
+    return frame(canvas, "\n".join(wrap(title, font, SIDE - _FONT, 2)), font, _STRIP)
