@@ -26,13 +26,7 @@ Trajectory i has n_i actions and n_i + 1 observations: action t leads from its o
 
 
 class ShortestPaths:
-    """Shortest 4-connected paths over the free cells of a layout.
-
-    Distances to a set of cells are computed once and kept, so ask again and again for the same few regions.
-
-    Args:
-        layout: the maze.
-    """
+    """Shortest 4-connected paths over the free cells of a layout; distances to a set of cells are kept."""
 
     def __init__(self, layout: Layout) -> None:
         self.layout: Final = layout
@@ -68,14 +62,8 @@ def expert_directions(
 ) -> NDArray[np.float64]:
     """Where the expert heads: the centre of the next cell on a shortest path to the nearest satisfying cell.
 
-    Args:
-        paths: those of the maze.
-        positions: [B, 2] (row, column), in free cells.
-        regions: bool [K, H, W], the distinct commanded regions.
-        which: int [B], the region of each position.
-
-    Returns:
-        float64 [B, 2] unit vectors; zero where the region is reached already or cannot be.
+    positions: [B, 2] in free cells. regions: bool [K, H, W], the distinct regions. which: int [B], that of each
+    position. Returns float64 [B, 2] unit vectors; zero where the region is reached already or cannot be.
     """
     distance = np.stack([paths.cell_distance(region) for region in regions])  # [K, H, W]
     distance = np.pad(distance, ((0, 0), (1, 1), (1, 1)), constant_values=np.inf)
@@ -95,49 +83,29 @@ def collect_expert(layout: Layout, trajectories: int, seed: int, noise_degrees: 
     start position is uniform inside its cell. Each step heads for the centre of the next cell of a shortest path,
     ties broken at random, with Gaussian noise on the angle; the noisy unit vector is the action recorded. A
     trajectory ends in the goal cell, or after 4 times the steps that the path takes without noise.
-
-    Args:
-        layout: the maze.
-        trajectories: N.
-        seed: the same seed gives the same data.
-        noise_degrees: standard deviation of the noise on the angle.
-
-    Returns:
-        See `Trajectories`.
-
-    Raises:
-        LayoutError: no free cell has a free neighbour.
-        ValueError: `trajectories` is below 1, or the noise negative.
+    LayoutError where no free cell has a free neighbour.
     """
-    _check_count("trajectories", trajectories)
+    _at_least_one(trajectories=trajectories)
     if not 0.0 <= noise_degrees < np.inf:
-        raise ValueError(f"noise_degrees: {noise_degrees} is no deviation; 0 or more would do")
+        raise ValueError(f"noise_degrees: expected 0 or more, got {noise_degrees}")
     rng = np.random.default_rng(seed)
     paths = ShortestPaths(layout)
     start, goal = _draw_pairs(layout, trajectories, rng)  # [N] each
-    corner = layout.free_cells[start]
-    position = into_cell(corner + rng.random((trajectories, 2)), corner)  # [N, 2]
+    position = _inside(layout.free_cells[start], rng)  # [N, 2]
     log = _Log(position)
     # Only so many goals' distances are held at a time; within a group all its trajectories are stepped together.
-    groups = 1 + trajectories * len(layout.free_cells) // _DISTANCES_AT_ONCE
-    if len(layout.free_cells) ** 2 <= _DISTANCES_AT_ONCE:
-        groups = 1
+    cells = len(layout.free_cells)
+    groups = 1 if cells**2 <= _DISTANCES_AT_ONCE else 1 + trajectories * cells // _DISTANCES_AT_ONCE
     for rows in np.array_split(np.argsort(goal, kind="stable"), groups):
         _run_expert(paths, rows, start[rows], goal[rows], position[rows], float(np.deg2rad(noise_degrees)), rng, log)
     return log.trajectories()
 
 
 def collect_random(layout: Layout, trajectories: int, length: int, seed: int) -> Trajectories:
-    """Random walks: starts uniform over the free area, then `length` uniformly random directions each.
-
-    Raises:
-        ValueError: `trajectories` or `length` is below 1.
-    """
-    _check_count("trajectories", trajectories)
-    _check_count("length", length)
+    """Random walks: starts uniform over the free area, then `length` uniformly random directions each."""
+    _at_least_one(trajectories=trajectories, length=length)
     rng = np.random.default_rng(seed)
-    corner = layout.free_cells[rng.integers(len(layout.free_cells), size=trajectories)]
-    position = into_cell(corner + rng.random((trajectories, 2)), corner)  # [N, 2]
+    position = _inside(layout.free_cells[rng.integers(len(layout.free_cells), size=trajectories)], rng)  # [N, 2]
     log = _Log(position)
     rows = np.arange(trajectories)
     for _ in range(length):
@@ -210,7 +178,7 @@ def _draw_pairs(layout: Layout, count: int, rng: np.random.Generator) -> tuple[N
     size = np.bincount(component)  # [C]
     starts = np.flatnonzero(size[component] > 1)
     if not len(starts):
-        raise LayoutError(f"layout {layout.name!r}: no two free cells touch; a maze with somewhere to go would do")
+        raise LayoutError(f"layout {layout.name!r}: expected free cells that touch, got none")
     by_component = np.argsort(component, kind="stable")  # [F]
     first = np.cumsum(size) - size  # [C] where each component begins in it
     rank = np.empty_like(by_component)
@@ -221,12 +189,18 @@ def _draw_pairs(layout: Layout, count: int, rng: np.random.Generator) -> tuple[N
     return start, by_component[first[component[start]] + other]
 
 
+def _inside(cell: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.float64]:
+    """Uniform positions [B, 2] inside cells [B, 2]."""
+    return into_cell(cell + rng.random(cell.shape), cell)
+
+
 def _towards_centre(position: NDArray[np.floating], cell: NDArray[np.int64]) -> NDArray[np.float64]:
     """Unit vectors [B, 2] from positions [B, 2] to the centres of other cells [B, 2]."""
     offset = cell + 0.5 - position
     return np.asarray(offset / np.sqrt((offset**2).sum(axis=1, keepdims=True)))
 
 
-def _check_count(name: str, value: int) -> None:
-    if value < 1:
-        raise ValueError(f"{name}: {value} is too few; 1 or more would do")
+def _at_least_one(**counts: int) -> None:
+    for name, value in counts.items():
+        if value < 1:
+            raise ValueError(f"{name}: expected 1 or more, got {value}")

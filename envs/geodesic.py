@@ -36,16 +36,10 @@ class _Obstacles:
 def grid_shortest(
     layout: Layout, positions: NDArray[np.floating], regions: NDArray[np.bool_], which: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Moves over 4-connected cells from each position's cell to the nearest satisfying cell, as `spl_grid` takes them.
+    """Moves over 4-connected cells from each position to its nearest satisfying cell, as `spl_grid` takes them.
 
-    Args:
-        layout: the maze.
-        positions: [B, 2] (row, column), in free cells.
-        regions: bool [K, H, W], the distinct commanded regions.
-        which: int [B], the region of each position.
-
-    Returns:
-        float64 [B]: cells on the path less one; inf where there is none.
+    positions: [B, 2] (row, column), in free cells. regions: bool [K, H, W], the distinct commanded regions.
+    which: int [B], the region of each position. Returns float64 [B]; inf where there is no path.
     """
     paths = ShortestPaths(layout)
     distance = np.stack([paths.cell_distance(region) for region in regions])  # [K, H, W]
@@ -60,19 +54,8 @@ def geodesic_shortest(
 
     Such a path bends only at corners of walls and enters the region at the point nearest to its last bend (the region
     taken as rectangles, each convex and free), so the visibility graph of the corners holds it exactly. Walls that
-    touch at a corner do not let it through.
-
-    Args:
-        layout: the maze.
-        positions: [B, 2] (row, column), in free cells.
-        regions: bool [K, H, W], the distinct commanded regions.
-        which: int [B], the region of each position.
-
-    Returns:
-        float64 [B], in cells; 0 inside the region, inf where it cannot be reached.
-
-    Raises:
-        LayoutError: the maze has more than `MAX_CORNERS` wall corners.
+    touch at a corner do not let it through. Arguments are as in `grid_shortest`; float64 [B], in cells, inf where the
+    region cannot be reached. LayoutError for more than `MAX_CORNERS` wall corners.
     """
     corners = _corners(layout)  # [C, 2]
     obstacles = _Obstacles(layout.walls, _blocking_rectangles(layout.walls))
@@ -97,8 +80,8 @@ def _corners(layout: Layout) -> NDArray[np.float64]:
     corners = np.argwhere(around == 1).astype(np.float64)
     if len(corners) > MAX_CORNERS:
         raise LayoutError(
-            f"layout {layout.name!r}: has {len(corners)} wall corners, too many for exact shortest paths; "
-            f"up to {MAX_CORNERS} would do"
+            f"layout {layout.name!r}: expected up to {MAX_CORNERS} wall corners for exact shortest paths, "
+            f"got {len(corners)}"
         )
     return corners
 

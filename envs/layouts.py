@@ -22,7 +22,7 @@ _LAYOUT_FOLDER: Final = Path(__file__).parent / "layouts"
 
 
 class LayoutError(UserError):
-    """A layout that cannot be a maze; the message is one line that says what would do."""
+    """A layout that cannot be a maze."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,12 +32,8 @@ class Layout:
     Positions in it are (row, column) in cells, in [0, height) x [0, width), counted from the top left; cell (r, c)
     covers [r, r + 1) x [c, c + 1).
 
-    Args:
-        name: what the maze is called, for messages and captions.
-        walls: bool [H, W], True where there is a wall; copied and kept read-only.
-
-    Raises:
-        LayoutError: unless `walls` is two-dimensional with sides of 1 to 1024 and at least one free cell.
+    name: for messages and captions. walls: bool [H, W], True where there is a wall; copied and kept read-only.
+    LayoutError unless the sides are 1 to 1024 and some cell is free.
     """
 
     name: str
@@ -46,12 +42,12 @@ class Layout:
     def __post_init__(self) -> None:
         walls = np.array(self.walls, dtype=np.bool_)
         if walls.ndim != 2:
-            raise LayoutError(f"layout {self.name!r}: has {walls.ndim} dimensions; rows x columns (2) would do")
+            raise LayoutError(f"layout {self.name!r}: expected 2 dimensions, rows x columns, got {walls.ndim}")
         if not 1 <= min(walls.shape) <= max(walls.shape) <= MAX_SIDE:
             size = " x ".join(map(str, walls.shape))
-            raise LayoutError(f"layout {self.name!r}: is {size} cells; sides of 1 to {MAX_SIDE} would do")
+            raise LayoutError(f"layout {self.name!r}: expected sides of 1 to {MAX_SIDE}, got {size}")
         if walls.all():
-            raise LayoutError(f"layout {self.name!r}: every cell is a wall; at least one free cell ({FREE!r}) would do")
+            raise LayoutError(f"layout {self.name!r}: expected at least one free cell ({FREE!r}), got only walls")
         walls.setflags(write=False)
         object.__setattr__(self, "walls", walls)
 
@@ -60,18 +56,15 @@ class Layout:
         """Build from lines of '#' (wall) and '.' (free), one line a row; raises LayoutError on anything else."""
         lines = [line.rstrip() for line in text.strip("\r\n").splitlines()]
         if not any(lines):
-            raise LayoutError(f"layout {name!r}: the text is empty; lines of {WALL!r} and {FREE!r} would do")
+            raise LayoutError(f"layout {name!r}: expected lines of {WALL!r} (wall) and {FREE!r} (free), got empty text")
         for row, line in enumerate(lines):
             if len(line) != len(lines[0]):
-                raise LayoutError(
-                    f"layout {name!r}: row {row} has {len(line)} cells but row 0 has {len(lines[0])}; "
-                    "equal lengths would do"
-                )
+                raise LayoutError(f"layout {name!r}: expected {len(lines[0])} cells in row {row}, got {len(line)}")
             for column, character in enumerate(line):
                 if character not in (WALL, FREE):
                     raise LayoutError(
-                        f"layout {name!r}: row {row}, column {column} is {character!r}; "
-                        f"{WALL!r} (wall) or {FREE!r} (free) would do"
+                        f"layout {name!r}: expected {WALL!r} (wall) or {FREE!r} (free) at row {row}, column {column}, "
+                        f"got {character!r}"
                     )
         return cls(name, np.array([[character == WALL for character in line] for line in lines]))
 
@@ -81,9 +74,9 @@ class Layout:
         try:
             values = np.asarray(array)
         except ValueError:
-            raise LayoutError(f"layout {name!r}: rows differ in length; a rectangular array would do") from None
+            raise LayoutError(f"layout {name!r}: expected rows of one length, got several") from None
         if values.dtype != np.bool_ and not (np.issubdtype(values.dtype, np.number) and np.isin(values, (0, 1)).all()):
-            raise LayoutError(f"layout {name!r}: holds values other than 0 and 1; 0 (free) and 1 (wall) would do")
+            raise LayoutError(f"layout {name!r}: expected 0 (free) and 1 (wall), got other values")
         return cls(name, values.astype(np.bool_))
 
     @classmethod
@@ -94,9 +87,9 @@ class Layout:
             text = path.read_text(encoding="utf-8")
         except OSError as error:
             reason = error.strerror or type(error).__name__
-            raise LayoutError(f"layout {str(path)!r}: cannot be read ({reason}); a text file would do") from error
+            raise LayoutError(f"layout {str(path)!r}: expected a text file, got none ({reason})") from error
         except UnicodeDecodeError as error:
-            raise LayoutError(f"layout {str(path)!r}: is not UTF-8 text; lines of '#' and '.' would do") from error
+            raise LayoutError(f"layout {str(path)!r}: expected UTF-8 text of '#' and '.', got other bytes") from error
         return cls.from_text(text, path.stem)
 
     def to_text(self) -> str:
@@ -146,11 +139,7 @@ LAYOUTS: Final = MappingProxyType(
 
 
 def resolve_layout(layout: str | Path | Layout | ArrayLike) -> Layout:
-    """The layout that is meant by a known name, the path of a text file, a 0/1 array or a layout itself.
-
-    Raises:
-        LayoutError: nothing of the kind; for an unknown name the message names the nearest known one.
-    """
+    """The layout meant by a known name, the path of a text file, a 0/1 array or a layout; LayoutError if none is."""
     if isinstance(layout, Layout):
         return layout
     if isinstance(layout, Path):
@@ -162,7 +151,5 @@ def resolve_layout(layout: str | Path | Layout | ArrayLike) -> Layout:
     if Path(layout).is_file():
         return Layout.load(layout)
     nearest = difflib.get_close_matches(layout, LAYOUTS, n=1, cutoff=0.5)
-    hint = f"did you mean {nearest[0]!r}?" if nearest else f"known are {', '.join(LAYOUTS)};"
-    raise LayoutError(
-        f"layout {layout!r}: is neither a known name nor a file; {hint} the path of a text file or a 0/1 array would do"
-    )
+    hint = f"did you mean {nearest[0]!r}?" if nearest else f"try {', '.join(LAYOUTS)}, a text file or a 0/1 array"
+    raise LayoutError(f"layout: expected a known name or the path of a text file, got {layout!r}; {hint}")

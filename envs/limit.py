@@ -32,20 +32,15 @@ class LimitPolicy:
     alone, by bilinear interpolation: values jump at the region's border and at walls, and both are cell faces.
     Values are computed once for each region and kept.
 
-    Args:
-        layout: the maze.
-        action_noise_degrees: standard deviation of the Gaussian noise.
-        directions: how many directions to choose from, at 2 pi k / directions.
-
-    Raises:
-        LayoutError: more than `MAX_CELLS` free cells.
+    action_noise_degrees: standard deviation of the Gaussian noise. directions: how many to choose from, evenly spaced.
+    LayoutError for more than `MAX_CELLS` free cells.
     """
 
     def __init__(self, layout: Layout, action_noise_degrees: float, directions: int = 8) -> None:
         if len(layout.free_cells) > MAX_CELLS:
             raise LayoutError(
-                f"layout {layout.name!r}: has {len(layout.free_cells)} free cells, too many for value iteration; "
-                f"up to {MAX_CELLS} would do"
+                f"layout {layout.name!r}: expected up to {MAX_CELLS} free cells for value iteration, "
+                f"got {len(layout.free_cells)}"
             )
         self.layout: Final = layout
         self.directions: Final = unit_directions(directions).astype(np.float64)  # [A, 2]
@@ -61,16 +56,7 @@ class LimitPolicy:
     def act(
         self, positions: NDArray[np.floating], regions: NDArray[np.bool_], which: NDArray[np.int64]
     ) -> NDArray[np.float32]:
-        """The best direction at each position.
-
-        Args:
-            positions: [B, 2] (row, column), in free cells.
-            regions: bool [K, H, W], the distinct commanded regions.
-            which: int [B], the region of each position.
-
-        Returns:
-            float32 [B, 2] unit vectors.
-        """
+        """The best direction at each position, float32 [B, 2] unit vectors; arguments as in `expert_directions`."""
         values = self.values(regions)  # [K, N]
         angles, count = len(self._executed), len(positions)
         origin = np.repeat(np.asarray(positions, dtype=np.float64), angles, axis=0)  # [B E, 2]
@@ -136,13 +122,6 @@ class LimitPolicy:
         row_share, column_share = (scaled - low).T
         first = self.layout.cell_index[cell[:, 0], cell[:, 1]] * NODES_PER_SIDE**2  # [P] node at the cell's top left
         nodes = (first + low[:, 0] * NODES_PER_SIDE + low[:, 1])[:, None] + [0, 1, NODES_PER_SIDE, NODES_PER_SIDE + 1]
-        weights = np.stack(
-            [
-                (1.0 - row_share) * (1.0 - column_share),
-                (1.0 - row_share) * column_share,
-                row_share * (1.0 - column_share),
-                row_share * column_share,
-            ],
-            axis=1,
-        )
+        rows, columns = np.stack([1.0 - row_share, row_share]), np.stack([1.0 - column_share, column_share])  # [2, P]
+        weights = (rows[:, None] * columns).reshape(4, -1).T  # [P, 4]
         return nodes, weights

@@ -6,7 +6,6 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr
 
 from goalbridge.envs.layouts import Layout
 
@@ -18,28 +17,20 @@ WALL_MARGIN: Final = 1e-4
 
 
 def into_cell(position: NDArray[np.floating | np.integer], cell: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Clip positions [B, 2] to `WALL_MARGIN` inside the faces of their cells [B, 2].
+    """Positions [B, 2] clipped to `WALL_MARGIN` inside the faces of their cells [B, 2].
 
-    Rounded to float32, such a position is still in the same cell: an observation can never lie in a wall, and says
-    of every command what the exact position says.
+    Rounded to float32, such a position is still in the same cell: an observation never lies in a wall.
     """
     return np.asarray(np.clip(position, cell + WALL_MARGIN, cell + (1.0 - WALL_MARGIN)), dtype=np.float64)
 
 
 def move(layout: Layout, position: NDArray[np.float64], direction: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Move each point `STEP_SIZE` along its direction, or to the first wall face on the way. Nothing slides.
+    """Positions float64 [B, 2], in free cells, moved `STEP_SIZE` along directions [B, 2] of any length.
 
-    A step is shorter than a cell, so it crosses at most one row face and one column face, and the cast is closed
-    form. A step exactly through a corner passes only if the diagonal cell and both cells beside it are free. The end
-    is clipped by `into_cell`, which shifts it by at most `WALL_MARGIN` along each axis.
-
-    Args:
-        layout: the maze.
-        position: [B, 2] (row, column), in free cells.
-        direction: [B, 2] of any length; a zero vector stays put.
-
-    Returns:
-        float64 [B, 2], in free cells.
+    A move ends at the first wall face on the way; nothing slides, and a zero direction stays put. A step is shorter
+    than a cell, so it crosses at most one row face and one column face, and the cast is closed form. A step exactly
+    through a corner passes only if the diagonal cell and both cells beside it are free. The end is clipped by
+    `into_cell`, which shifts it by at most `WALL_MARGIN` along each axis.
     """
     direction = np.asarray(direction, dtype=np.float64)
     length = np.sqrt(direction[:, :1] ** 2 + direction[:, 1:] ** 2)  # [B, 1]
@@ -81,29 +72,20 @@ def rotate(direction: NDArray[np.float64], angle: NDArray[np.float64]) -> NDArra
 
 
 def unit_directions(count: int) -> NDArray[np.float32]:
-    """Float32 [count, 2]: unit vectors at the angles 2 pi k / count, starting down the rows.
-
-    Raises:
-        ValueError: `count` is below 1.
-    """
+    """Float32 [count, 2]: unit vectors at the angles 2 pi k / count, starting down the rows."""
     if count < 1:
-        raise ValueError(f"directions: {count} is too few; 1 or more would do")
+        raise ValueError(f"directions: expected 1 or more, got {count}")
     angle = 2.0 * np.pi * np.arange(count) / count
     return np.stack([np.cos(angle), np.sin(angle)], axis=1).astype(np.float32)
 
 
 def execution_kernel(count: int, noise_degrees: float) -> NDArray[np.float64]:
-    """Chance that the direction executed is nearest to the j-th of `count` when the i-th is chosen.
+    """Float64 [count, count], rows sum to 1: chance that the j-th direction is executed when the i-th is chosen.
 
     The Gaussian noise of the angle, wrapped around the circle, integrated over each direction's bin of 2 pi / count.
-
-    Args:
-        count: number of directions, as `unit_directions` spaces them.
-        noise_degrees: standard deviation of the noise; 0 gives the identity.
-
-    Returns:
-        float64 [count, count], rows sum to 1.
     """
+    from scipy.special import ndtr
+
     if noise_degrees == 0.0:
         return np.eye(count)
     turns = 1 + int(np.ceil(8.0 * noise_degrees / 360.0))

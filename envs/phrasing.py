@@ -7,48 +7,22 @@ from typing import Final
 
 from goalbridge.configs.splits import SPLITS, Split
 
+# The last one is how parts of a compound are said: "row 3 or column 5".
 TRAIN_TEMPLATES: Final[tuple[str, ...]] = (
-    "go to {place}",
-    "head for {place}",
-    "make your way to {place}",
-    "walk to {place}",
-    "get to {place}",
-    "proceed to {place}",
-    "travel to {place}",
-    "reach {place}",
-    "run to {place} now",
-    "please go to {place}",
-    "could you head over to {place}",
-    "come to {place}, please",
-    "visit {place}",
-    "look for {place}",
-    "stand in {place}",
-    "aim for {place}",
-    "we are off to {place}",
-    "let us go to {place}",
-    "would you go to {place}?",
-    "end up in {place}",
-    "stop in {place}",
-    "wait for me in {place}",
-    "keep going until {place}",
-    "{place}",  # as parts of a compound are said: "row 3 or column 5"
-)
+    "go to {place}", "head for {place}", "make your way to {place}", "walk to {place}", "get to {place}",
+    "proceed to {place}", "travel to {place}", "reach {place}", "run to {place} now", "please go to {place}",
+    "could you head over to {place}", "come to {place}, please", "visit {place}", "look for {place}",
+    "stand in {place}", "aim for {place}", "we are off to {place}", "let us go to {place}", "would you go to {place}?",
+    "end up in {place}", "stop in {place}", "wait for me in {place}", "keep going until {place}", "{place}",
+)  # fmt: skip
 VALIDATION_TEMPLATES: Final[tuple[str, ...]] = (
-    "move to {place}",
-    "set off for {place}",
-    "can you get over to {place}?",
-    "you should be in {place}",
-    "steer towards {place}",
-    "we need someone at {place}",
-)
+    "move to {place}", "set off for {place}", "can you get over to {place}?", "you should be in {place}",
+    "steer towards {place}", "we need someone at {place}",
+)  # fmt: skip
 HELD_OUT_TEMPLATES: Final[tuple[str, ...]] = (
-    "navigate to {place}",
-    "please move over to {place}",
-    "find your way to {place}",
-    "take me to {place}",
-    "your target is {place}",
-    "I want you in {place}",
-)
+    "navigate to {place}", "please move over to {place}", "find your way to {place}", "take me to {place}",
+    "your target is {place}", "I want you in {place}",
+)  # fmt: skip
 TEMPLATES: Final[dict[str, tuple[str, ...]]] = {
     "train": TRAIN_TEMPLATES,
     "validation": VALIDATION_TEMPLATES,  # what thresholds are chosen on
@@ -57,19 +31,17 @@ TEMPLATES: Final[dict[str, tuple[str, ...]]] = {
 # Ordinals ("the third row") are left out: counting starts at 0, so nobody could tell which row they mean.
 LINE_NAMES: Final[tuple[str, ...]] = ("{axis} {number}", "{axis} number {number}", "the {axis} numbered {number}")
 
-# fmt: off
 _ONES: Final = (
     "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
     "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
-)
+)  # fmt: skip
 _TENS: Final = ("", "", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
-# fmt: on
 
 
 def number_words(number: int) -> str:
     """English words for 0 to 9999, as "twenty-one" or "one hundred five"; ValueError outside."""
     if not 0 <= number <= 9999:
-        raise ValueError(f"number: {number} has no words here; 0 to 9999 would do")
+        raise ValueError(f"number: expected 0 to 9999, got {number}")
     if number < 20:
         return _ONES[number]
     if number < 100:
@@ -94,7 +66,7 @@ def wordings(names: Sequence[str], split: Split) -> tuple[str, ...]:
     if split == "label":
         return (names[0],)
     if split not in TEMPLATES:
-        raise ValueError(f"phrasings: {split!r} is no split; one of {', '.join(SPLITS)} would do")
+        raise ValueError(f"phrasings: expected one of {', '.join(SPLITS)}, got {split!r}")
     turns = [
         (i, name)
         for i in range(len(TEMPLATES[split]))

@@ -56,12 +56,6 @@ class PointMaze:
                 "no command can be asked"
             )
 
-    def candidate_goals(self) -> NDArray[np.float32]:
-        """Float32 [M, 2]: an even grid of 4 x 4 positions in every free cell."""
-        offset = (np.arange(GOALS_PER_SIDE) + 0.5) / GOALS_PER_SIDE
-        offsets = np.stack(np.meshgrid(offset, offset, indexing="ij"), axis=-1).reshape(-1, 2)  # [16, 2]
-        return (self.layout.free_cells[:, None] + offsets).reshape(-1, 2).astype(np.float32)
-
     def cells_asking(self, command: Command) -> NDArray[np.int64]:
         """Int [N]: indices of the free cells from which a command is reachable and in which it does not hold."""
         rows, columns = self.layout.free_cells.T
@@ -157,7 +151,9 @@ class MazeSurface:
 
     def candidate_goals(self, observation: Mapping[str, Any] | None = None) -> NDArray[np.float32]:
         """Goals that what is seen allows: float32 [M, 2], 4 x 4 in every free cell, whatever the observation."""
-        return self.world.candidate_goals()
+        offset = (np.arange(GOALS_PER_SIDE) + 0.5) / GOALS_PER_SIDE
+        offsets = np.stack(np.meshgrid(offset, offset, indexing="ij"), axis=-1).reshape(-1, 2)  # [16, 2]
+        return (self.layout.free_cells[:, None] + offsets).reshape(-1, 2).astype(np.float32)
 
     def true_labels(self, goals: ArrayLike) -> NDArray[np.int64]:
         """Int [N, 2]: ids into `commands.labels` of the two labels true of each free goal [N, 2]."""

@@ -32,12 +32,6 @@ UNSATISFIABLE: Final = ("contradictory", "unknown")
 SUITE: Final = (*SATISFIABLE, *UNSATISFIABLE)
 KNOWN_COMPOUNDS: Final = 200  # of each layout; all others are held out
 
-# Those of the first list are for choosing what counts as understood, those of the second for reporting.
-UNKNOWN_FOR_DEVELOPMENT: Final = (
-    "what time is it in Lisbon", "sing me a song", "open the window", "how many legs has a spider",
-    "buy two tickets for tonight", "translate this letter into Dutch", "the soup needs more salt", "call my sister",
-    "is it going to rain tomorrow", "pick up the red ball", "this film was too long", "sharpen the pencils",
-)  # fmt: skip
 UNKNOWN: Final = (
     "make me a sandwich", "who wrote this book", "turn down the music", "my shoes are wet", "please water the plants",
     "tell me a joke about lawyers", "the dog ate my homework", "add three eggs and stir", "when does the library close",
@@ -58,9 +52,6 @@ class MazeCompounds:
     """The compounds of a layout: two of its lines, regions and vague places, joined by "or", "but not" or "and".
 
     Those that nothing satisfies, that say no more than one of their parts, or that hold everywhere are left out.
-
-    Args:
-        layout: the maze.
     """
 
     def __init__(self, layout: Layout) -> None:

@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from goalbridge.envs.babyai.encoding import OPEN
 from goalbridge.envs.babyai.layouts import Layouts, free_cells, free_poses
 from goalbridge.envs.babyai.optimum import PoseGraph
 from goalbridge.envs.babyai.simulator import ACTIONS, GridBatch
@@ -50,41 +51,34 @@ def explore(
     noise. The others draw each action on its own. Both leave the doors as they used them; boxes that random play
     toggles are gone.
 
-    Args:
-        layouts: L grids, N = L * per_layout.
-        per_layout: at least 1.
-        length: T, at least 1.
-        scripted_share: in [0, 1], of all trajectories, which of them drawn at random.
-        rng: all that is random; the same one gives the same trajectories.
-        record: called T + 1 times with all N trajectories as one batch, returns uint8 [N, S].
-        random_play: probabilities of left, right, forward, toggle.
-
-    Raises:
-        ValueError: an argument is out of range.
+    scripted_share: of all trajectories, which of them drawn at random. rng: the same one gives the same trajectories.
+    record: called T + 1 times with all N trajectories as one batch, returns uint8 [N, S].
+    random_play: probabilities of left, right, forward, toggle.
     """
-    _check(per_layout, length, scripted_share, random_play)
-    layout = np.repeat(np.arange(len(layouts)), per_layout)  # [N]
-    starts = _draw_starts(layouts, per_layout, rng)  # [N, 3]
-    grids = layouts.grids[layout]  # [N, W, H, 3]
-    _open_doorways(grids, starts)
+    if per_layout < 1 or length < 1:
+        raise ValueError(f"per_layout, length: expected 1 or more each, got {per_layout} and {length}")
+    if not 0.0 <= scripted_share <= 1.0:
+        raise ValueError(f"scripted_share: expected 0 to 1, got {scripted_share}")
+    if len(random_play) != len(ACTIONS) or min(random_play) < 0.0 or not np.isclose(sum(random_play), 1.0):
+        raise ValueError(f"random_play: expected {len(ACTIONS)} shares that sum to 1, got {tuple(random_play)}")
+    batch, layout = _begin(layouts, per_layout, rng)
     scripted = rng.permutation(len(layout)) < round(scripted_share * len(layout))  # [N]
     actions = rng.choice(len(ACTIONS), size=(len(layout), length), p=np.asarray(random_play))  # [N, T]
-    sizes = layouts.sizes[layout]  # [N, 2]
     for row in np.flatnonzero(scripted).tolist():
-        width, height = sizes[row]
-        actions[row] = scripted_actions(grids[row, :width, :height], starts[row], length, rng)
-    batch = GridBatch(grids, starts, sizes)
-    return Exploration(_play(batch, actions, record), actions, layout, scripted)
+        width, height = batch.sizes[row]
+        actions[row] = scripted_actions(batch.grids[row, :width, :height], batch.poses[row], length, rng)
+    first = record(batch)  # [N, S]
+    recorded = np.empty((len(actions), length + 1, first.shape[1]), dtype=np.uint8)  # [N, T + 1, S]
+    recorded[:, 0] = first
+    for step, chosen in enumerate(actions.T, start=1):
+        batch.step(chosen)
+        recorded[:, step] = record(batch)
+    return Exploration(recorded, actions, layout, scripted)
 
 
 def begin_play(layouts: Layouts, per_layout: int, rng: np.random.Generator) -> GridBatch:
     """`per_layout` agents in each of L layouts, one layout after the other, at uniform free poses, to be stepped."""
-    _check(per_layout, 1, 0.0, RANDOM_PLAY)
-    layout = np.repeat(np.arange(len(layouts)), per_layout)  # [N]
-    starts = _draw_starts(layouts, per_layout, rng)  # [N, 3]
-    grids = layouts.grids[layout]  # [N, W, H, 3]
-    _open_doorways(grids, starts)
-    return GridBatch(grids, starts, layouts.sizes[layout])
+    return _begin(layouts, per_layout, rng)[0]
 
 
 def scripted_actions(
@@ -104,33 +98,11 @@ def scripted_actions(
     return np.array(actions[:length], dtype=np.int64)
 
 
-def _draw_starts(layouts: Layouts, per_layout: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Starts [L * per_layout, 3], uniform over each layout's free poses."""
+def _begin(layouts: Layouts, per_layout: int, rng: np.random.Generator) -> tuple[GridBatch, NDArray[np.int64]]:
+    """Agents at uniform free poses, and the layout [N] of each; nobody ever stands in a closed door."""
+    layout = np.repeat(np.arange(len(layouts)), per_layout)  # [N]
     poses = (free_poses(grid, size) for grid, size in zip(layouts.grids, layouts.sizes, strict=True))  # L x [P, 3]
-    return np.concatenate([free[rng.integers(len(free), size=per_layout)] for free in poses])
-
-
-def _open_doorways(grids: NDArray[np.uint8], starts: NDArray[np.int64]) -> None:
-    """Open the doors that are started in, in place: nobody ever stands in a closed one."""
-    x, y, _ = starts.T
-    grids[np.arange(len(grids)), x, y, 2] = 0  # open; the state of every other free cell is 0 already
-
-
-def _play(batch: GridBatch, actions: NDArray[np.int64], record: Record) -> NDArray[np.uint8]:
-    """What is recorded, [N, T + 1, S], while the batch takes actions [N, T]."""
-    first = record(batch)  # [N, S]
-    recorded = np.empty((len(actions), actions.shape[1] + 1, first.shape[1]), dtype=np.uint8)  # [N, T + 1, S]
-    recorded[:, 0] = first
-    for step, action in enumerate(actions.T, start=1):
-        batch.step(action)
-        recorded[:, step] = record(batch)
-    return recorded
-
-
-def _check(per_layout: int, length: int, scripted_share: float, random_play: Sequence[float]) -> None:
-    if per_layout < 1 or length < 1:
-        raise ValueError(f"per_layout, length: are {per_layout} and {length}; 1 or more each would do")
-    if not 0.0 <= scripted_share <= 1.0:
-        raise ValueError(f"scripted_share: {scripted_share} is no share; a number from 0 to 1 would do")
-    if len(random_play) != len(ACTIONS) or min(random_play) < 0.0 or not np.isclose(sum(random_play), 1.0):
-        raise ValueError(f"random_play: {tuple(random_play)} is no distribution; {len(ACTIONS)} shares would do")
+    starts = np.concatenate([free[rng.integers(len(free), size=per_layout)] for free in poses])  # [N, 3]
+    grids = layouts.grids[layout]  # [N, W, H, 3]
+    grids[np.arange(len(grids)), starts[:, 0], starts[:, 1], 2] = OPEN  # 0, as of every other free cell already
+    return GridBatch(grids, starts, layouts.sizes[layout]), layout

@@ -48,12 +48,10 @@ HELD_OUT_WORDS: Final = frozenset(
 )
 
 # The other colour terms of English by which names are compared: what is nearest to one of these is none of BabyAI's.
-# fmt: off
 _RIVALS: Final = (
-    "pink", "orange", "brown", "black", "white", "beige", "tan",
-    "teal", "turquoise", "aqua", "cyan", "magenta", "peach", "cream",
-)
-# fmt: on
+    "pink", "orange", "brown", "black", "white", "beige", "tan", "teal", "turquoise", "aqua", "cyan", "magenta",
+    "peach", "cream",
+)  # fmt: skip
 _TERMS: Final = (*COLOURS, *_RIVALS)
 _MARGIN: Final = 0.15  # below it people disagree: tomato, maroon, burgundy, chartreuse, stone
 _NEAREST: Final = 3
@@ -190,9 +188,7 @@ def lexicon() -> Mapping[str, tuple[str, ...]]:
 def reword(mission: str, words: Mapping[str, str]) -> str:
     """A mission in other words: "go to a red ball" with {"red": "azure"} is "go to an azure ball".
 
-    Args:
-        mission: what is said.
-        words: what to say for a word, whole words only and letter case as given; all are replaced at once.
+    Whole words only, with letter case as given; all are replaced at once.
     """
     if not words:
         return mission

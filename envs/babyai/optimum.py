@@ -64,7 +64,7 @@ class PoseGraph:
         while pose != end:
             after = int(following[0, pose])
             if after < 0:
-                raise ValueError(f"goal: {tuple(goal)} is out of reach of {tuple(start)}; a pose within reach would do")
+                raise ValueError(f"goal: expected a pose in reach of {tuple(start)}, got {tuple(goal)}")
             actions += self._leading(pose, after)
             pose = after
         return actions
@@ -92,12 +92,8 @@ def facing(targets: NDArray[np.bool_]) -> NDArray[np.bool_]:
 def fewest_steps(grid: NDArray[np.uint8], start: Pose, targets: NDArray[np.bool_], at_least: int = 1) -> float:
     """Fewest actions until a target cell is in front, which is when a "go to" mission succeeds; inf if it cannot be.
 
-    Args:
-        grid: uint8 [W, H, 3].
-        start: (x, y, direction).
-        targets: bool [W, H], cells to stand before.
-        at_least: the result where a target is in front already. 1 by default, as minigrid judges after an action only;
-            toggling or bumping into the target keeps it in front.
+    grid: uint8 [W, H, 3]. start: (x, y, direction). targets: bool [W, H].
+    at_least: the result where a target is in front already; 1, as minigrid judges after an action only.
     """
     return max(float(at_least), _distance(grid, start, facing(targets)))
 
@@ -108,15 +104,15 @@ def fewest_steps_to_region(grid: NDArray[np.uint8], start: Pose, region: NDArray
 
 
 def mission_targets(env: Any) -> NDArray[np.bool_]:
-    """Cells bool [W, H] that satisfy the mission of a level that was reset: those of the objects that it names.
+    """Cells bool [W, H] of the objects that the mission of minigrid's own level, after reset, names.
 
-    env: minigrid's own level (`.unwrapped`). Raises ValueError unless its mission is to go to one object.
+    ValueError unless its mission is to go to one object.
     """
     from minigrid.envs.babyai.core.verifier import GoToInstr
 
     instruction = getattr(env, "instrs", None)
     if not isinstance(instruction, GoToInstr):
-        raise ValueError(f"mission: {env.mission!r} is not to go to one object; one that is would do")
+        raise ValueError(f"mission: expected to go to one object, got {env.mission!r}")
     targets = np.zeros((env.width, env.height), dtype=np.bool_)
     targets[tuple(np.transpose(instruction.desc.obj_poss))] = True
     return targets

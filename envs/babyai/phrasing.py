@@ -20,72 +20,35 @@ Kind = Literal["thing", "colour", "side", "quadrant"]
 
 # "the" and "a" in turn, so that a few neighbours in this list are always balanced.
 TRAIN_TEMPLATES: Final = (
-    "walk to the {what}",
-    "find a {what}",
-    "head for the {what}",
-    "reach a {what}",
-    "look for the {what}",
-    "get to a {what}",
-    "you want the {what}",
-    "stand in front of a {what}",
-    "face the {what}",
-    "move up to a {what}",
-    "the {what}",
-    "a {what}",
-)
+    "walk to the {what}", "find a {what}", "head for the {what}", "reach a {what}", "look for the {what}",
+    "get to a {what}", "you want the {what}", "stand in front of a {what}", "face the {what}", "move up to a {what}",
+    "the {what}", "a {what}",
+)  # fmt: skip
 HELD_OUT_TEMPLATES: Final = (
-    "go to the {what}",
-    "go to a {what}",
-    "navigate to the {what}",
-    "your target is a {what}",
-    "make your way to the {what}",
-    "approach a {what}",
-    "take me to the {what}",
-    "could you track down a {what}",
-)
+    "go to the {what}", "go to a {what}", "navigate to the {what}", "your target is a {what}",
+    "make your way to the {what}", "approach a {what}", "take me to the {what}", "could you track down a {what}",
+)  # fmt: skip
 VALIDATION_TEMPLATES: Final = ("head towards the {what}", "seek out a {what}", "can you get over to the {what}?")
 _TRAIN_SOMETHING: Final = ("find", "walk to", "look for", "reach", "face")
 _HELD_OUT_SOMETHING: Final = ("go to", "navigate to", "approach")
 
 _TRAIN_PLACES: Final = (
-    "walk to the {place}",
-    "head for the {place}",
-    "get to the {place}",
-    "you want the {place}",
-    "move over to the {place}",
-    "come over to the {place}",
-    "enter the {place}",
-    "walk into the {place}",
-    "step over to the {place}",
-    "be in the {place}",
-    "the {place} is your goal",
-    "I would like you in the {place}",
-    "you should end up in the {place}",
-    "get inside the {place}, please",
-    "the {place}",
-)
+    "walk to the {place}", "head for the {place}", "get to the {place}", "you want the {place}",
+    "move over to the {place}", "come over to the {place}", "enter the {place}", "walk into the {place}",
+    "step over to the {place}", "be in the {place}", "the {place} is your goal", "I would like you in the {place}",
+    "you should end up in the {place}", "get inside the {place}, please", "the {place}",
+)  # fmt: skip
 _VALIDATION_PLACES: Final = ("head towards the {place}", "set off for the {place}", "can you get over to the {place}?")
 _HELD_OUT_PLACES: Final = (
-    "go to the {place}",
-    "navigate to the {place}",
-    "your target is the {place}",
-    "make your way to the {place}",
+    "go to the {place}", "navigate to the {place}", "your target is the {place}", "make your way to the {place}",
     "take me to the {place}",
-)
+)  # fmt: skip
 _SIDE_NOUNS: Final = ("{what} side", "{what} half", "{what} half of the map")
 _QUADRANT_NOUNS: Final = (
-    "{what} room",
-    "{what} corner",
-    "{what} quarter",
-    "{what} part of the map",
-    "room in the {what}",
-    "room that lies {what}",
-    "room to the {what}",
-    "room over on the {what} side",
-    "room on the {what}",
-    "room by the {what} edge",
-    "area towards the {what}",
-)
+    "{what} room", "{what} corner", "{what} quarter", "{what} part of the map", "room in the {what}",
+    "room that lies {what}", "room to the {what}", "room over on the {what} side", "room on the {what}",
+    "room by the {what} edge", "area towards the {what}",
+)  # fmt: skip
 _ROOM_COMMANDS: Final = tuple(template.replace("{room}", "{what}") for template in EVALUATION_TEMPLATES)
 
 
@@ -145,7 +108,7 @@ _TEMPLATES: Final[dict[tuple[Kind, Split], tuple[str, ...]]] = {
 def templates(kind: Kind, split: Split) -> tuple[str, ...]:
     """The templates of a kind of label in a split, for `say`; ValueError for an unknown split."""
     if split not in SPLITS:
-        raise ValueError(f"phrasings: {split!r} is no split; one of {', '.join(SPLITS)} would do")
+        raise ValueError(f"phrasings: expected one of {', '.join(SPLITS)}, got {split!r}")
     return _TEMPLATES[kind, split]
 
 
@@ -157,12 +120,8 @@ def say(template: str, what: str) -> str:
 def phrase(kind: Kind, names: tuple[str, ...], extra: tuple[str, ...], turn: int, share: int) -> tuple[str, ...]:
     """All training wordings of one label, distinct if the names are.
 
-    Args:
-        kind: of the label.
-        names: what it is called in every template.
-        extra: what it is also called, each in `share` templates only, which bounds the number of texts.
-        turn: at which share of the templates the first extra name starts; the next name takes the next share.
-        share: templates for each extra name.
+    names: what it is called in every template. extra: what it is also called, each in `share` templates only, which
+    bounds the number of texts. turn: at which share of the templates the first of these starts.
     """
     forms = templates(kind, "train")
     few = chain.from_iterable(
