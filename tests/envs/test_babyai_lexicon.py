@@ -6,6 +6,7 @@ from itertools import chain
 import numpy as np
 import pytest
 
+from goalbridge.envs.babyai.encoding import COLOURS, TYPES
 from goalbridge.envs.babyai.lexicon import (
     DEVELOPMENT_WORDS,
     HELD_OUT_WORDS,
@@ -16,7 +17,6 @@ from goalbridge.envs.babyai.lexicon import (
     nearest_colour,
     reword,
 )
-from goalbridge.envs.babyai.encoding import COLOURS, TYPES
 
 BOTH = [*chain(*DEVELOPMENT_WORDS.values()), *chain(*TEST_WORDS.values())]
 

@@ -1,148 +1,56 @@
-"""The mazes as Gymnasium environments, over every registered id, alone and batched."""
+"""Episodes of the mazes: what ends and rewards them, what is drawn by chance, and what a reset may fix."""
 
-import copy
-import pickle
-import warnings
 from typing import Any
 
 import gymnasium
 import numpy as np
 import pytest
-from gymnasium.utils.env_checker import check_env, data_equivalence
-from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 import goalbridge.envs  # noqa: F401  (registers the ids)
 from goalbridge.envs.commands import Command
-from goalbridge.envs.layouts import LayoutError
 
-IDS = sorted(name for name in gymnasium.registry if name.startswith("goalbridge/") and "BabyAI" not in name)
-TINY = ["..#", "...", "#.."]
 TWO_PARTS = [[0, 0, 1, 0], [0, 0, 1, 0]]
 
 
 def make(name: str, **kwargs: Any) -> Any:
-    """A single environment, whose own attributes the tests may read."""
-    return gymnasium.make(name, **kwargs)
+    return gymnasium.make(f"goalbridge/{name}-v0", **kwargs)
 
 
-def make_vec(name: str, **kwargs: Any) -> Any:
-    """A batch of them."""
-    return gymnasium.make_vec(name, **kwargs)
-
-
-def arguments(name: str) -> dict[str, Any]:
-    """PointMaze takes a layout; the others have their own."""
-    if name != "goalbridge/PointMaze-v0":
-        return {}
-    return {"layout": [[character == "#" for character in line] for line in TINY]}
-
-
-def test_the_promised_ids_are_registered() -> None:
-    names = ("Fork", "Island", "Blank", "Slit", "Blocker")
-    assert {f"goalbridge/{name}Maze-v0" for name in names} | {"goalbridge/PointMaze-v0"} <= set(IDS)
-
-
-@pytest.mark.parametrize("name", IDS)
-def test_gymnasium_accepts_it(name: str) -> None:
-    env = make(name, render_mode="rgb_array", **arguments(name))
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        check_env(env.unwrapped, skip_render_check=True)
-    env.reset(seed=0)
-    frame = env.render()
-    assert isinstance(frame, np.ndarray)
-    assert frame.dtype == np.uint8
-    assert frame.ndim == 3
-
-
-@pytest.mark.parametrize("name", IDS)
-def test_the_same_seed_gives_the_same_episode(name: str) -> None:
-    def episode(seed: int) -> list[Any]:
-        env = make(name, **arguments(name))
-        env.action_space.seed(3)
-        seen: list[Any] = [env.reset(seed=seed)]
-        for _ in range(100):
-            seen.append(env.step(env.action_space.sample()))
-            if seen[-1][2] or seen[-1][3]:
-                seen.append(env.reset())
-        return seen
-
-    assert data_equivalence(episode(7), episode(7), exact=True)
-    assert not data_equivalence(episode(7), episode(8), exact=True)
-
-
-@pytest.mark.parametrize("mode", list(AutoresetMode))
-@pytest.mark.parametrize(("name", "limit"), [*((name, None) for name in IDS), ("goalbridge/ForkMaze-v0", 130)])
-def test_the_batch_is_bit_for_bit_the_single_environments(name: str, limit: int | None, mode: AutoresetMode) -> None:
-    """Through several episodes each, with autoresets, truncations and more steps than noise is drawn for at once."""
-    size = 4
-    kwargs = arguments(name) | ({} if limit is None else {"max_episode_steps": limit})
-    batch = make_vec(name, num_envs=size, autoreset_mode=mode, **kwargs)
-    singles = SyncVectorEnv([lambda: make(name, **kwargs)] * size, autoreset_mode=mode)
-    assert batch.observation_space == singles.observation_space
-    assert batch.action_space == singles.action_space
-    assert data_equivalence(batch.reset(seed=11), singles.reset(seed=11), exact=True)
-    rng = np.random.default_rng(0)
-    ends = np.zeros(2, dtype=int)
-    for _ in range(220):
-        actions = rng.normal([0.0, 0.3], 1.0, size=(size, 2)).astype(np.float32)
-        ours, theirs = batch.step(actions), singles.step(actions)
-        assert data_equivalence(ours, theirs, exact=True)
-        ends += [ours[2].sum(), ours[3].sum()]
-        done = ours[2] | ours[3]
-        if mode == AutoresetMode.DISABLED and done.any():
-            again, same = (env.reset(options={"reset_mask": done.copy()}) for env in (batch, singles))
-            assert data_equivalence(again, same, exact=True)
-    assert ends[0] >= 2
-    assert ends.sum() >= size
-    if limit is not None:
-        assert ends[1] >= 1
-
-
-def test_seeds_can_be_listed_and_resets_partial() -> None:
-    batch = make_vec("goalbridge/IslandMaze-v0", num_envs=3)
-    first, _ = batch.reset(seed=[5, 6, 7])
-    again, infos = batch.reset(seed=[5, 9, 9], options={"reset_mask": np.array([True, False, False])})
-    assert data_equivalence(first, again, exact=True)
-    assert infos["_is_success"].tolist() == [True, False, False]
-    env = make("goalbridge/IslandMaze-v0")
-    alone, _ = env.reset(seed=6)
-    np.testing.assert_array_equal(alone["observation"], first["observation"][1])
+def make_vec(name: str, num_envs: int, **kwargs: Any) -> Any:
+    return gymnasium.make_vec(f"goalbridge/{name}-v0", num_envs=num_envs, **kwargs)
 
 
 @pytest.mark.parametrize(("override", "steps"), [({}, 100), ({"max_episode_steps": 7}, 7)])
 def test_episodes_are_truncated(override: dict[str, int], steps: int) -> None:
     stay = np.zeros(2, dtype=np.float32)
-    env = make("goalbridge/ForkMaze-v0", **override)
-    batch = make_vec("goalbridge/ForkMaze-v0", num_envs=2, **override)
+    env, batch = make("ForkMaze", **override), make_vec("ForkMaze", 2, **override)
     env.reset(seed=0)
     batch.reset(seed=0)
     for step in range(1, steps + 1):
         assert env.step(stay)[3] == (step == steps)
         assert batch.step(np.stack([stay, stay]))[3].tolist() == [step == steps] * 2
-    unlimited = make_vec("goalbridge/ForkMaze-v0", num_envs=1, max_episode_steps=-1)
+    unlimited = make_vec("ForkMaze", 1, max_episode_steps=-1)
     unlimited.reset(seed=0)
     assert not any(unlimited.step(stay[None])[3].any() for _ in range(250))
 
 
 def test_reward_success_and_end_come_with_the_command() -> None:
-    env = make("goalbridge/BlankMaze-v0", action_noise_degrees=0.0)
+    env = make("BlankMaze", action_noise_degrees=0.0)
     observation, info = env.reset(options={"position": (5.5, 5.5), "instruction": "Go to  row 7"})
-    assert observation["instruction"] == "Go to row 7"
+    assert observation["instruction"] == env.unwrapped.command.text == "Go to row 7"
     assert info == {"is_success": False}
     outcomes = [env.step(np.array([1.0, 0.0], dtype=np.float32)) for _ in range(3)]
-    assert [outcome[1] for outcome in outcomes] == [0.0, 0.0, 1.0]
-    assert [outcome[2] for outcome in outcomes] == [False, False, True]
+    for index in (1, 2):
+        assert [outcome[index] for outcome in outcomes] == [0, 0, 1]
     assert [outcome[4]["is_success"] for outcome in outcomes] == [False, False, True]
     np.testing.assert_allclose(outcomes[-1][0]["observation"], [7.0, 5.5], atol=2e-4)
 
 
 def test_starts_and_commands_are_uniform() -> None:
-    batch = make_vec("goalbridge/PointMaze-v0", num_envs=8000, layout=TWO_PARTS, phrasings="label")
+    batch = make_vec("PointMaze", 8000, layout=TWO_PARTS, phrasings="label")
     observation, _ = batch.reset(seed=0)
-    surface = batch.unwrapped
     cell = np.floor(observation["observation"]).astype(int)
-    index = surface.layout.cell_index[cell[:, 0], cell[:, 1]]
+    index = batch.unwrapped.layout.cell_index[cell[:, 0], cell[:, 1]]
     np.testing.assert_allclose(np.bincount(index) / 8000, 1 / 6, atol=0.02)
     offset = observation["observation"] - cell
     np.testing.assert_allclose(np.bincount((4 * offset.ravel()).astype(int)) / 16000, 0.25, atol=0.02)
@@ -154,24 +62,23 @@ def test_starts_and_commands_are_uniform() -> None:
 
 
 def test_fixing_the_start_leaves_the_noise_alone() -> None:
-    envs_ = [make("goalbridge/ForkMaze-v0") for _ in range(2)]
-    first, _ = envs_[0].reset(seed=4)
+    pair = [make("ForkMaze") for _ in range(2)]
+    first, _ = pair[0].reset(seed=4)
     position = first["observation"].astype(np.float64)
-    second, _ = envs_[1].reset(seed=4, options={"position": position, "instruction": "row 9"})
+    second, _ = pair[1].reset(seed=4, options={"position": position, "instruction": "row 9"})
     np.testing.assert_allclose(first["observation"], second["observation"], atol=1e-6)
-    steps = [env.step(np.array([0.0, 1.0], dtype=np.float32))[0]["observation"] for env in envs_]
+    steps = [env.step(np.array([0.0, 1.0], dtype=np.float32))[0]["observation"] for env in pair]
     np.testing.assert_allclose(steps[0], steps[1], atol=1e-5)
 
 
-def test_wordings_come_from_their_split() -> None:
-    for split in ("train", "held_out", "label"):
-        batch = make_vec("goalbridge/ForkMaze-v0", num_envs=300, phrasings=split)
-        observation, _ = batch.reset(seed=0)
-        assert set(observation["instruction"]) <= set(batch.unwrapped.commands.all_texts(split))
+@pytest.mark.parametrize("split", ["train", "held_out", "label"])
+def test_wordings_come_from_their_split(split: str) -> None:
+    batch = make_vec("ForkMaze", 300, phrasings=split)
+    assert set(batch.reset(seed=0)[0]["instruction"]) <= set(batch.unwrapped.commands.all_texts(split))
 
 
 def test_a_batch_takes_positions_and_instructions() -> None:
-    batch = make_vec("goalbridge/BlankMaze-v0", num_envs=3, action_noise_degrees=0.0)
+    batch = make_vec("BlankMaze", 3, action_noise_degrees=0.0)
     region = np.zeros((10, 10), dtype=bool)
     region[0, 3] = True
     corner = Command("somewhere up there", "corner", "cell", region)
@@ -195,82 +102,33 @@ def test_a_batch_takes_positions_and_instructions() -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"position": (0.5, 2.5)}, r"position: \[0.5, 2.5\] is in a wall"),
-        ({"position": (-0.5, 2.5)}, "is outside"),
-        ({"position": (2.0, 0.5)}, "is outside"),
-        ({"position": (np.nan, 0.5)}, "is no position"),
-        ({"position": (1.0, 2.0, 3.0)}, r"position: .*would do"),
-        ({"position": ("a", "b")}, "is not made of numbers"),
-        ({"instruction": "dance"}, "instruction: 'dance' is no command"),
-        ({"instruction": 7}, "instruction: 7 is no command"),
+        ({"position": (0.5, 2.5)}, r"position: .*\[0.5, 2.5\] in a wall"),
+        ({"position": (-0.5, 2.5)}, "outside"),
+        ({"position": (2.0, 0.5)}, "outside"),
+        ({"position": (np.nan, 0.5)}, "position: expected finite numbers"),
+        ({"position": (1.0, 2.0, 3.0)}, r"position: .*got shape \(3,\)"),
+        ({"position": np.zeros((3, 2))}, r"position: .*got shape \(3, 2\)"),
+        ({"position": ("a", "b")}, "position: expected numbers"),
+        ({"instruction": "dance"}, "instruction: expected a command of this maze, got 'dance'; try '"),
+        ({"instruction": 7}, "instruction: .*got 7"),
         ({"position": (0.5, 0.5), "instruction": "go to column 3"}, "cannot be reached from"),
         ({"instruction": Command("stay", "all", "all", np.ones((2, 4), dtype=bool))}, "holds wherever it is reached"),
-        ({"instruction": Command("else", "all", "all", np.ones((3, 3), dtype=bool))}, "its region is 3 x 3"),
-        ({"instruction": Command("in", "wall", "all", np.array(TWO_PARTS) == 1)}, "its region is all wall"),
-        ({"positon": (0.5, 0.5)}, "options: 'positon' is unknown; did you mean 'position'"),
+        ({"instruction": Command("else", "all", "all", np.ones((3, 3), dtype=bool))}, r"region .*got \(3, 3\)"),
+        ({"instruction": Command("in", "wall", "all", np.array(TWO_PARTS) == 1)}, "got all wall"),
+        ({"positon": (0.5, 0.5)}, "options: .*'positon'; did you mean 'position'"),
+        ({"instructions": ["row 0"]}, "instructions: expected a list of 2|options: .*'instructions'"),
+        ({"instructions": "row 0"}, "instructions: expected a list of 2|options: .*'instructions'"),
     ],
 )
-def test_bad_options_say_what_would_do(options: dict[str, Any], says: str) -> None:
-    for env in (
-        make("goalbridge/PointMaze-v0", layout=TWO_PARTS),
-        make_vec("goalbridge/PointMaze-v0", num_envs=2, layout=TWO_PARTS),
-    ):
+def test_bad_options_are_refused_in_one_line(options: dict[str, Any], says: str) -> None:
+    for env in (make("PointMaze", layout=TWO_PARTS), make_vec("PointMaze", 2, layout=TWO_PARTS)):
         with pytest.raises(ValueError, match=says) as caught:
             env.reset(seed=0, options=options)
         assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("options", "says"),
-    [
-        ({"position": np.zeros((3, 2))}, r"position: has shape \(3, 2\)"),
-        ({"instructions": ["row 0"]}, "a list of 2 texts"),
-        ({"instructions": "row 0"}, "a list of 2 texts"),
-        ({"reset_mask": np.ones(3, dtype=bool)}, "reset_mask: a bool array"),
-        ({"reset_mask": np.zeros(2, dtype=bool)}, "reset_mask: marks no environment"),
-        ({"reset_mask": np.array([True, False])}, "at the first reset"),
-    ],
-)
-def test_bad_options_of_a_batch(options: dict[str, Any], says: str) -> None:
-    batch = make_vec("goalbridge/BlankMaze-v0", num_envs=2)
-    with pytest.raises(ValueError, match=says):
-        batch.reset(options=options)
-
-
-@pytest.mark.parametrize(
-    ("kwargs", "error", "says"),
-    [
-        ({"layout": [[0, 1]]}, LayoutError, "no command can be asked from any cell"),
-        ({"layout": "froke"}, LayoutError, "did you mean 'fork'"),
-        ({"layout": "fork", "action_noise_degrees": -1.0}, ValueError, "action_noise_degrees: -1.0"),
-        ({"layout": "fork", "phrasings": "test"}, ValueError, "phrasings: 'test' is no split"),
-    ],
-)
-def test_bad_arguments_say_what_would_do(kwargs: dict[str, Any], error: type[Exception], says: str) -> None:
-    for build in (make, make_vec):
-        with pytest.raises(error, match=says) as caught:
-            build("goalbridge/PointMaze-v0", **kwargs)
-        assert "\n" not in str(caught.value)
-
-
-def test_bad_actions_and_missing_resets() -> None:
-    env = make("goalbridge/ForkMaze-v0", disable_env_checker=True).unwrapped
-    batch = make_vec("goalbridge/ForkMaze-v0", num_envs=2, autoreset_mode="Disabled", max_episode_steps=1)
-    stay = np.zeros((2, 2), dtype=np.float32)
-    for stepped, action in ((env, stay[0]), (batch, stay)):
-        with pytest.raises(gymnasium.error.ResetNeeded, match="reset"):
-            stepped.step(action)
-        stepped.reset(seed=0)
-        for bad in (action[..., :1], np.full_like(action, np.nan)):
-            with pytest.raises(ValueError, match="would do"):
-                stepped.step(bad)
-    batch.step(stay)
-    with pytest.raises(gymnasium.error.ResetNeeded, match=r"\[0, 1\] have ended"):
-        batch.step(stay)
-
-
 def test_sampled_actions_are_uniform_unit_vectors() -> None:
-    batch = make_vec("goalbridge/ForkMaze-v0", num_envs=4000)
+    batch = make_vec("ForkMaze", 4000)
     batch.action_space.seed(0)
     sample = batch.action_space.sample()
     assert sample.shape == (4000, 2)
@@ -282,26 +140,12 @@ def test_sampled_actions_are_uniform_unit_vectors() -> None:
 
 
 def test_both_offer_learners_the_same_surface() -> None:
-    env = make("goalbridge/ForkMaze-v0").unwrapped
-    batch = make_vec("goalbridge/ForkMaze-v0", num_envs=2)
-    observation, _ = batch.reset(seed=0)
-    for surface in (env, batch.unwrapped):
-        goals = surface.candidate_goals(observation)
-        assert goals.dtype == np.float32
-        assert goals.shape == (16 * 155, 2)
+    for surface in (make("ForkMaze").unwrapped, make_vec("ForkMaze", 2).unwrapped):
+        goals = surface.candidate_goals()
+        assert (goals.dtype, goals.shape) == (np.float32, (16 * 155, 2))
         cell = np.floor(goals).astype(int)
         assert not surface.layout.walls[cell[:, 0], cell[:, 1]].any()
         labels = surface.true_labels(goals)
         assert [surface.commands.labels[label] for label in labels[0]] == ["row 0", "column 0"]
         assert surface.candidate_actions(8).shape == (8, 2)
         assert surface.execution_kernel(8)[0, 0] == pytest.approx(0.739, abs=1e-3)
-
-
-def test_environments_survive_copies_and_pickles() -> None:
-    env = make("goalbridge/ForkMaze-v0").unwrapped
-    env.reset(seed=3)
-    action = np.array([1.0, 0.0], dtype=np.float32)
-    twins = [copy.deepcopy(env), pickle.loads(pickle.dumps(env))]
-    expected = [env.step(action) for _ in range(3)]
-    for twin in twins:
-        assert data_equivalence([twin.step(action) for _ in range(3)], expected, exact=True)
