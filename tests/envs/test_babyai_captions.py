@@ -6,27 +6,17 @@ import gymnasium
 import minigrid  # noqa: F401  (registers the levels)
 import numpy as np
 import pytest
-from minigrid.core.constants import COLOR_TO_IDX, OBJECT_TO_IDX
 
 from goalbridge.configs.splits import SPLITS
 from goalbridge.envs.babyai.captions import GridCaptions
+from goalbridge.envs.babyai.encoding import BALL, BOX, COLOURS, DOOR, EMPTY, GOAL, KEY, TYPES, UNSEEN, WALL
 from goalbridge.envs.babyai.four_rooms import EVALUATION_TEMPLATES, ROOMS, room_at
 from goalbridge.envs.babyai.lexicon import HELD_OUT_WORDS
-from goalbridge.envs.babyai.phrasing import (
-    COLOURS,
-    FIRST_TYPE,
-    HELD_OUT_TEMPLATES,
-    TRAIN_TEMPLATES,
-    TYPES,
-    correct_articles,
-    other_action,
-)
+from goalbridge.envs.babyai.phrasing import HELD_OUT_TEMPLATES, TRAIN_TEMPLATES, correct_articles, other_action
 from goalbridge.envs.spaces import INSTRUCTION_SPACE
 
-SIZES = (0, 1, 5, 20, 1000)
 
-
-@pytest.fixture(scope="module", params=SIZES)
+@pytest.fixture(scope="module", params=(0, 1, 5, 20, 1000))
 def captions(request: pytest.FixtureRequest) -> GridCaptions:
     return GridCaptions(lexicon_size=request.param)
 
@@ -36,60 +26,44 @@ def plain() -> GridCaptions:
     return GridCaptions()
 
 
-def goal(x: int, y: int, width: int, height: int, faced: str, colour: str = "red") -> list[int]:
-    return [x, y, 0, width, height, OBJECT_TO_IDX[faced], COLOR_TO_IDX[colour]]
+def goal(x: int, y: int, width: int, height: int, faced: int, colour: str = "red") -> list[int]:
+    return [x, y, 0, width, height, faced, COLOURS.index(colour)]
 
 
 def truths(captions: GridCaptions, *goals: list[int]) -> list[list[str]]:
     return [[captions.labels[label] for label in row if label >= 0] for row in captions.true_labels(goals).tolist()]
 
 
-def test_ids_are_minigrids() -> None:
-    assert {colour: place for place, colour in enumerate(COLOURS)} == COLOR_TO_IDX
-    assert all(OBJECT_TO_IDX[kind] == FIRST_TYPE + place for place, kind in enumerate(TYPES))
+def said(captions: GridCaptions, label: str, split: str = "train") -> set[str]:
+    return set(captions.phrasings(captions.labels.index(label), split))  # type: ignore[arg-type]
 
 
-def test_labels_are_the_same_at_any_size_of_the_lexicon(captions: GridCaptions, plain: GridCaptions) -> None:
-    assert captions.labels == plain.labels == captions.all_texts("label")
-    assert len(set(plain.labels)) == 24 + 4 + 6 + 4 + 4
-    assert {"red ball", "grey door", "ball", "red", "left side", "top side", "top left", "bottom right"} < {
-        *plain.labels
-    }
-
-
-def test_truths_of_hand_made_goals(plain: GridCaptions) -> None:
-    assert truths(
-        plain,
-        goal(1, 1, 8, 8, "ball", "red"),
-        goal(6, 3, 8, 8, "door", "grey"),
-        goal(4, 4, 9, 9, "box", "yellow"),
-        goal(4, 7, 9, 9, "wall", "grey"),
-        goal(7, 4, 9, 9, "empty"),
-        goal(4, 4, 9, 9, "goal", "green"),
-        goal(10, 10, 22, 22, "key", "purple"),
-        goal(3, 8, 8, 19, "unseen"),
-    ) == [
-        ["red ball", "ball", "red", "left side", "top side", "top left"],
-        ["grey door", "door", "grey", "right side", "top side", "top right"],
-        ["yellow box", "box", "yellow"],
-        ["bottom side"],
-        ["right side"],
-        [],
-        ["purple key", "key", "purple", "left side", "top side", "top left"],
-        ["left side", "top side", "top left"],
-    ]
+@pytest.mark.parametrize(
+    ("one", "true"),
+    [
+        (goal(1, 1, 8, 8, BALL, "red"), "red ball, ball, red, left side, top side, top left"),
+        (goal(6, 3, 8, 8, DOOR, "grey"), "grey door, door, grey, right side, top side, top right"),
+        (goal(4, 4, 9, 9, BOX, "yellow"), "yellow box, box, yellow"),
+        (goal(4, 7, 9, 9, WALL, "grey"), "bottom side"),
+        (goal(7, 4, 9, 9, EMPTY), "right side"),
+        (goal(4, 4, 9, 9, GOAL, "green"), ""),
+        (goal(10, 10, 22, 22, KEY, "purple"), "purple key, key, purple, left side, top side, top left"),
+        (goal(3, 8, 8, 19, UNSEEN), "left side, top side, top left"),
+    ],
+)
+def test_truths_of_hand_made_goals(plain: GridCaptions, one: list[int], true: str) -> None:
+    assert ", ".join(truths(plain, one)[0]) == true
 
 
 def test_truths_pad_at_the_end_and_take_what_collecting_gives(plain: GridCaptions) -> None:
-    goals = np.array([goal(4, 7, 9, 9, "wall"), goal(1, 1, 8, 8, "ball")], dtype=np.float32)
+    goals = np.array([goal(4, 7, 9, 9, WALL), goal(1, 1, 8, 8, BALL)], dtype=np.float32)
     labels = plain.true_labels(np.pad(goals, ((0, 0), (0, 3))))
-    assert labels.shape == (2, 6)
     assert labels.dtype == np.int64
     assert labels[0].tolist() == [plain.labels.index("bottom side"), -1, -1, -1, -1, -1]
     assert (np.diff(labels[1]) > 0).all()
     assert plain.true_labels(np.zeros((0, 7))).shape == (0, 6)
     for wrong in (np.zeros(7), np.zeros((2, 6))):
-        with pytest.raises(ValueError, match=r"goals: shape .* \[N, >= 7\] would do"):
+        with pytest.raises(ValueError, match=r"goals: expected \[N, 7 or more\], got "):
             plain.true_labels(wrong)
 
 
@@ -98,25 +72,29 @@ def test_truths_agree_with_a_loop_over_random_goals(plain: GridCaptions) -> None
     width, height = rng.integers(4, 23, size=(2, 500))
     numbers = [rng.integers(width), rng.integers(height), rng.integers(4, size=500), width, height]
     goals = np.stack([*numbers, rng.integers(11, size=500), rng.integers(6, size=500)], axis=1)
-    names = {number: name for name, number in OBJECT_TO_IDX.items()}
     for (x, y, _, w, h, faced, colour), row in zip(goals.tolist(), truths(plain, *goals.tolist()), strict=True):
         side = "left" if x < (w - 1) / 2 else "right" if x > (w - 1) / 2 else ""
         level = "top" if y < (h - 1) / 2 else "bottom" if y > (h - 1) / 2 else ""
-        expected = {f"{side} side"} if side else set()
-        expected |= {f"{level} side"} if level else set()
+        expected = {f"{name} side" for name in (side, level) if name}
         expected |= {f"{level} {side}"} if level and side else set()
-        if names[faced] in TYPES:
-            expected |= {names[faced], COLOURS[colour], f"{COLOURS[colour]} {names[faced]}"}
-        assert set(row) == expected
-        assert len(row) == len(expected)
+        if DOOR <= faced <= BOX:
+            kind = TYPES[faced - DOOR]
+            expected |= {kind, COLOURS[colour], f"{COLOURS[colour]} {kind}"}
+        assert sorted(row) == sorted(expected)
 
 
 def test_quadrants_are_the_rooms_of_four_rooms(plain: GridCaptions) -> None:
     for x in range(1, 18):
         for y in range(1, 18):
-            said = [label for label in truths(plain, goal(x, y, 19, 19, "wall"))[0] if label in ROOMS]
-            room = room_at(x, y)
-            assert said == ([] if room is None else [room])
+            named = [label for label in truths(plain, goal(x, y, 19, 19, WALL))[0] if label in ROOMS]
+            assert named == [room for room in [room_at(x, y)] if room is not None]
+
+
+def test_labels_are_the_same_at_any_size_of_the_lexicon(captions: GridCaptions, plain: GridCaptions) -> None:
+    assert captions.labels == plain.labels == captions.all_texts("label")
+    assert len(set(plain.labels)) == 24 + 4 + 6 + 4 + 4
+    named = {"red ball", "grey door", "ball", "red", "left side", "top side", "top left", "bottom right"}
+    assert named < {*plain.labels}
 
 
 def test_every_label_has_distinct_wordings_of_its_own(captions: GridCaptions) -> None:
@@ -127,117 +105,94 @@ def test_every_label_has_distinct_wordings_of_its_own(captions: GridCaptions) ->
         assert min(map(len, parts)) >= 1
         assert len(set(texts)) == len(texts)
         assert all(INSTRUCTION_SPACE.contains(text) and text == text.strip() for text in texts)
-    with pytest.raises(ValueError, match="phrasings: 'test' is no split"):
+        assert not [text for text in texts if re.search(r"\ba [aeiou]|\ban [^aeiou]", text)]
+        for label, part in enumerate(parts):
+            assert {captions.label_id(text) for text in part} == {label}
+    assert captions.label_id("  Go to THE\n red ball ") == captions.labels.index("red ball")
+    assert captions.label_id("go to the red sofa") is None
+    with pytest.raises(ValueError, match=r"phrasings: expected one of .*, got 'test'"):
         captions.phrasings(0, "test")  # type: ignore[arg-type]
 
 
 def test_training_shares_no_text_with_held_out_and_none_of_minigrids_opening(captions: GridCaptions) -> None:
     train, held_out = set(captions.all_texts("train")), set(captions.all_texts("held_out"))
     assert not train & held_out
-    assert not [text for text in train if text.startswith("go to") or "go to" in text]
+    assert not [text for text in train if "go to" in text]
     heads = {template.partition("{")[0].removesuffix("a ").removesuffix("the ") for template in TRAIN_TEMPLATES} - {""}
     assert not [held for held in HELD_OUT_TEMPLATES for head in heads if head in held]
-
-
-def test_held_out_wordings_do_not_depend_on_the_lexicon(captions: GridCaptions, plain: GridCaptions) -> None:
-    assert captions.all_texts("held_out") == plain.all_texts("held_out")
-    assert set(plain.all_texts("train")) <= set(captions.all_texts("train"))
-
-
-def test_no_training_text_has_a_held_out_word(captions: GridCaptions) -> None:
-    words = {word for text in captions.all_texts("train") for word in text.split()}
+    words = {word for text in train for word in text.split()}
     assert not [(word, held) for word in words for held in HELD_OUT_WORDS if held in word]
 
 
-def test_lexicon_words_are_further_wordings_in_a_few_templates(plain: GridCaptions) -> None:
-    captions = GridCaptions(lexicon_size=5)
-    label = captions.labels.index("blue ball")
-    further = set(captions.phrasings(label, "train")) - set(plain.phrasings(label, "train"))
+def test_lexicon_words_are_further_wordings_in_a_few_templates(captions: GridCaptions, plain: GridCaptions) -> None:
+    assert captions.all_texts("held_out") == plain.all_texts("held_out")
+    assert set(plain.all_texts("train")) <= set(captions.all_texts("train"))
+    five = GridCaptions(lexicon_size=5)
+    further = said(five, "blue ball") - said(plain, "blue ball")
     assert len(further) == 5 * 4
     assert sum("sky ball" in text for text in further) == 4
     assert sum(" a " in f" {text}" or " an " in f" {text}" for text in further) == 10
     everywhere = {
         text.replace("sky ", "").replace(kind, "{what}")
         for kind in TYPES
-        for text in captions.phrasings(captions.labels.index(f"blue {kind}"), "train")
+        for text in said(five, f"blue {kind}")
         if "sky" in text
     }
     assert everywhere == set(TRAIN_TEMPLATES)
-    assert any("something sky" in text for text in captions.phrasings(captions.labels.index("blue"), "train"))
-    for same in ("ball", "left side", "top left"):
-        label = captions.labels.index(same)
-        assert captions.phrasings(label, "train") == plain.phrasings(label, "train")
+    assert any("something sky" in text for text in said(five, "blue"))
+    assert all(said(five, same) == said(plain, same) for same in ("ball", "left side", "top left"))
 
 
 def test_promised_wordings(plain: GridCaptions) -> None:
-    assert {"walk to the red ball", "find a red ball"} < set(plain.phrasings(plain.labels.index("red ball"), "train"))
-    assert {"something red", "a red object", "walk to the red thing"} < set(
-        plain.phrasings(plain.labels.index("red"), "train")
-    )
-    assert {"go to a key", "go to the key"} < set(plain.phrasings(plain.labels.index("key"), "held_out"))
-    assert "somewhere at the top" in plain.phrasings(plain.labels.index("top side"), "held_out")
-    assert "somewhere on the left" in plain.phrasings(plain.labels.index("left side"), "held_out")
-    for label, room in enumerate(ROOMS, start=len(plain.labels) - 4):
-        assert plain.labels[label] == room
-        assert {template.format(room=room) for template in EVALUATION_TEMPLATES} < set(
-            plain.phrasings(label, "held_out")
-        )
+    assert {"walk to the red ball", "find a red ball"} < said(plain, "red ball")
+    assert {"something red", "a red object", "walk to the red thing"} < said(plain, "red")
+    assert {"go to a key", "go to the key"} < said(plain, "key", "held_out")
+    assert "somewhere at the top" in said(plain, "top side", "held_out")
+    assert "somewhere on the left" in said(plain, "left side", "held_out")
+    assert plain.labels[-4:] == ROOMS
+    for room in ROOMS:
+        assert {template.format(room=room) for template in EVALUATION_TEMPLATES} < said(plain, room, "held_out")
 
 
-def test_articles(captions: GridCaptions) -> None:
-    texts = [text for split in SPLITS for text in captions.all_texts(split)]
-    assert not [text for text in texts if re.search(r"\ba [aeiou]|\ban [^aeiou]", text)]
-    assert [
-        correct_articles(text) for text in ("a azure key", "find an ball", "An red box", "the box", "a", "A orb")
-    ] == [
-        "an azure key",
-        "find a ball",
-        "A red box",
-        "the box",
-        "a",
-        "An orb",
-    ]
-    assert [correct_articles(f"a {word}") for word in ("unique one", "umber box", "one", "eucalyptus door")] == [
-        "a unique one",
-        "an umber box",
-        "a one",
-        "a eucalyptus door",
-    ]
-
-
-def test_every_wording_leads_back_to_its_label(captions: GridCaptions) -> None:
-    for label in range(len(captions.labels)):
-        for split in SPLITS:
-            assert {captions.label_id(text) for text in captions.phrasings(label, split)} == {label}
-    assert captions.label_id("  Go to THE\n red ball ") == captions.labels.index("red ball")
-    assert captions.label_id("go to the red sofa") is None
+@pytest.mark.parametrize(
+    ("text", "correct"),
+    [
+        ("a azure key", "an azure key"),
+        ("find an ball", "find a ball"),
+        ("An red box", "A red box"),
+        ("the box", "the box"),
+        ("a", "a"),
+        ("A orb", "An orb"),
+        ("a unique one", "a unique one"),
+        ("a umber box", "an umber box"),
+        ("a one", "a one"),
+        ("a eucalyptus door", "a eucalyptus door"),
+    ],
+)
+def test_articles(text: str, correct: str) -> None:
+    assert correct_articles(text) == correct
 
 
 @pytest.mark.parametrize(
     "level", ["GoToRedBallGrey", "GoToRedBall", "GoToLocal", "GoToDoor", "GoToRedBlueBall", "GoToObjMazeS4R2"]
 )
 def test_minigrids_own_missions_are_held_out_wordings(level: str, plain: GridCaptions) -> None:
-    held_out = set(plain.all_texts("held_out"))
-    env = gymnasium.make(f"BabyAI-{level}-v0")
+    held_out, env = set(plain.all_texts("held_out")), gymnasium.make(f"BabyAI-{level}-v0")
     for seed in range(8):
         mission = env.reset(seed=seed)[0]["mission"]
-        assert mission in held_out
         label = plain.label_id(mission)
+        assert mission in held_out
         assert label is not None
         assert mission.endswith(plain.labels[label])
-    env.close()
 
 
 def test_further_nouns_are_said_in_training_only() -> None:
     captions = GridCaptions(lexicon_size=2, nouns={"ball": ("ball", "round toy")})
-    label = captions.labels.index("blue ball")
     assert captions.nouns["ball"] == ("ball", "round toy")
-    assert {"walk to the blue ball", "walk to the blue round toy"} < set(captions.phrasings(label, "train"))
-    assert [sum(f"{thing}" in text for text in captions.phrasings(label, "train")) for thing in ("sky", "denim")] == [
-        4,
-        4,
-    ]
-    assert "find a round toy" in captions.phrasings(captions.labels.index("ball"), "train")
+    texts = said(captions, "blue ball")
+    assert {"walk to the blue ball", "walk to the blue round toy"} < texts
+    assert [sum(word in text for text in texts) for word in ("sky", "denim")] == [4, 4]
+    assert "find a round toy" in said(captions, "ball")
     assert not [text for text in captions.all_texts("held_out") if "toy" in text]
     assert len(set(captions.all_texts("train"))) == len(captions.all_texts("train"))
 
@@ -245,17 +200,16 @@ def test_further_nouns_are_said_in_training_only() -> None:
 @pytest.mark.parametrize(
     ("size", "nouns", "message"),
     [
-        (-1, {}, "lexicon_size: -1 is below 0; 0 for the six colours' own names would do"),
-        (0, {"sofa": ("couch",)}, "nouns: 'sofa' is no type; door, key, ball, box would do"),
+        (-1, {}, "lexicon_size: expected 0 .*, got -1"),
+        (0, {"sofa": ("couch",)}, "nouns: expected types of door, key, ball, box, got 'sofa'"),
         (0, {"ball": ("shiny globe",)}, "nouns: 'shiny globe' of 'ball' is held out for testing"),
-        (0, {"ball": ("toy",), "box": ("toy",)}, "nouns: 'toy' names both 'ball' and 'box'"),
-        (0, {"ball": ("box",)}, "nouns: 'box' names both"),
+        (0, {"ball": ("toy",), "box": ("toy",)}, "nouns: expected one type for 'toy', got 'ball' and 'box'"),
+        (0, {"ball": ("box",)}, "nouns: expected one type for 'box'"),
     ],
 )
 def test_bad_settings_are_refused(size: int, nouns: dict[str, tuple[str, ...]], message: str) -> None:
-    with pytest.raises(ValueError, match=re.escape(message)) as error:
+    with pytest.raises(ValueError, match=f"^{message}[^\n]*$"):
         GridCaptions(size, nouns)
-    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(
