@@ -17,7 +17,7 @@ from goalbridge.envs.layouts import LAYOUTS
 def _register(name: str, kwargs: dict[str, Any]) -> None:
     gymnasium.register(
         id=f"goalbridge/{name}-v0",
-        entry_point="goalbridge.envs.maze:PointMazeEnv",
+        entry_point="goalbridge.envs.vector:PointMazeEnv",
         vector_entry_point="goalbridge.envs.vector:PointMazeVectorEnv",
         max_episode_steps=100,
         kwargs=kwargs,

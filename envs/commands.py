@@ -13,9 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from goalbridge.configs.checks import UserError
 from goalbridge.configs.splits import Split
 from goalbridge.envs.layouts import Layout
-from goalbridge.envs.phrasing import phrase
+from goalbridge.envs.phrasing import Wordings, phrase
 from goalbridge.envs.spaces import INSTRUCTION_SPACE
-from goalbridge.envs.wordings import Wordings
 
 
 class CommandError(UserError):
@@ -76,11 +75,6 @@ class MazeCommands(Wordings):
             np.broadcast_arrays(row_label[:, None], column_label[None, :]), axis=-1
         )  # [H, W, 2]: label of each cell's row and of its column; meaningless in walls
         self._regions: dict[int, NDArray[np.bool_]] = {}
-
-    @cached_property
-    def regions(self) -> NDArray[np.bool_]:
-        """Bool [L, H, W]: the free cells that satisfy each label."""
-        return np.stack([self.region(label) for label in range(len(self.labels))])
 
     def region(self, label_id: int) -> NDArray[np.bool_]:
         """Bool [H, W], read-only: the free cells that satisfy one label."""

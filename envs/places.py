@@ -19,8 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from goalbridge.configs.splits import Split
 from goalbridge.envs.layouts import Layout
-from goalbridge.envs.phrasing import line_names, number_words, wordings
-from goalbridge.envs.wordings import Wordings
+from goalbridge.envs.phrasing import Wordings, line_names, number_words, wordings
 
 CATEGORIES: Final = ("exact", "line", "region", "vague")
 CORNER: Final = 2  # cells along a corner's side

@@ -121,16 +121,12 @@ def _draw_outline(pen: ImageDraw.ImageDraw, region: NDArray[np.bool_], cell: int
     padded = np.pad(region, 1)
     width = max(2, cell // 12)
     for axis in (0, 1):
-        faces = np.argwhere(np.diff(padded.astype(np.int8), axis=axis))
-        for row, column in faces.tolist():
-            inward = 1 if (padded[row + 1, column] if axis == 0 else padded[row, column + 1]) else -1
+        for row, column in np.argwhere(np.diff(padded.astype(np.int8), axis=axis)).tolist():
+            inward = width if padded[row + 1 - axis, column + axis] else -width
             # Padded coordinates are one ahead of the grid's along the face and level with it across.
-            if axis == 0:
-                y, x = row * cell, (column - 1) * cell
-                pen.rectangle(_box(x, y, x + cell - 1, y + inward * width), fill=REGION_COLOUR)
-            else:
-                y, x = (row - 1) * cell, column * cell
-                pen.rectangle(_box(x, y, x + inward * width, y + cell - 1), fill=REGION_COLOUR)
+            x, y = (column - 1 + axis) * cell, (row - axis) * cell
+            right, down = (x + inward, y + cell - 1) if axis else (x + cell - 1, y + inward)
+            pen.rectangle((min(x, right), min(y, down), max(x, right), max(y, down)), fill=REGION_COLOUR)
 
 
 def _draw_path(pen: ImageDraw.ImageDraw, path: NDArray[np.floating], cell: int) -> None:
@@ -191,8 +187,3 @@ def _fit(title: str, width: int, height: int) -> tuple[str, Font]:
         if len(wrap(title, font, width)) <= _TITLE_LINES:
             break
     return "\n".join(wrap(title, font, width, _TITLE_LINES)), font
-
-
-def _box(x: int, y: int, other_x: int, other_y: int) -> tuple[int, int, int, int]:
-    """The corners in the order that Pillow asks for."""
-    return min(x, other_x), min(y, other_y), max(x, other_x), max(y, other_y)

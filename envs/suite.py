@@ -66,10 +66,9 @@ class MazeCompounds:
         for first, second in combinations(self._parts, 2):
             for a, b in ((first, second), (second, first)):
                 either, both, only = a.region | b.region, a.region & b.region, a.region & ~b.region
-                if a is first and not any((either == whole).all() for whole in (free, a.region, b.region)):
-                    found.append(_compound(f"{a.names[0]} or {b.names[0]}", either))
-                if a is first and both.any() and not (both == a.region).all() and not (both == b.region).all():
-                    found.append(_compound(f"{a.names[0]} and {b.names[0]}", both))
+                for joint, joined in (("or", either), ("and", both)) if a is first else ():
+                    if joined.any() and not any((joined == whole).all() for whole in (free, a.region, b.region)):
+                        found.append(_compound(f"{a.names[0]} {joint} {b.names[0]}", joined))
                 if both.any() and only.any():
                     found.append(_compound(f"{a.names[0]} but not {b.names[0]}", only))
         order = np.random.default_rng(0).permutation(len(found))

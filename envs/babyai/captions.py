@@ -12,7 +12,7 @@ from goalbridge.configs.splits import Split
 from goalbridge.envs.babyai.encoding import COLOURS, FIRST_TYPE, TYPES
 from goalbridge.envs.babyai.lexicon import is_held_out, lexicon
 from goalbridge.envs.babyai.phrasing import QUADRANTS, SIDES, Kind, phrase, say, templates
-from goalbridge.envs.wordings import Wordings
+from goalbridge.envs.phrasing import Wordings
 
 # Where the labels of each kind start: 24 coloured things, 4 types, 6 colours, 4 sides, 4 quadrants.
 _FIRST_THING: Final = 0

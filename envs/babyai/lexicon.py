@@ -20,29 +20,17 @@ from goalbridge.envs.babyai.phrasing import correct_articles
 
 # "crimson", "emerald", "sphere" and "crate" were tried on prototypes, so they could be no test any more.
 DEVELOPMENT_WORDS: Final[Mapping[str, tuple[str, ...]]] = {
-    "red": ("crimson", "carmine", "garnet"),
-    "green": ("emerald", "mint", "fern"),
-    "blue": ("azure", "cerulean", "ultramarine"),
-    "purple": ("lilac", "amethyst", "grape"),
-    "yellow": ("canary", "banana", "daffodil"),
-    "grey": ("pewter", "graphite", "smoky"),
-    "ball": ("sphere", "marble"),
-    "box": ("crate", "carton"),
-    "key": ("passkey",),
-    "door": ("gate", "entrance"),
-}
+    "red": ("crimson", "carmine", "garnet"), "green": ("emerald", "mint", "fern"),
+    "blue": ("azure", "cerulean", "ultramarine"), "purple": ("lilac", "amethyst", "grape"),
+    "yellow": ("canary", "banana", "daffodil"), "grey": ("pewter", "graphite", "smoky"),
+    "ball": ("sphere", "marble"), "box": ("crate", "carton"), "key": ("passkey",), "door": ("gate", "entrance"),
+}  # fmt: skip
 TEST_WORDS: Final[Mapping[str, tuple[str, ...]]] = {
-    "red": ("scarlet", "ruby", "cherry"),
-    "green": ("jade", "lime", "moss"),
-    "blue": ("navy", "sapphire", "cobalt"),
-    "purple": ("violet", "lavender", "plum"),
-    "yellow": ("golden", "lemon", "mustard"),
-    "grey": ("slate", "ashen", "charcoal"),
-    "ball": ("orb", "globe"),
-    "box": ("chest", "container"),
-    "key": ("latchkey",),
-    "door": ("doorway", "portal"),
-}
+    "red": ("scarlet", "ruby", "cherry"), "green": ("jade", "lime", "moss"), "blue": ("navy", "sapphire", "cobalt"),
+    "purple": ("violet", "lavender", "plum"), "yellow": ("golden", "lemon", "mustard"),
+    "grey": ("slate", "ashen", "charcoal"), "ball": ("orb", "globe"), "box": ("chest", "container"),
+    "key": ("latchkey",), "door": ("doorway", "portal"),
+}  # fmt: skip
 HELD_OUT_WORDS: Final = frozenset(
     word for words in (DEVELOPMENT_WORDS, TEST_WORDS) for several in words.values() for word in several
 )
@@ -57,7 +45,6 @@ _MARGIN: Final = 0.15  # below it people disagree: tomato, maroon, burgundy, cha
 _NEAREST: Final = 3
 _GREY_CHROMA: Final = 5.0
 _GREY_LIGHTNESS: Final = (15.0, 92.0)
-# fmt: off
 # Rude and joking names, misspellings and names of no plain colour; words whose colour people dispute.
 _REJECTED: Final = frozenset((
     "baby", "barbie", "barf", "barney", "bile", "bland", "booger", "boring", "bruise", "burple", "blurple", "camo",
@@ -68,13 +55,12 @@ _REJECTED: Final = frozenset((
     "olivedrab", "perrywinkle", "tealish", "terracota", "vermillion", "alice", "easter", "hospital", "indian",
     "nice", "off", "rebecca", "tiffany", "windows", "true",
     "amber", "auburn", "chartreuse", "coral", "indigo", "iris", "periwinkle", "russet", "squash", "watermelon",
-))
+))  # fmt: skip
 # Words that name a colour only beside its own name ("royal blue").
 _NOT_ALONE: Final = frozenset((
     "apple", "dark", "desert", "dusk", "dust", "ice", "light", "marine", "midnight", "pale", "royal", "tea",
     "twilight", "velvet",
-))
-# fmt: on
+))  # fmt: skip
 _STEMS: Final = re.compile(r"red|green|blu|purpl|yellow|gr[ae]y|pink|orang|brown|white")
 _CSS_PARTS: Final = re.compile(r"(dark|light|medium|deep|pale|dim)?(.*?)(red|green|blue|purple|yellow|grey)?")
 

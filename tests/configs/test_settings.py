@@ -235,13 +235,13 @@ TRAIN_REFUSALS = [
     (["env.id="], "env.id='': must be a Gymnasium id"),
     (["env.id=goalbridge/ForkMase-v0"], "did you mean goalbridge/ForkMaze-v0?"),
     (["env=point_maze"], "env.layout: is empty; give a text file"),
-    (["env=point_maze", "env.layout=/no/such.txt"], "layout '/no/such.txt': is neither a known name nor a file"),
+    (["env=point_maze", "env.layout=/no/such.txt"], "layout: expected a known name or the path of a text file, got '/no/such.txt'"),
     (["env=point_maze", "env.layout=frok"], "did you mean 'fork'?"),
     (["env.layout=${nothing}"], "nothing"),
     (["env=babyai", "env.view=half"], "env.view=half: must be one of full, partial"),
     (["env=babyai", "env.levels=[]"], "env.levels=[]: is empty; name at least one level, such as [GoToLocal]"),
     (["env=babyai", "env.levels=GoTo"], "env.levels=GoTo: must be a list"),
-    (["env=babyai", "env.levels=[GoToLocl]"], "'GoToLocl' is no navigation level; one of these would do: GoToLocal"),
+    (["env=babyai", "env.levels=[GoToLocl]"], "expected a navigation level, got 'GoToLocl'; try GoToLocal"),
     (["env=babyai", "env.held_out=perhaps"], "env.held_out=perhaps: must be true or false"),
     (["run_dir="], "run_dir='': must be a folder"),
     (["env.view=full"], "env.view=full: no such setting"),
@@ -270,12 +270,12 @@ def test_train_refuses_in_one_line(
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        ("..#\n..\n", "row 1 has 2 cells but row 0 has 3"),
-        ("###\n###\n", "every cell is a wall; at least one free cell"),
+        ("..#\n..\n", "expected 3 cells in row 1, got 2"),
+        ("###\n###\n", "expected at least one free cell"),
         ("..x\n...\n", "row 0, column 2 is 'x'"),
         ("", "the text is empty"),
-        (".\n", "no command can be asked from any cell"),
-        (b"\xff\xfe..", "is not UTF-8 text"),
+        (".\n", "no command can be asked"),
+        (b"\xff\xfe..", "expected UTF-8 text"),
     ],
 )
 def test_unusable_layouts_are_refused_in_one_line(script: Any, tmp_path: Path, content: str | bytes, says: str) -> None:

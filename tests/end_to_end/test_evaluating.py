@@ -104,7 +104,7 @@ def test_compositions_are_judged_by_what_their_words_name(script: Any, run: Path
     refused = script(*follow, "instruction=row 0 or row 1, but not column 14 or row 99").error
     assert "encoder=label knows only" in refused
     everywhere = "instruction=" + " or ".join(f"column {number}" for number in range(15))
-    assert "holds wherever it is reached; a narrower one would do" in script(*follow, everywhere).error
+    assert "holds wherever it is reached; try a narrower one" in script(*follow, everywhere).error
     assert sorted(path.name for path in (run / "rollouts").iterdir()) == before
 
 

@@ -36,7 +36,7 @@ def test_what_is_recorded_follows_from_the_actions() -> None:
     """Before each action and at the end, from layouts as they were drawn, but for doors that are started in."""
     found = collect(0.5)
     assert found.recorded.shape == (COUNT, LENGTH + 1, 7 + LAYOUTS.grids[0].size)
-    assert (found.recorded.dtype, found.actions.dtype, found.layout.dtype) == (np.uint8, np.int64, np.int64)
+    assert [array.dtype for array in (found.recorded, found.actions, found.layout)] == [np.uint8, np.int64, np.int64]
     assert set(found.actions.ravel().tolist()) == {0, 1, 2, 3}
     assert found.layout.tolist() == np.repeat(np.arange(len(LAYOUTS)), PER_LAYOUT).tolist()
     poses, grids = unpack(found)

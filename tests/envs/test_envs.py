@@ -2,6 +2,8 @@
 
 import copy
 import pickle
+import subprocess
+import sys
 import warnings
 from typing import Any
 
@@ -19,7 +21,9 @@ from goalbridge.envs.babyai.levels import LEVELS, LevelError
 from goalbridge.envs.layouts import LayoutError
 
 TINY = [[0, 0, 1], [0, 0, 0], [1, 0, 0]]
-MAZES = {f"goalbridge/{name}Maze-v0": {} for name in ("Fork", "Island", "Blank", "Slit", "Blocker")}
+MAZES: dict[str, dict[str, Any]] = {
+    f"goalbridge/{name}Maze-v0": {} for name in ("Fork", "Island", "Blank", "Slit", "Blocker")
+}
 MAZES |= {"goalbridge/PointMaze-v0": {"layout": TINY}}
 FORK, ISLAND, POINT = (f"goalbridge/{name}Maze-v0" for name in ("Fork", "Island", "Point"))
 LOCAL = LEVELS["GoToLocal"].id
@@ -64,6 +68,22 @@ def test_the_promised_ids_are_registered() -> None:
     assert {*MAZES, *(level.id for level in LEVELS.values())} == {
         name for name in gymnasium.registry if name.startswith("goalbridge/")
     }
+
+
+@pytest.mark.parametrize(
+    ("module", "heavy"),
+    [
+        ("", ("scipy", "PIL", "networkx", "minigrid", "pygame", "torch", "matplotlib")),
+        ("envs.vector", ("scipy", "PIL", "torch")),
+        ("envs.babyai.vector, goalbridge.envs.babyai.captions", ("scipy", "PIL", "networkx", "minigrid", "pygame")),
+        ("envs.babyai.explore, goalbridge.envs.babyai.bot", ("scipy.ndimage", "networkx", "minigrid", "pygame")),
+        ("envs.suite, goalbridge.envs.limit, goalbridge.envs.geodesic", ("scipy.ndimage", "scipy.special", "PIL")),
+    ],
+)
+def test_libraries_are_loaded_where_they_are_used(module: str, heavy: tuple[str, ...]) -> None:
+    code = f"import sys, goalbridge.{module or 'envs'}; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 @pytest.mark.parametrize(
@@ -145,7 +165,8 @@ def test_seeds_can_be_listed_and_resets_partial(name: str, kwargs: Kwargs) -> No
     assert data_equivalence(first, theirs.reset(seed=[5, 6, 7]), exact=True)
     chosen, mask = actions(batch, np.random.default_rng(0), 3), np.array([True, False, True])
     options = {"reset_mask": mask}
-    for seed in (None, [5, 9, 9]):
+    seeds: tuple[Any, ...] = (None, [5, 9, 9])
+    for seed in seeds:
         assert data_equivalence(batch.step(chosen), theirs.step(chosen), exact=True)
         ours = batch.reset(seed=seed, options=options)
         assert data_equivalence(ours, theirs.reset(seed=seed, options={"reset_mask": mask.copy()}), exact=True)

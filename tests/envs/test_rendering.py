@@ -39,7 +39,7 @@ def test_everything_in_a_maze_is_where_it_should_be() -> None:
     top_left = np.array([(frame.shape[0] - 330) // 2, (frame.shape[1] - 330) // 2])
 
     def pixel(row: float, column: float) -> NDArray[np.int64]:
-        return frame[tuple((top_left + np.array([row, column]) * 30).astype(int))].astype(np.int64)
+        return np.asarray(frame[tuple((top_left + np.array([row, column]) * 30).astype(int))], dtype=np.int64)
 
     assert pixel(3.5, 5.5).tolist() == list(frames.WALL_COLOUR)
     assert pixel(1.5, 5.5).tolist() == list(rendering.FREE_COLOUR)

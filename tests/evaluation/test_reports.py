@@ -122,7 +122,7 @@ def test_what_one_estimator_cannot_do_shows_before_the_first_is_played(
     monkeypatch.setattr("goalbridge.evaluation.compare.play", lambda *arguments: played.append(arguments))
     (tmp_path / "wide.txt").write_text("\n".join(["." * 80] * 80))
     wide = MazeSettings("goalbridge/PointMaze-v0", layout=str(tmp_path / "wide.txt"))
-    with pytest.raises(LayoutError, match="too many for value iteration"):
+    with pytest.raises(LayoutError, match="free cells for value iteration"):
         compare(make_agent(), EvaluateConfig("x", episodes=2, estimators=("direct", "limit")), wide, "label")
     assert played == []
 
