@@ -272,8 +272,8 @@ def test_train_refuses_in_one_line(
     [
         ("..#\n..\n", "expected 3 cells in row 1, got 2"),
         ("###\n###\n", "expected at least one free cell"),
-        ("..x\n...\n", "row 0, column 2 is 'x'"),
-        ("", "the text is empty"),
+        ("..x\n...\n", "row 0, column 2, got 'x'"),
+        ("", "got empty text"),
         (".\n", "no command can be asked"),
         (b"\xff\xfe..", "expected UTF-8 text"),
     ],
