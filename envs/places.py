@@ -144,34 +144,20 @@ def _places(layout: Layout) -> Iterator[Place]:
             yield place("region", f"{where[0]} corner", names, near_rows[v] & near_columns[h])
     rim = (row == 0) | (row == height - 1) | (column == 0) | (column == width - 1)
     yield place("region", "border", ("the border", "the outer border of the maze", "the outermost cells"), rim)
-    for label, names, region in _vague(row, column):
-        yield place("vague", label, names, region)
-
-
-def _cell_names(row: int, column: int) -> tuple[str, ...]:
-    return tuple(
-        name
-        for r, c in ((str(row), str(column)), (number_words(row), number_words(column)))
-        for name in (
-            f"row {r}, column {c}",
-            f"the cell at row {r}, column {c}",
-            f"the spot where row {r} meets column {c}",
-        )
-    )
-
-
-def _vague(
-    row: NDArray[np.int64], column: NDArray[np.int64]
-) -> Iterator[tuple[str, tuple[str, ...], NDArray[np.bool_]]]:
-    """Places without sharp borders, and the cells that they are taken to mean: outer thirds, and distances."""
-    height, width = row.shape
+    # Places without sharp borders, and the cells that they are taken to mean: outer thirds, and distances.
     y, x = (row + 0.5) / height, (column + 0.5) / width  # in (0, 1)
     for side, region in (("left", x < 1 / 3), ("right", x > 2 / 3), ("top", y < 1 / 3), ("bottom", y > 2 / 3)):
         on = "on" if side in ("left", "right") else "near"
         names = (f"somewhere {on} the {side}", f"some place towards the {side}", f"anywhere close to the {side} side")
-        yield f"somewhere {on} the {side}", names, region
+        yield place("vague", f"somewhere {on} the {side}", names, region)
     away = np.maximum(np.abs(2 * y - 1), np.abs(2 * x - 1))  # 0 in the middle, 1 at the edges
     names = ("somewhere not far from the middle", "some place around the centre", "anywhere near the middle")
-    yield "not far from the middle", names, away < 0.5
+    yield place("vague", "not far from the middle", names, away < 0.5)
     names = ("somewhere far from the middle", "some place well away from the centre", "anywhere far out")
-    yield "far from the middle", names, away > 0.75
+    yield place("vague", "far from the middle", names, away > 0.75)
+
+
+def _cell_names(row: int, column: int) -> tuple[str, ...]:
+    forms = ("row {}, column {}", "the cell at row {}, column {}", "the spot where row {} meets column {}")
+    numbers = ((str(row), str(column)), (number_words(row), number_words(column)))
+    return tuple(form.format(*pair) for pair in numbers for form in forms)

@@ -126,12 +126,11 @@ def _ask(
 
 def _say(places: Sequence[Place], category: str, count: int, rng: np.random.Generator) -> list[Command]:
     """Commands of places that have one name each, in training's templates."""
-    templates = TEMPLATES["train"]
     chosen = _in_turn(places, count, rng)
-    asked = zip(chosen, rng.integers(len(templates), size=len(chosen)), strict=True)
+    templates = [TEMPLATES["train"][turn] for turn in rng.integers(len(TEMPLATES["train"]), size=len(chosen))]
     return [
-        Command(templates[turn].format(place=place.names[0]), place.label, category, place.region)
-        for place, turn in asked
+        Command(template.format(place=place.names[0]), place.label, category, place.region)
+        for place, template in zip(chosen, templates, strict=True)
     ]
 
 

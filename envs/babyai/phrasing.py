@@ -29,8 +29,6 @@ HELD_OUT_TEMPLATES: Final = (
     "make your way to the {what}", "approach a {what}", "take me to the {what}", "could you track down a {what}",
 )  # fmt: skip
 VALIDATION_TEMPLATES: Final = ("head towards the {what}", "seek out a {what}", "can you get over to the {what}?")
-_TRAIN_SOMETHING: Final = ("find", "walk to", "look for", "reach", "face")
-_HELD_OUT_SOMETHING: Final = ("go to", "navigate to", "approach")
 
 _TRAIN_PLACES: Final = (
     "walk to the {place}", "head for the {place}", "get to the {place}", "you want the {place}",
@@ -49,7 +47,6 @@ _QUADRANT_NOUNS: Final = (
     "room that lies {what}", "room to the {what}", "room over on the {what} side", "room on the {what}",
     "room by the {what} edge", "area towards the {what}",
 )  # fmt: skip
-_ROOM_COMMANDS: Final = tuple(template.replace("{room}", "{what}") for template in EVALUATION_TEMPLATES)
 
 
 def _about(templates: tuple[str, ...], nouns: tuple[str, ...]) -> tuple[str, ...]:
@@ -65,43 +62,45 @@ def _of_colour(templates: tuple[str, ...], nouns: tuple[str, ...]) -> tuple[str,
     )
 
 
-_TEMPLATES: Final[dict[tuple[Kind, Split], tuple[str, ...]]] = {
-    ("thing", "train"): TRAIN_TEMPLATES,
-    ("thing", "validation"): VALIDATION_TEMPLATES,
-    ("thing", "held_out"): HELD_OUT_TEMPLATES,
-    ("thing", "label"): ("{what}",),
-    ("colour", "train"): (
-        *_of_colour(TRAIN_TEMPLATES, ("thing", "object")),
-        *(f"{verb} something {{what}}" for verb in _TRAIN_SOMETHING),
-        "something {what}",
-    ),
-    ("colour", "validation"): _of_colour(VALIDATION_TEMPLATES, ("object",)),
-    ("colour", "held_out"): (
-        *_of_colour(HELD_OUT_TEMPLATES, ("object",)),
-        *(f"{verb} something {{what}}" for verb in _HELD_OUT_SOMETHING),
-    ),
-    ("colour", "label"): ("{what}",),
-    ("side", "train"): (
-        *_about(_TRAIN_PLACES, _SIDE_NOUNS),
-        "be {on} the {what}",
-        "stay {on} the {what} side",
-    ),
-    ("side", "validation"): _about(_VALIDATION_PLACES, _SIDE_NOUNS),
-    ("side", "held_out"): (
-        *_about(_HELD_OUT_PLACES, _SIDE_NOUNS),
-        "somewhere {on} the {what}",
-        "go somewhere {on} the {what}",
-    ),
-    ("side", "label"): ("{what} side",),
-    ("quadrant", "train"): (*_about(_TRAIN_PLACES, _QUADRANT_NOUNS), "be in the {what}"),
-    ("quadrant", "validation"): _about(_VALIDATION_PLACES, _QUADRANT_NOUNS),
-    ("quadrant", "held_out"): (
-        *_about(_HELD_OUT_PLACES, _QUADRANT_NOUNS),
-        *(room for room in _ROOM_COMMANDS if room != "go to the {what} room"),  # that one is among the above
-        "somewhere in the {what}",
-        "go somewhere in the {what}",
-    ),
-    ("quadrant", "label"): ("{what}",),
+_TEMPLATES: Final[dict[Kind, dict[Split, tuple[str, ...]]]] = {
+    "thing": {
+        "train": TRAIN_TEMPLATES,
+        "validation": VALIDATION_TEMPLATES,
+        "held_out": HELD_OUT_TEMPLATES,
+        "label": ("{what}",),
+    },
+    "colour": {
+        "train": (
+            *_of_colour(TRAIN_TEMPLATES, ("thing", "object")),
+            *(f"{verb} something {{what}}" for verb in ("find", "walk to", "look for", "reach", "face")),
+            "something {what}",
+        ),
+        "validation": _of_colour(VALIDATION_TEMPLATES, ("object",)),
+        "held_out": (
+            *_of_colour(HELD_OUT_TEMPLATES, ("object",)),
+            *(f"{verb} something {{what}}" for verb in ("go to", "navigate to", "approach")),
+        ),
+        "label": ("{what}",),
+    },
+    "side": {
+        "train": (*_about(_TRAIN_PLACES, _SIDE_NOUNS), "be {on} the {what}", "stay {on} the {what} side"),
+        "validation": _about(_VALIDATION_PLACES, _SIDE_NOUNS),
+        "held_out": (
+            *_about(_HELD_OUT_PLACES, _SIDE_NOUNS),
+            *("somewhere {on} the {what}", "go somewhere {on} the {what}"),
+        ),
+        "label": ("{what} side",),
+    },
+    "quadrant": {
+        "train": (*_about(_TRAIN_PLACES, _QUADRANT_NOUNS), "be in the {what}"),
+        "validation": _about(_VALIDATION_PLACES, _QUADRANT_NOUNS),
+        "held_out": (
+            *_about(_HELD_OUT_PLACES, _QUADRANT_NOUNS),
+            *(room.replace("{room}", "{what}") for room in EVALUATION_TEMPLATES[1:]),  # the first is among the above
+            *("somewhere in the {what}", "go somewhere in the {what}"),
+        ),
+        "label": ("{what}",),
+    },
 }
 
 
@@ -109,7 +108,7 @@ def templates(kind: Kind, split: Split) -> tuple[str, ...]:
     """The templates of a kind of label in a split, for `say`; ValueError for an unknown split."""
     if split not in SPLITS:
         raise ValueError(f"phrasings: expected one of {', '.join(SPLITS)}, got {split!r}")
-    return _TEMPLATES[kind, split]
+    return _TEMPLATES[kind][split]
 
 
 def say(template: str, what: str) -> str:

@@ -225,6 +225,7 @@ def test_batches_draw_what_single_ones_draw(name: str) -> None:
     batch.close()
 
 
+@pytest.mark.filterwarnings("ignore:.*render_mode='ansi'")
 @pytest.mark.parametrize(
     ("name", "kwargs", "error", "says"),
     [
