@@ -235,7 +235,7 @@ TRAIN_REFUSALS = [
     (["env.id="], "env.id='': must be a Gymnasium id"),
     (["env.id=goalbridge/ForkMase-v0"], "did you mean goalbridge/ForkMaze-v0?"),
     (["env=point_maze"], "env.layout: is empty; give a text file"),
-    (["env=point_maze", "env.layout=/no/such.txt"], "layout: expected a known name or the path of a text file, got '/no/such.txt'"),
+    (["env=point_maze", "env.layout=/no/such.txt"], "or the path of a text file, got '/no/such.txt'"),
     (["env=point_maze", "env.layout=frok"], "did you mean 'fork'?"),
     (["env.layout=${nothing}"], "nothing"),
     (["env=babyai", "env.view=half"], "env.view=half: must be one of full, partial"),
