@@ -49,8 +49,13 @@ def bridge_diagnostics(
 
 
 def effective_sample(log_terms: Tensor) -> tuple[Tensor, Tensor]:
-    """Effective sample size and standard error, as in `BridgeDiagnostics`, of log summands [..., M]: [...] each."""
-    terms = log_terms.shape[-1]
-    size = (2 * log_terms.double().logsumexp(-1) - (2 * log_terms.double()).logsumexp(-1)).exp().clamp(1.0, terms)
-    error = ((terms / size - 1) / (terms - 1)).sqrt() if terms > 1 else torch.full_like(size, math.inf)
+    """Effective sample size and standard error, as in `BridgeDiagnostics`, of log summands [..., M]: [...] each.
+
+    -inf pads: it stands for no goal.
+    """
+    terms = log_terms.isneginf().logical_not().sum(dim=-1).double()  # [...]
+    size = (2 * log_terms.double().logsumexp(-1) - (2 * log_terms.double()).logsumexp(-1)).exp().clamp(min=1.0)
+    size = torch.minimum(size, terms)
+    error = ((terms / size - 1) / (terms - 1)).sqrt()
+    error = error.masked_fill(terms <= 1, math.inf)
     return size.to(log_terms.dtype), error.to(log_terms.dtype)

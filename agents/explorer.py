@@ -21,7 +21,7 @@ class Explorer:
         noise_degrees: standard deviation of the angle by which an action is turned, in a random plane; the length of
             an action stays as it is. Discrete actions are not turned.
 
-    Actions that changed nothing are barred for a few steps (`agents.memory`). One explorer serves one round.
+    Actions that changed nothing are masked for a few steps (`agents.memory`). One explorer serves one round.
     """
 
     def __init__(self, agent: Agent, exploration: float, noise_degrees: float) -> None:
@@ -37,9 +37,9 @@ class Explorer:
         agent, episodes = self._agent, range(len(observation))
         states = torch.as_tensor(observation, device=agent.device)  # [E, S]
         place = states.float()
-        aims = agent.encode_goals(torch.as_tensor(goals, device=agent.device))  # [E, d]
+        encoded_goals = agent.encode_goals(torch.as_tensor(goals, device=agent.device))  # [E, d]
         encoded = agent.encode_state_actions(states.unsqueeze(1), agent.candidate_actions.unsqueeze(0))  # [E, A, d]
-        scores = agent.critic_ab.paired(encoded, aims.unsqueeze(1))  # [E, A]
+        scores = agent.critic_ab.paired(encoded, encoded_goals.unsqueeze(1))  # [E, A]
         best = self._memory.mask(scores, place, episodes).argmax(dim=1).cpu().numpy()  # [E]
         other = rng.integers(len(agent.candidate_actions), size=len(best))  # [E]
         chosen = np.where(rng.random(len(best)) < self._exploration, other, best)  # [E]

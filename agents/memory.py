@@ -160,6 +160,8 @@ class VectorMemory:
         """Rows [B] of what is kept of the episodes; the blank one of those that are not known, unless they are made."""
         if keys is self._last[0]:  # one step asks several times
             return self._last[1]
+        for key in keys:
+            self._slots.get(key)  # makes it recent: no episode of this batch is forgotten for another of it
         found = []
         for key in keys:
             slot = self._slots.get(key)
@@ -173,10 +175,11 @@ class VectorMemory:
 
     def _new(self, key: Hashable, at_once: int) -> int:
         """A slot for a new episode, of the one that was not met for longest where there are enough."""
-        if not self._free and len(self._slots) >= max(EPISODES_KEPT, at_once):
+        known, most = len(self._slots), max(EPISODES_KEPT, at_once)
+        if known >= most:
             self._slots.forget_oldest()
-        if not self._free:
-            self._grow(max(at_once - len(self._slots), len(self._slots), 1))
+        elif not self._free:
+            self._grow(min(max(at_once - known, known, 1), most - known))
         slot = self._slots.put(key, self._free.pop())
         self._clear(slot)
         return slot

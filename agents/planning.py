@@ -28,7 +28,7 @@ from torch import Tensor
 
 _ROWS_AT_ONCE: Final = 1 << 22  # logits of one block: 16 MB in float32
 _MOST_SUCCESSORS: Final = 32  # of one action; what an untrained critic takes for likely would fill the memory
-_SETTLED: Final = 1e-6  # relative change of the values below which they count as settled
+_CONVERGED: Final = 1e-6  # relative change of the values below which the iteration ends
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +42,7 @@ class TransitionModel:
     actions: int
 
     def without(self, rows: NDArray[np.integer]) -> TransitionModel:
-        """The same but for some rows of `chances`, which lead nowhere: what was tried and changed nothing."""
+        """The same but for some rows of `chances`, which lead nowhere: actions that changed nothing."""
         if not len(rows):
             return self
         kept = np.ones(self.chances.shape[0])
@@ -53,7 +53,7 @@ class TransitionModel:
 def likely(logits: Tensor, share: float, own: Tensor | None = None) -> Tensor:
     """Where an action leads, from logits [..., M]: a softmax over what is `share` times as likely as the likeliest.
 
-    The critic's noise, summed over many far goals, would otherwise swamp a distant aim. own: bool [..., M], the goals
+    The critic's noise, summed over many far goals, would otherwise swamp a distant goal. own: bool [..., M], the goals
     that are the present state itself. Staying is no way forward: an action that most likely changes nothing leads
     nowhere, and its row is all zero. Other rows sum to one.
     """
@@ -66,7 +66,7 @@ def likely(logits: Tensor, share: float, own: Tensor | None = None) -> Tensor:
 
 @torch.no_grad()
 def find_transitions(logits: Callable[[int, int], Tensor], goals: int, actions: int, share: float) -> TransitionModel:
-    """The hops between M bridge goals.
+    """Where actions lead between M bridge goals.
 
     logits: rows start to stop of f_AB from goals as states, [stop - start, A, M]. share: see `likely`.
     """
@@ -98,22 +98,23 @@ def _kept(block: Tensor, floor: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def value_iteration(
-    hops: TransitionModel, weights: NDArray[np.float64], discount: float, max_iterations: int
+    transitions: TransitionModel, weights: NDArray[np.float64], discount: float, max_iterations: int
 ) -> NDArray[np.float64]:
     """Values V [M] of the bridge goals, from how much each is what was asked for, weights [M] in [0, 1].
 
-    discount: of each hop, in (0, 1). max_iterations: at most so many; far goals need as many as there are hops to them.
-    Raises ValueError where weights are not [M] of finite numbers in [0, 1].
+    discount: of each transition, in (0, 1). max_iterations: at most so many; a far goal needs one for each transition
+    on the way to it. Raises ValueError where weights are not [M] of finite numbers in [0, 1].
     """
-    if weights.shape != (hops.chances.shape[1],) or not ((weights >= 0) & (weights <= 1)).all():
-        raise ValueError(f"weights: have shape {weights.shape}; [M] = ({hops.chances.shape[1]},) in [0, 1] would do")
+    goals = transitions.chances.shape[1]
+    if weights.shape != (goals,) or not ((weights >= 0) & (weights <= 1)).all():
+        raise ValueError(f"weights: expected [M] = ({goals},) in [0, 1], got shape {weights.shape}")
     values: NDArray[np.float64] = weights.astype(np.float64)
     for _ in range(max_iterations):
-        reached = (hops.chances @ values).reshape(-1, hops.actions).max(axis=1)  # [M]
+        reached = (transitions.chances @ values).reshape(-1, transitions.actions).max(axis=1)  # [M]
         better: NDArray[np.float64] = np.maximum(weights, discount * reached)
-        settled = bool((better - values <= _SETTLED * better).all())
+        converged = bool((better - values <= _CONVERGED * better).all())
         values = better
-        if settled:
+        if converged:
             break
     return values
 

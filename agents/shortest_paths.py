@@ -5,12 +5,13 @@ distance that a walk has to go, and elsewhere at least nearby goals are told fro
 
     d(s, a, g) = max(0, c(g) - f_AB(s, a, g)),    c(g) = max over bridge goals m and actions of f_AB(m, a, g),
 
-is that fall in nats. Bridge goals, their nearest neighbours and a cost for every hop make a graph, whose shortest paths
-(Dijkstra, 1959) say how far V(m) each bridge goal is from what was asked for; a soft minimum over the goals nearby,
+is that fall in nats. Bridge goals are the nodes of a graph, with edges to their nearest neighbours of length d + h.
+Shortest paths (Dijkstra, 1959) give V(m), how far each bridge goal is from what was asked for, and a soft minimum over
+the goals nearby scores the actions:
 
-    Q(s, a) = logsumexp_m [-(d(s, a, m) + h + V(m)) / h],
+    Q(s, a) = logsumexp_m [-(d(s, a, m) + h + V(m)) / h].
 
-scores the actions. The cost of a hop, h, keeps paths from being made of countless hops that each look short.
+The cost of each edge, h, keeps paths from being made of countless edges that each look short.
 """
 
 from __future__ import annotations
@@ -30,17 +31,17 @@ from torch import Tensor
 if TYPE_CHECKING:
     from goalbridge.agents.agent import Agent
 
-NODES: Final = 1000  # of the bridge goals, how many paths lead over: they cost their square
-HOP: Final = 0.3  # nats that a hop costs beside its length
+NODES: Final = 1000  # bridge goals in the graph; time and memory grow with their square
+HOP: Final = 0.3  # h: nats that an edge costs beside d
 NEIGHBOURS: Final = 20  # of each bridge goal
-NEARBY: Final = 200  # bridge goals that an action is scored by
+NEARBY: Final = 200  # bridge goals that the score of an action sums over
 _ROWS_AT_ONCE: Final = 1 << 22
 _STATES_AT_ONCE: Final = 128
 
 
 @dataclass(frozen=True, eq=False)
 class GoalGraph:
-    """Hops between M bridge goals.
+    """The graph of M bridge goals.
 
     costs: sparse [M, M], from each goal to its neighbours, at least `HOP`. nearest: c(g), [M] float32.
     """
@@ -51,9 +52,10 @@ class GoalGraph:
 
 @torch.no_grad()
 def find_graph(logits: Callable[[int, int], Tensor], goals: int, actions: int) -> GoalGraph:
-    """The paths between M bridge goals.
+    """The graph of M bridge goals.
 
-    logits: rows start to stop of f_AB from goals as states, [stop - start, A, M]; of A actions the best one counts.
+    logits: rows start to stop of f_AB from goals as states, [stop - start, A, M]. The best of A actions counts
+        for an edge.
     """
     at_once = max(1, _ROWS_AT_ONCE // (actions * goals))
     starts = range(0, goals, at_once)
@@ -71,7 +73,7 @@ def find_graph(logits: Callable[[int, int], Tensor], goals: int, actions: int) -
 def distances(graph: GoalGraph, weights: NDArray[np.float64]) -> NDArray[np.float64]:
     """V [M]: how far each bridge goal is from what was asked for; inf where no path leads there.
 
-    weights: [M] in [0, 1], how much each is what was asked for; one that is so by the share x lies -`HOP` log x away.
+    weights: [M] in [0, 1], how much each is what was asked for; a goal of weight w is -`HOP` log w away.
     """
     wanted = np.flatnonzero(weights > 0)  # [W]
     goals = len(weights)
@@ -100,9 +102,10 @@ def path_scores(logits: Tensor, nearest: Tensor, away: Tensor) -> Tensor:
 
 
 class GoalPlanner:
-    """Plans towards one bridge goal at a time, over the first `NODES` of them; worked out when the first is asked for.
+    """Scores actions towards one bridge goal at a time, by paths over the first `NODES` of them.
 
-    goals, bridge: [M, G] and [M, d] of an agent whose goals are states. actions: [A, D], which lead from goal to goal.
+    goals, bridge: [M, G] and [M, d] of an agent whose goals are states. actions: [A, D], the candidates. The graph is
+    built when it is first needed.
     """
 
     def __init__(self, agent: Agent, goals: Tensor, bridge: Tensor, actions: Tensor) -> None:
@@ -116,7 +119,7 @@ class GoalPlanner:
             parts = zip(torch.split(encoded, _STATES_AT_ONCE), torch.split(targets, _STATES_AT_ONCE), strict=True)
             return torch.cat([self.scores(*part) for part in parts])
         critic = self._agent.critic_ab
-        known = [self._way(target) for target in targets.tolist()]  # B x ([n], [])
+        known = [self._distances_to(target) for target in targets.tolist()]  # B x ([n], [])
         away, nearest = (torch.stack(part) for part in zip(*known, strict=True))  # [B, n], [B]
         by_path = path_scores(critic(encoded, self._nodes), self.graph.nearest, away)  # [B, A]
         there = critic.paired(encoded, self._bridge[targets].unsqueeze(1))  # [B, A]
@@ -131,7 +134,7 @@ class GoalPlanner:
 
     @cached_property
     def graph(self) -> GoalGraph:
-        """Those between the nodes."""
+        """The graph of the nodes."""
 
         def logits(start: int, stop: int) -> Tensor:
             found: Tensor = self._agent.critic_ab(self._leaving[start:stop], self._nodes)  # [m, A, n]
@@ -140,11 +143,11 @@ class GoalPlanner:
         return find_graph(logits, len(self._nodes), len(self._actions))
 
     @torch.no_grad()
-    def _way(self, target: int) -> tuple[Tensor, Tensor]:
+    def _distances_to(self, target: int) -> tuple[Tensor, Tensor]:
         """V of each node, [n], and c of the target, []."""
         if target not in self._known:
             said = self._agent.critic_ab(self._leaving, self._bridge[target : target + 1])[..., 0].amax(dim=1)  # [n]
-            last = (said.max() - said).double() + HOP  # [n]: one hop from each node to the target
+            last = (said.max() - said).double() + HOP  # [n]: one edge from each node to the target
             closeness = (-last / HOP).exp().cpu().numpy()  # [n]
             if target < len(closeness):
                 closeness[target] = 1.0

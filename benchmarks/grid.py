@@ -8,11 +8,12 @@ import statistics
 import time
 from typing import Any, Final
 
+import gymnasium
 import numpy as np
 
 from goalbridge.encoders.grid import situations
 from goalbridge.envs.babyai.layouts import draw_layouts, free_poses
-from goalbridge.envs.babyai.levels import level, make_minigrid
+from goalbridge.envs.babyai.levels import level
 from goalbridge.envs.babyai.simulator import ACTIONS, GridBatch
 
 LEVELS: Final = ("GoToLocal", "GoTo")  # the smallest and the largest grid that are common
@@ -76,7 +77,7 @@ class _Single:
     """minigrid's own environment of a level."""
 
     def __init__(self, name: str) -> None:
-        self._world: Any = make_minigrid(level(name))
+        self._world: Any = gymnasium.make(level(name).minigrid_id, disable_env_checker=True).unwrapped
         self._rng = np.random.default_rng(0)
         self._begin()
 

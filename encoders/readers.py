@@ -73,7 +73,7 @@ def read_grids(observation: Any, most: tuple[int, int]) -> list[GridView]:
     cell to stand in.
     """
     if not isinstance(observation, Mapping) or not {"grid", "pose"} <= set(observation):
-        raise ObservationError('observation: needs {"grid": [B, W, H, 3], "pose": [B, 3]}, as BabyAI environments give')
+        raise ObservationError('observation: needs {"grid": [B, W, H, 3], "pose": [B, 3]}')
     grids, poses = np.asarray(observation["grid"], np.uint8), np.asarray(observation["pose"], np.int64)
     if grids.ndim != 4 or grids.shape[3] != 3 or poses.shape != (len(grids), 3):
         raise ObservationError(

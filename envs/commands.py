@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from goalbridge.configs.checks import UserError
 from goalbridge.configs.splits import Split
 from goalbridge.envs.layouts import Layout
-from goalbridge.envs.phrasing import Wordings, phrase
+from goalbridge.envs.phrasing import Wordings, line_names, wordings
 from goalbridge.envs.spaces import INSTRUCTION_SPACE
 
 
@@ -25,52 +25,50 @@ class CommandError(UserError):
 class Command:
     """An instruction and the cells in which it holds.
 
-    text: what the agent is told, 1 to 256 printable ASCII characters. label: the canonical form ("row 3"), equal for
-    all wordings of the same command. category: "row", "column", or a suite's own, for tables.
-    region: bool [H, W], True in the cells that satisfy it, in none if nothing does; kept read-only.
+    text: what the agent is told, 1 to 256 printable ASCII characters. label: the canonical form ("row 3").
+    category: the kind of command ("row", "column", or a suite's own). region: bool [H, W], read-only, the cells that
+    satisfy it; empty if nothing does. Raises CommandError.
     """
 
     text: str
     label: str
     category: str
-    region: NDArray[np.bool_]  # [H, W]
+    region: NDArray[np.bool_]
 
     def __post_init__(self) -> None:
         if not INSTRUCTION_SPACE.contains(self.text):
-            raise CommandError(f"command text: expected 1 to 256 printable ASCII characters, got {self.text!r}")
+            raise CommandError(f"command: expected 1 to 256 printable ASCII characters, got {self.text!r}")
         region = np.asarray(self.region, dtype=np.bool_)
-        if region.flags.writeable:  # a read-only mask is shared, so that commands of one region can be told by it
-            region = region.copy()
         if region.ndim != 2:
             raise CommandError(f"command {self.label!r}: expected a region [H, W], got shape {region.shape}")
+        if region.flags.writeable:  # a read-only mask is shared, so that commands of one region can be told by it
+            region = region.copy()
         region.setflags(write=False)
         object.__setattr__(self, "region", region)
 
     def holds(self, position: ArrayLike) -> NDArray[np.bool_]:
-        """Bool [...]: whether the command holds at each of the positions [..., 2] inside the grid."""
+        """Bool [...]: whether the command holds at positions [..., 2] inside the grid."""
         cell = np.floor(np.asarray(position)).astype(np.int64)
         return np.asarray(self.region[cell[..., 0], cell[..., 1]])
 
 
 class MazeCommands(Wordings):
-    """All commands of a layout: its rows, then its columns, those with at least one free cell.
+    """All commands of a layout: its rows, then its columns, those with a free cell.
 
-    Two commands are never asked: those that no cell of the start's 4-connected component satisfies, and those that
-    the start satisfies already, which are just the start's own row and column.
+    Never asked are those that no cell of the start's 4-connected component satisfies, and the start's own row and
+    column, which it satisfies already.
     """
 
     def __init__(self, layout: Layout) -> None:
         super().__init__()
         self.layout: Final = layout
         free = ~layout.walls
-        self._places: Final[tuple[tuple[str, int], ...]] = tuple(
-            [("row", int(row)) for row in np.flatnonzero(free.any(axis=1))]
-            + [("column", int(column)) for column in np.flatnonzero(free.any(axis=0))]
-        )
-        self.labels = tuple(f"{axis} {number}" for axis, number in self._places)
-        rows = int(free.any(axis=1).sum())
-        row_label = np.cumsum(free.any(axis=1)) - 1  # [H]
-        column_label = rows + np.cumsum(free.any(axis=0)) - 1  # [W]
+        rows, columns = free.any(axis=1), free.any(axis=0)  # [H], [W]
+        self._lines: Final = [("row", int(row)) for row in np.flatnonzero(rows)] + [
+            ("column", int(column)) for column in np.flatnonzero(columns)
+        ]
+        self.labels = tuple(f"{axis} {number}" for axis, number in self._lines)
+        row_label, column_label = np.cumsum(rows) - 1, rows.sum() + np.cumsum(columns) - 1
         self.cell_labels: Final[NDArray[np.int64]] = np.stack(
             np.broadcast_arrays(row_label[:, None], column_label[None, :]), axis=-1
         )  # [H, W, 2]: label of each cell's row and of its column; meaningless in walls
@@ -79,10 +77,10 @@ class MazeCommands(Wordings):
     def region(self, label_id: int) -> NDArray[np.bool_]:
         """Bool [H, W], read-only: the free cells that satisfy one label."""
         if label_id not in self._regions:
-            axis, number = self._places[label_id]
-            mask = np.zeros(self.layout.walls.shape, dtype=np.bool_)
-            mask[(number, slice(None)) if axis == "row" else (slice(None), number)] = True
-            mask &= ~self.layout.walls
+            axis, number = self._lines[label_id]
+            line = np.s_[number] if axis == "row" else np.s_[:, number]
+            mask = np.zeros_like(self.layout.walls)
+            mask[line] = ~self.layout.walls[line]
             mask.setflags(write=False)
             self._regions[label_id] = mask
         return self._regions[label_id]
@@ -92,22 +90,21 @@ class MazeCommands(Wordings):
         cell = np.floor(np.asarray(positions)).astype(np.int64)
         return np.asarray(self.cell_labels[cell[..., 0], cell[..., 1]])
 
-    def word(self, label_id: int, split: Split) -> tuple[str, ...]:
-        """All wordings of a label in a split; ValueError for an unknown one."""
-        return phrase(*self._places[label_id], split)
+    def _phrase(self, label_id: int, split: Split) -> tuple[str, ...]:
+        return wordings(line_names(*self._lines[label_id]), split)
 
     def command(self, label_id: int, text: str | None = None) -> Command:
         """The command of a label in the given words, or by its label alone."""
         label = self.labels[label_id]
-        return Command(label if text is None else text, label, self._places[label_id][0], self.region(label_id))
+        return Command(label if text is None else text, label, self._lines[label_id][0], self.region(label_id))
 
     def parse(self, text: str) -> Command | None:
-        """The command that a text words, or None; letter case and the amount of white space do not matter."""
+        """The command that a text words, or None; letter case and white space do not matter."""
         label_id = self.label_id(text)
         return None if label_id is None else self.command(label_id, " ".join(text.split()))
 
     def label_of(self, command: Command) -> int | None:
-        """The id of a command of this maze, or None for one that only looks alike or is from elsewhere."""
+        """The id of a command of this maze; None for one from elsewhere, even if it looks alike."""
         label_id = self.label_id(command.label)
         return label_id if label_id is not None and np.array_equal(command.region, self.region(label_id)) else None
 
@@ -118,10 +115,7 @@ class MazeCommands(Wordings):
         return count[self._cell_component] - 2
 
     def ask(self, cell_index: NDArray[np.int64], share: NDArray[np.float64]) -> NDArray[np.int64]:
-        """The label ids [B] at a given share [B], in [0, 1), of those that can be asked from each free cell [B].
-
-        Uniform shares give uniform labels; each cell must have at least one that is `askable`.
-        """
+        """Int [B]: the label at a `share` [B] in [0, 1) of those that can be asked from free cells [B] by index."""
         start, _, labels = self._by_component
         own = self._own_rank[cell_index]  # [B, 2]
         rank = np.floor(share * self.askable[cell_index]).astype(np.int64)  # [B]
@@ -130,10 +124,7 @@ class MazeCommands(Wordings):
         return np.asarray(labels[start[self._cell_component[cell_index]] + rank])
 
     def reachable(self, region: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Bool [C]: from which 4-connected components some cell of a region [H, W] can be reached.
-
-        An empty region (a command that contradicts itself, or that nobody can judge) may be asked from everywhere.
-        """
+        """Bool [C]: from which 4-connected components a cell of a region [H, W] can be reached; all if it is empty."""
         component = self.layout.component
         reached = np.full(component.max() + 1, not region.any())
         reached[component[region & (component >= 0)]] = True
@@ -145,26 +136,23 @@ class MazeCommands(Wordings):
         return np.asarray(self.layout.component[tuple(self.layout.free_cells.T)])
 
     @cached_property
+    def _cell_keys(self) -> NDArray[np.int64]:
+        """Int [F, 2]: component * L + label, of each free cell's row and of its column."""
+        labels = self.cell_labels[tuple(self.layout.free_cells.T)]
+        return np.asarray(self._cell_component[:, None] * len(self.labels) + labels)
+
+    @cached_property
     def _by_component(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
         """The labels of each component, sorted, in one list: where each starts [C], how many [C], the list."""
-        labels = len(self.labels)
-        keys = np.unique(self._cell_component[:, None] * labels + self._free_cell_labels)
-        components = np.arange(self._cell_component.max() + 1)
-        start = np.searchsorted(keys, components * labels)
-        return start, np.diff(start, append=len(keys)), keys % labels
+        keys = np.unique(self._cell_keys)
+        start = np.searchsorted(keys, np.arange(self._cell_component.max() + 1) * len(self.labels))
+        return start, np.diff(start, append=len(keys)), keys % len(self.labels)
 
     @cached_property
     def _own_rank(self) -> NDArray[np.int64]:
         """Int [F, 2]: ranks of each free cell's own row and column among its component's labels."""
-        start, _, labels = self._by_component
-        keys = np.repeat(np.arange(len(start)), np.diff(start, append=len(labels))) * len(self.labels) + labels
-        own = self._cell_component[:, None] * len(self.labels) + self._free_cell_labels
-        return np.searchsorted(keys, own) - start[self._cell_component][:, None]
-
-    @property
-    def _free_cell_labels(self) -> NDArray[np.int64]:
-        """Int [F, 2]: labels of each free cell's row and column."""
-        return np.asarray(self.cell_labels[tuple(self.layout.free_cells.T)])
+        start, _, _ = self._by_component
+        return np.searchsorted(np.unique(self._cell_keys), self._cell_keys) - start[self._cell_component][:, None]
 
 
 def distinct_regions(commands: Sequence[Command]) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:

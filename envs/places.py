@@ -27,12 +27,14 @@ _EXACT_WORDINGS: Final = 12  # of a cell: templates and names take turns, or the
 _VERTICAL: Final = (("top", "upper"), ("bottom", "lower"))
 _HORIZONTAL: Final = (("left", "left-hand"), ("right", "right-hand"))
 
+Named = tuple[str, str, tuple[str, ...], NDArray[np.bool_]]  # category, label, names, region [H, W]
+
 
 @dataclass(frozen=True, eq=False)
 class Place:
     """A named place.
 
-    category: one of `CATEGORIES`. label: its canonical name. names: all its names, the first being the plainest.
+    category: one of `CATEGORIES`. label: its canonical name. names: all its names, the plainest first.
     region: bool [H, W], read-only, its free cells.
     """
 
@@ -41,20 +43,22 @@ class Place:
     names: tuple[str, ...]
     region: NDArray[np.bool_]
 
+    def __post_init__(self) -> None:
+        self.region.setflags(write=False)
+
 
 class MazePlaces(Wordings):
     """All named places of a layout that hold a free cell, as captions of the chosen categories.
 
-    further: other places to be spoken of, such as compounds. ValueError for an unknown category, or none.
+    categories: of `CATEGORIES`; ValueError for none or an unknown one. further: other places, such as compounds.
     """
 
     def __init__(self, layout: Layout, categories: Sequence[str] = CATEGORIES, further: Sequence[Place] = ()) -> None:
-        unknown = [category for category in categories if category not in CATEGORIES]
-        if unknown or not categories:
-            raise ValueError(f"categories: expected some of {', '.join(CATEGORIES)}, got {unknown or 'none'}")
         super().__init__()
+        if not categories or not {*categories} <= {*CATEGORIES}:
+            raise ValueError(f"categories: expected some of {', '.join(CATEGORIES)}, got {tuple(categories)}")
         self.layout: Final = layout
-        found = [place for place in _places(layout) if place.category in categories]
+        found = [Place(*named[:3], named[3] & ~layout.walls) for named in _named(layout) if named[0] in categories]
         self.places: Final = tuple(place for place in (*found, *further) if place.region.any())
         self.labels = tuple(place.label for place in self.places)
 
@@ -67,11 +71,11 @@ class MazePlaces(Wordings):
     def weights(self) -> NDArray[np.float64]:
         """Float [L]: how often to say what is true, so that each category that is true of a goal is said as often."""
         category = np.array([place.category for place in self.places])
-        true = self.regions.reshape(len(category), -1).sum(axis=0)  # only free cells count
-        free = true > 0
+        true = self.regions[:, ~self.layout.walls]  # [L, F]
+        true = true[:, true.any(axis=0)]
         weights = np.zeros(len(category))
         for name in np.unique(category):
-            count = self.regions[category == name].reshape(-1, true.size)[:, free].sum(axis=0)  # [F]
+            count = true[category == name].sum(axis=0)  # [F]
             weights[category == name] = 1 / count[count > 0].mean()
         return weights
 
@@ -90,12 +94,15 @@ class MazePlaces(Wordings):
     def _cell_labels(self) -> NDArray[np.int64]:
         """Int [H, W, T]: ids of what is true of each cell, in order; -1 pads."""
         true = np.moveaxis(self.regions, 0, -1)  # [H, W, L]
-        most = int(true.sum(axis=-1).max())
-        order = np.argsort(~true, axis=-1, kind="stable")[..., :most]  # true ones first
+        order = np.argsort(~true, axis=-1, kind="stable")[..., : int(true.sum(axis=-1).max())]  # true ones first
         return np.where(np.take_along_axis(true, order, axis=-1), order, -1)
 
-    def word(self, label_id: int, split: Split) -> tuple[str, ...]:
-        """All wordings of a place in a split; of a single cell so many that all templates and names come round."""
+    def find(self, text: str) -> Place | None:
+        """The place that a text of any split names, or None; letter case and white space do not matter."""
+        label_id = self.label_id(text)
+        return None if label_id is None else self.places[label_id]
+
+    def _phrase(self, label_id: int, split: Split) -> tuple[str, ...]:
         place = self.places[label_id]
         if split == "label":
             return (place.label,)
@@ -107,57 +114,47 @@ class MazePlaces(Wordings):
         chosen = [every[(label_id * _EXACT_WORDINGS + stride * i) % len(every)] for i in range(_EXACT_WORDINGS)]
         return tuple(dict.fromkeys([place.names[0], *chosen] if split == "train" else chosen))
 
-    def find(self, text: str) -> Place | None:
-        """The place that a text names, in the wording of any split, or None; case and white space do not matter."""
-        label_id = self.label_id(text)
-        return None if label_id is None else self.places[label_id]
 
-
-def _places(layout: Layout) -> Iterator[Place]:
-    free = ~layout.walls
-    row, column = (np.asarray(index, dtype=np.int64) for index in np.indices(free.shape))  # [H, W] each
-    height, width = free.shape
-
-    def place(category: str, label: str, names: tuple[str, ...], region: NDArray[np.bool_]) -> Place:
-        mask = region & free
-        mask.setflags(write=False)
-        return Place(category, label, names, mask)
-
+def _named(layout: Layout) -> Iterator[Named]:
+    """All places, walls included."""
+    row, column = (np.asarray(index, dtype=np.int64) for index in np.indices(layout.walls.shape))  # [H, W] each
+    height, width = row.shape
     for axis, index, size in (("row", row, height), ("column", column, width)):
         for number in range(size):
-            yield place("line", f"{axis} {number}", line_names(axis, number), index == number)
+            yield "line", f"{axis} {number}", line_names(axis, number), index == number
     for r, c in layout.free_cells.tolist():
-        yield place("exact", f"row {r}, column {c}", _cell_names(r, c), (row == r) & (column == c))
+        yield "exact", f"row {r}, column {c}", _cell_names(r, c), (row == r) & (column == c)
     # A middle row or column belongs to neither half.
     vertical = (2 * row + 1 < height, 2 * row + 1 > height)
     horizontal = (2 * column + 1 < width, 2 * column + 1 > width)
     near_rows, near_columns = (row < CORNER, row >= height - CORNER), (column < CORNER, column >= width - CORNER)
     for words, half in [*zip(_VERTICAL, vertical, strict=True), *zip(_HORIZONTAL, horizontal, strict=True)]:
         names = (*(f"the {word} half" for word in words), f"the {words[0]} half of the maze")
-        yield place("region", f"{words[0]} half", names, half)
+        yield "region", f"{words[0]} half", names, half
     for v in range(2):
         for h in range(2):
             where = [f"{a} {_HORIZONTAL[h][0]}" for a in _VERTICAL[v]]
             names = tuple(f"the {w} {noun}" for w in where for noun in ("quadrant", "quarter"))
-            yield place("region", f"{where[0]} quadrant", names, vertical[v] & horizontal[h])
+            yield "region", f"{where[0]} quadrant", names, vertical[v] & horizontal[h]
             names = (*(f"the {w} corner" for w in where), f"the corner at the {where[0]}")
-            yield place("region", f"{where[0]} corner", names, near_rows[v] & near_columns[h])
+            yield "region", f"{where[0]} corner", names, near_rows[v] & near_columns[h]
     rim = (row == 0) | (row == height - 1) | (column == 0) | (column == width - 1)
-    yield place("region", "border", ("the border", "the outer border of the maze", "the outermost cells"), rim)
-    # Places without sharp borders, and the cells that they are taken to mean: outer thirds, and distances.
+    yield "region", "border", ("the border", "the outer border of the maze", "the outermost cells"), rim
+    # Places without sharp borders are taken to mean outer thirds, and distances.
     y, x = (row + 0.5) / height, (column + 0.5) / width  # in (0, 1)
-    for side, region in (("left", x < 1 / 3), ("right", x > 2 / 3), ("top", y < 1 / 3), ("bottom", y > 2 / 3)):
-        on = "on" if side in ("left", "right") else "near"
-        names = (f"somewhere {on} the {side}", f"some place towards the {side}", f"anywhere close to the {side} side")
-        yield place("vague", f"somewhere {on} the {side}", names, region)
+    for side, on, region in (
+        ("left", "on", x < 1 / 3), ("right", "on", x > 2 / 3), ("top", "near", y < 1 / 3), ("bottom", "near", y > 2 / 3)
+    ):  # fmt: skip
+        label = f"somewhere {on} the {side}"
+        yield "vague", label, (label, f"some place towards the {side}", f"anywhere close to the {side} side"), region
     away = np.maximum(np.abs(2 * y - 1), np.abs(2 * x - 1))  # 0 in the middle, 1 at the edges
     names = ("somewhere not far from the middle", "some place around the centre", "anywhere near the middle")
-    yield place("vague", "not far from the middle", names, away < 0.5)
+    yield "vague", "not far from the middle", names, away < 0.5
     names = ("somewhere far from the middle", "some place well away from the centre", "anywhere far out")
-    yield place("vague", "far from the middle", names, away > 0.75)
+    yield "vague", "far from the middle", names, away > 0.75
 
 
 def _cell_names(row: int, column: int) -> tuple[str, ...]:
     forms = ("row {}, column {}", "the cell at row {}, column {}", "the spot where row {} meets column {}")
-    numbers = ((str(row), str(column)), (number_words(row), number_words(column)))
-    return tuple(form.format(*pair) for pair in numbers for form in forms)
+    numbers = ((row, column), (number_words(row), number_words(column)))
+    return tuple(form.format(r, c) for r, c in numbers for form in forms)

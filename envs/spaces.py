@@ -1,9 +1,10 @@
-"""Spaces of the worlds: directions of movement and instructions in words."""
+"""Spaces of instructions and directions, and what every world refuses of `reset`'s options and render modes."""
 
 from __future__ import annotations
 
+import difflib
 import string
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from typing import Any, Final
 
@@ -12,6 +13,8 @@ from gymnasium.spaces import Box, Text
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
+from goalbridge.envs.motion import unit_vectors
+
 Observation = dict[str, Any]
 
 INSTRUCTION_SPACE: Final = Text(256, charset=string.ascii_letters + string.digits + string.punctuation + " ")
@@ -19,22 +22,37 @@ INSTRUCTION_SPACE: Final = Text(256, charset=string.ascii_letters + string.digit
 
 
 class Direction(Box):
-    """Vectors (d_row, d_col) with components in [-1, 1], of shape (2,) or (B, 2), whose samples are unit vectors.
+    """Vectors (d_row, d_col) in [-1, 1], shape (2,) or (B, 2); samples are uniform unit vectors.
 
-    Only the direction of an action matters to a maze, so sampling the square would favour its diagonals.
+    Only the direction of an action matters, so sampling the square would favour its diagonals.
     """
 
     def __init__(self, shape: Sequence[int] = (2,), seed: int | np.random.Generator | None = None) -> None:
         super().__init__(-1.0, 1.0, tuple(shape), np.float32, seed)
 
     def sample(self, mask: None = None, probability: None = None) -> NDArray[Any]:
-        """Float32 unit vectors of the space's shape, uniform; takes no mask and no probability."""
+        """Float32 unit vectors of the space's shape; takes no mask and no probability."""
         if mask is not None or probability is not None:
-            raise ValueError("direction: expected neither mask nor probability, got one")
-        angle = self.np_random.uniform(0.0, 2.0 * np.pi, self.shape[:-1])  # [] or [B]
-        return np.stack([np.cos(angle), np.sin(angle)], axis=-1).astype(np.float32)
+            raise ValueError("direction: expected no mask and no probability")
+        return unit_vectors(self.np_random.uniform(0.0, 2.0 * np.pi, self.shape[:-1])).astype(np.float32)
 
 
 @batch_space.register(Direction)
 def _batch_direction(space: Direction, n: int = 1) -> Direction:
     return Direction((n, *space.shape), seed=deepcopy(space.np_random))
+
+
+def check_options(options: Mapping[str, Any] | None, known: Sequence[str] = ()) -> None:
+    """ValueError for the first unknown option of `reset`, naming the nearest: Gymnasium would ignore it."""
+    for name in options or {}:
+        if name not in known:
+            nearest = difflib.get_close_matches(str(name), known, n=1)
+            hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+            raise ValueError(f"options: expected {', '.join(known) or 'none'}, got {name!r}{hint}")
+
+
+def check_render_mode(render_mode: str | None, known: Sequence[str] = ("rgb_array",)) -> str | None:
+    """The render mode itself; ValueError for an unknown one."""
+    if render_mode is not None and render_mode not in known:
+        raise ValueError(f"render_mode: expected None or {' or '.join(map(repr, known))}, got {render_mode!r}")
+    return render_mode

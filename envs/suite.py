@@ -51,28 +51,26 @@ UNKNOWN: Final = (
 class MazeCompounds:
     """The compounds of a layout: two of its lines, regions and vague places, joined by "or", "but not" or "and".
 
-    Those that nothing satisfies, that say no more than one of their parts, or that hold everywhere are left out.
+    Left out are those that nothing satisfies, that say no more than one of their parts, or that hold everywhere.
     """
 
     def __init__(self, layout: Layout) -> None:
         self.layout: Final = layout
-        self._parts: Final = MazePlaces(layout, ("line", "region", "vague")).places
 
     @cached_property
     def every(self) -> tuple[Place, ...]:
         """All compounds, in an order that is shuffled once and for all."""
-        free = ~self.layout.walls
-        found = []
-        for first, second in combinations(self._parts, 2):
+        free, found = ~self.layout.walls, list[Place]()
+        for first, second in combinations(MazePlaces(self.layout, ("line", "region", "vague")).places, 2):
             for a, b in ((first, second), (second, first)):
                 either, both, only = a.region | b.region, a.region & b.region, a.region & ~b.region
-                for joint, joined in (("or", either), ("and", both)) if a is first else ():
-                    if joined.any() and not any((joined == whole).all() for whole in (free, a.region, b.region)):
-                        found.append(_compound(f"{a.names[0]} {joint} {b.names[0]}", joined))
+                if a is first and not any((either == whole).all() for whole in (free, a.region, b.region)):
+                    found.append(_compound(a, "or", b, either))
+                if a is first and both.any() and not (both == a.region).all() and not (both == b.region).all():
+                    found.append(_compound(a, "and", b, both))
                 if both.any() and only.any():
-                    found.append(_compound(f"{a.names[0]} but not {b.names[0]}", only))
-        order = np.random.default_rng(0).permutation(len(found))
-        return tuple(found[i] for i in order)
+                    found.append(_compound(a, "but not", b, only))
+        return tuple(found[i] for i in np.random.default_rng(0).permutation(len(found)))
 
     @property
     def known(self) -> tuple[Place, ...]:
@@ -85,53 +83,38 @@ class MazeCompounds:
         return self.every[len(self.known) :]
 
 
-def _compound(text: str, region: NDArray[np.bool_]) -> Place:
-    region.setflags(write=False)
+def _compound(a: Place, joined: str, b: Place, region: NDArray[np.bool_]) -> Place:
+    text = f"{a.names[0]} {joined} {b.names[0]}"
     return Place(COMPOUND, text, (text,), region)
 
 
 def draw_suite(layout: Layout, per_category: int, seed: int) -> tuple[Command, ...]:
-    """`per_category` commands of each category of `SUITE`, those of one category in a row; the same for the same seed.
+    """`per_category` commands of each category of `SUITE`, category by category; the same for the same seed.
 
     Places of a category are all asked as often (to within one), in random wordings. What a maze lacks (one of a single
     cell has no compounds) is not asked.
     """
     rng = np.random.default_rng(seed)
-    every, compounds = MazePlaces(layout), MazeCompounds(layout)
-    commands = []
-    for category in CATEGORIES:
-        commands += _ask(every, category, category, "train", per_category, rng)
-    for i, category in enumerate(CATEGORIES):  # as many of each
-        count = per_category * (i + 1) // len(CATEGORIES) - per_category * i // len(CATEGORIES)
-        commands += _ask(every, category, "held_out_phrasing", "held_out", count, rng)
-    commands += _say(compounds.known, COMPOUND, per_category, rng)
-    commands += _say(compounds.held_out, "held_out_compound", per_category, rng)
-    commands += _say(_contradictions(every), "contradictory", per_category, rng)
-    nowhere = np.zeros_like(layout.walls)
-    texts = [UNKNOWN[i] for i in rng.permutation(np.arange(per_category) % len(UNKNOWN))]
-    return (*commands, *(Command(text, text, "unknown", nowhere) for text in texts))
-
-
-def _ask(
-    every: MazePlaces, kind: str, category: str, split: Split, count: int, rng: np.random.Generator
-) -> list[Command]:
-    """Commands of places of one kind, in wordings of a split."""
-    labels = [label_id for label_id, place in enumerate(every.places) if place.category == kind]
-    said = []
-    for label_id in _in_turn(labels, count, rng):
-        wordings, place = every.phrasings(label_id, split), every.places[label_id]
-        said.append(Command(wordings[rng.integers(len(wordings))], place.label, category, place.region))
-    return said
-
-
-def _say(places: Sequence[Place], category: str, count: int, rng: np.random.Generator) -> list[Command]:
-    """Commands of places that have one name each, in training's templates."""
-    chosen = _in_turn(places, count, rng)
-    templates = [TEMPLATES["train"][turn] for turn in rng.integers(len(TEMPLATES["train"]), size=len(chosen))]
-    return [
-        Command(template.format(place=place.names[0]), place.label, category, place.region)
-        for place, template in zip(chosen, templates, strict=True)
-    ]
+    places, compounds, commands = MazePlaces(layout), MazeCompounds(layout), list[Command]()
+    shares = np.diff([per_category * i // len(CATEGORIES) for i in range(len(CATEGORIES) + 1)]).tolist()
+    asked: list[tuple[str, str, Split, int]] = [(kind, kind, "train", per_category) for kind in CATEGORIES]
+    asked += [(kind, "held_out_phrasing", "held_out", n) for kind, n in zip(CATEGORIES, shares, strict=True)]
+    for kind, category, split, count in asked:
+        labels = [label_id for label_id, place in enumerate(places.places) if place.category == kind]
+        for label_id in _in_turn(labels, count, rng):
+            texts, place = places.phrasings(label_id, split), places.places[label_id]
+            commands.append(Command(texts[rng.integers(len(texts))], place.label, category, place.region))
+    for category, some in (
+        (COMPOUND, compounds.known),
+        ("held_out_compound", compounds.held_out),
+        ("contradictory", _contradictions(places)),
+    ):
+        said = _in_turn(some, per_category, rng)
+        for place, turn in zip(said, rng.integers(len(TEMPLATES["train"]), size=len(said)), strict=True):
+            text = TEMPLATES["train"][turn].format(place=place.names[0])
+            commands.append(Command(text, place.label, category, place.region))
+    strange = [UNKNOWN[i] for i in rng.permutation(np.arange(per_category) % len(UNKNOWN))]
+    return (*commands, *(Command(text, text, "unknown", np.zeros_like(layout.walls)) for text in strange))
 
 
 def _in_turn(items: Sequence[T], count: int, rng: np.random.Generator) -> list[T]:
@@ -148,4 +131,4 @@ def _contradictions(places: MazePlaces) -> list[Place]:
     halves = [place for place in places.places if place.label.endswith("half")]
     pairs = [(a, b) for a, b in combinations(lines, 2) if a.label.split()[0] == b.label.split()[0]]
     pairs += [(line, half) for line in lines for half in halves if not (line.region & half.region).any()]
-    return [_compound(f"{a.names[0]} and {b.names[0]}", np.zeros_like(a.region)) for a, b in pairs]
+    return [_compound(a, "and", b, np.zeros_like(a.region)) for a, b in pairs]

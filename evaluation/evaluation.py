@@ -16,7 +16,7 @@ from rich.console import Console
 
 from goalbridge.agents import Agent
 from goalbridge.agents.storage import write_atomically, write_json
-from goalbridge.configs.checks import one_of
+from goalbridge.configs.checks import ConfigError, one_of
 from goalbridge.configs.registries import estimators
 from goalbridge.encoders import check_instruction
 from goalbridge.evaluation.metrics import measured
@@ -99,6 +99,9 @@ class Evaluation:
                 group: Played(own, measured(self.world, own, believed[group] if reads else None))
                 for group, own in episodes.items()
             }
+        if not any(results.values()):
+            name, groups = next(iter(results)), ", ".join(by_group(self.tasks))
+            raise ConfigError(f"estimators={name}: expected one that can play {groups}; try random")
         return results
 
     def _take_in(self, believed: dict[str, Understanding], policy: Any, begun: Begun) -> None:

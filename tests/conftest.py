@@ -21,18 +21,34 @@ from torch import Tensor
 from torch.nn import functional
 
 from goalbridge.agents import Agent
+from goalbridge.configs.evaluation import EvaluateConfig
 from goalbridge.configs.registries import text_encoders
 from goalbridge.configs.schema import AgentConfig, PolicyConfig
 from goalbridge.encoders import LabelEncoder, TextEncoder, check_instruction
 from goalbridge.encoders.grid import OWN, RADIUS, SIDE
-from goalbridge.envs.babyai.encoding import COLOURS, FIRST_TYPE, TYPES
+from goalbridge.envs.babyai.phrasing import COLOURS, FIRST_TYPE, TYPES
+from goalbridge.envs.commands import MazeCommands
+from goalbridge.evaluation.evaluation import Evaluation
+from goalbridge.worlds import World
 from goalbridge.worlds.babyai.settings import BabyAISettings
 from goalbridge.worlds.babyai.world import BabyAIWorld
 from goalbridge.worlds.maze.settings import MazeSettings
-from goalbridge.worlds.maze.vector import candidates, make_world, surface, world_spec
+from goalbridge.worlds.maze.world import MazeWorld
 
 ROOT = Path(__file__).parents[1]
-FORK = MazeSettings("goalbridge/ForkMaze-v0")
+
+
+def fork_settings(**changes: Any) -> MazeSettings:
+    """The fork maze's."""
+    return MazeSettings("goalbridge/ForkMaze-v0", **changes)
+
+
+def babyai_settings(*levels: str, **changes: Any) -> BabyAISettings:
+    """BabyAI's, one small level unless told otherwise."""
+    return BabyAISettings(levels or ("GoToLocal",), **changes)
+
+
+FORK = fork_settings()
 
 TINY_DATA = ("data.trajectories=100", "data.labelled_goals=200")
 TINY_NETS = ("agent.width=16", "agent.depth=2", "agent.embedding_dim=8", "agent.bridge_goals=40")
@@ -163,17 +179,17 @@ def build_agent(
     **settings: Any,
 ) -> Agent:
     """An untrained agent of the fork maze whose temperatures are not the initial ones."""
-    world = make_world(env, 1)
-    text = text or LabelEncoder(surface(world).commands.labels)
-    goals = surface(world).candidate_goals()
+    world = MazeWorld(env)
+    text = text or LabelEncoder(MazeCommands(world.layout).labels)
+    goals = world.maze.candidate_goals()
     networks: dict[str, Any] = {"width": 16, "depth": 2, "embedding_dim": 8, "frequencies": (0.5, 1.0)}
     torch.manual_seed(0)
     agent = Agent(
-        world_spec(world, env.id),
+        world.spec,
         AgentConfig(**(networks | settings)),
         PolicyConfig(candidate_actions=candidate_actions),
         text,
-        candidates(world, candidate_actions),
+        world.candidates(candidate_actions),
         goals[np.random.default_rng(0).integers(len(goals), size=bridge_goals)],
     )
     with torch.no_grad():  # as if trained: the estimators must use these
@@ -195,17 +211,17 @@ def build_grid_agent(
     text: TextEncoder | None = None, policy: PolicyConfig | None = None, spread: float = 1.5, **settings: Any
 ) -> Agent:
     """An untrained agent of BabyAI's grids; `spread` multiplies its weights, so that situations differ."""
-    home = BabyAIWorld(BabyAISettings(levels=("GoToLocal",)))
+    world = BabyAIWorld(babyai_settings())
     text = text or FakeText()
     networks: dict[str, Any] = {"width": 16, "depth": 2, "embedding_dim": 8}
     torch.manual_seed(0)
     agent = Agent(
-        home.spec,
+        world.spec,
         AgentConfig(**(networks | settings)),
         policy or PolicyConfig(name="planned", candidate_actions=4, average_noise=False),
         text,
-        home.candidates(4),
-        np.zeros((3, len(home.spec.goal_low)), np.uint8),
+        world.candidates(4),
+        np.zeros((3, len(world.spec.goal_low)), np.uint8),
     )
     with torch.no_grad():
         agent.critic_ab.log_scale.add_(0.9)
@@ -226,6 +242,30 @@ def make_grid_agent() -> Callable[..., Agent]:
 def fake_text() -> FakeText:
     """A text encoder that needs no model."""
     return FakeText()
+
+
+@pytest.fixture(scope="session")
+def make_maze() -> Callable[..., MazeWorld]:
+    """`make_maze(max_episode_steps=9)`: the fork maze as a world, with settings changed."""
+    return lambda **changes: MazeWorld(fork_settings(**changes))
+
+
+@pytest.fixture(scope="session")
+def make_babyai() -> Callable[..., BabyAIWorld]:
+    """`make_babyai("GoToObjS4", view="partial")`: levels as a world; one small level unless told otherwise."""
+    return lambda *levels, **changes: BabyAIWorld(babyai_settings(*levels, **changes))
+
+
+@pytest.fixture
+def evaluate(tmp_path: Path) -> Callable[..., Evaluation]:
+    """`evaluate(agent, world, episodes=3, suite="ambiguous")`: common settings and the world's own, in `tmp_path`."""
+
+    def build(agent: Agent, world: World, **settings: Any) -> Evaluation:
+        common = {name: settings.pop(name) for name in list(settings) if name in EvaluateConfig.__dataclass_fields__}
+        config = EvaluateConfig(str(tmp_path), **common, further=settings)
+        return Evaluation(agent, world, config, config.of_world(world.settings.world), tmp_path)
+
+    return build
 
 
 SHARP = 40.0  # nats between what is so and what is not

@@ -86,7 +86,7 @@ def measure(of: Decisions, repeats: int) -> dict[str, Any]:
     """Rates and agreement of every way to choose goals."""
     terms, decisions = len(of.goals), len(of.c)
     whole: list[Tensor] = []
-    (full_time,) = seconds([lambda: whole.append(_full(of))], 1)
+    (full_time,) = seconds([lambda: whole.append(full_scores(of))], 1)
     full = whole[0]  # [B, A]
     point, critic = between(of.a, of.c, of.critic_ab, of.critic_bc)  # [B, d]
     queries = {"instruction": of.c, "both": point}
@@ -146,7 +146,7 @@ def _estimate(of: Decisions, proposals: Proposals) -> tuple[Tensor, Tensor]:
     return torch.cat(scores), torch.cat(errors)
 
 
-def _full(of: Decisions) -> Tensor:
+def full_scores(of: Decisions) -> Tensor:
     scores = []
     for start in range(0, len(of.c), _FULL_AT_ONCE):
         part = slice(start, start + _FULL_AT_ONCE)

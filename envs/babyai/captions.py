@@ -9,43 +9,40 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from goalbridge.configs.splits import Split
-from goalbridge.envs.babyai.encoding import COLOURS, FIRST_TYPE, TYPES
 from goalbridge.envs.babyai.lexicon import is_held_out, lexicon
-from goalbridge.envs.babyai.phrasing import QUADRANTS, SIDES, Kind, phrase, say, templates
+from goalbridge.envs.babyai.phrasing import COLOURS, FIRST_TYPE, QUADRANTS, SIDES, TYPES, Kind, phrase, say, templates
 from goalbridge.envs.phrasing import Wordings
 
 # Where the labels of each kind start: 24 coloured things, 4 types, 6 colours, 4 sides, 4 quadrants.
-_FIRST_THING: Final = 0
-_FIRST_OF_TYPE: Final = len(COLOURS) * len(TYPES)
-_FIRST_OF_COLOUR: Final = _FIRST_OF_TYPE + len(TYPES)
-_FIRST_SIDE: Final = _FIRST_OF_COLOUR + len(COLOURS)
-_FIRST_QUADRANT: Final = _FIRST_SIDE + len(SIDES)
+_OF_TYPE: Final = len(COLOURS) * len(TYPES)
+_OF_COLOUR: Final = _OF_TYPE + len(TYPES)
+_SIDE: Final = _OF_COLOUR + len(COLOURS)
+_QUADRANT: Final = _SIDE + len(SIDES)
 
-_GOAL_NUMBERS: Final = 7
 _SHARE: Final = 4  # templates for each word of the lexicon: a third of them
+
+Said = tuple[Kind, tuple[str, ...], tuple[str, ...]]  # the kind of a label, its names, and rarer ones
 
 
 class GridCaptions(Wordings):
     """The 42 labels of BabyAI goals and their wordings.
 
     What a goal faces gives "red ball", "ball" and "red", if it is a door, key, ball or box; where it stands gives "left
-    side", "top side" and "top left", unless on the exact middle line.
+    side", "top side" and "top left", unless on the exact middle line. Only training hears what the arguments add.
 
-    lexicon_size: how many further words for each colour training hears ("the brick ball" for "red ball"), the first of
-        `lexicon()`; 0 for the colours' names alone. A colour with fewer has them all.
-    nouns: further names that training hears for a type ("ball": ("toy",)).
+    lexicon_size: further words for each colour ("the brick ball" for "red ball"), the first of `lexicon()`.
+    nouns: further names for a type ("ball": ("toy",)).
+    Raises ValueError for a negative size, and nouns of an unknown type, held out, or of two types.
     """
 
     def __init__(self, lexicon_size: int = 0, nouns: Mapping[str, Sequence[str]] | None = None) -> None:
-        if lexicon_size < 0:
-            raise ValueError(f"lexicon_size: expected 0 (the six colours' own names) or more, got {lexicon_size}")
         super().__init__()
+        if lexicon_size < 0:
+            raise ValueError(f"lexicon_size: expected 0 or more, got {lexicon_size}")
         words = lexicon() if lexicon_size else dict.fromkeys(COLOURS, ())
-        self.lexicon: Final[Mapping[str, tuple[str, ...]]] = {
-            colour: words[colour][:lexicon_size] for colour in COLOURS
-        }
+        self.lexicon: Final[Mapping[str, tuple[str, ...]]] = {one: words[one][:lexicon_size] for one in COLOURS}
         self.nouns: Final[Mapping[str, tuple[str, ...]]] = _checked_nouns(nouns or {})
-        self._said: Final[tuple[tuple[Kind, tuple[str, ...], tuple[str, ...]], ...]] = (
+        self._said: Final[tuple[Said, ...]] = (
             *(self._coloured(colour, kind) for colour in COLOURS for kind in TYPES),
             *(("thing", self.nouns[kind], ()) for kind in TYPES),
             *(("colour", (colour,), self.lexicon[colour]) for colour in COLOURS),
@@ -61,56 +58,53 @@ class GridCaptions(Wordings):
     def true_labels(self, goals: ArrayLike) -> NDArray[np.int64]:
         """Int [N, 6]: ids of all labels that are true of goals [N, >= 7], in rising order, then -1.
 
-        Goals are (x, y, direction, width, height, faced type, faced colour), further columns ignored.
+        Goals are (x, y, direction, width, height, faced type, faced colour), further columns ignored. Raises ValueError
+        for another shape.
         """
         goal = np.asarray(goals)
-        if goal.ndim != 2 or goal.shape[1] < _GOAL_NUMBERS:
-            raise ValueError(f"goals: expected [N, {_GOAL_NUMBERS} or more], got {goal.shape}")
-        x, y, _, width, height, faced, colour = goal[:, :_GOAL_NUMBERS].astype(np.int64).T  # [N] each
+        if goal.ndim != 2 or goal.shape[1] < 7:
+            raise ValueError(f"goals: expected shape [N, >= 7], got {goal.shape}")
+        x, y, _, width, height, faced, colour = goal[:, :7].astype(np.int64).T  # [N] each
         kind = faced - FIRST_TYPE  # [N]
         horizontal, vertical = np.sign(2 * x - width + 1), np.sign(2 * y - height + 1)  # [N], 0 on the middle line
         is_thing = (kind >= 0) & (kind < len(TYPES))  # [N]
         across, down = horizontal > 0, vertical > 0  # [N]
         candidates = (
-            (is_thing, _FIRST_THING + colour * len(TYPES) + kind),
-            (is_thing, _FIRST_OF_TYPE + kind),
-            (is_thing, _FIRST_OF_COLOUR + colour),
-            (horizontal != 0, _FIRST_SIDE + across),
-            (vertical != 0, _FIRST_SIDE + 2 + down),
-            (horizontal * vertical != 0, _FIRST_QUADRANT + 2 * down + across),
+            (is_thing, colour * len(TYPES) + kind),
+            (is_thing, _OF_TYPE + kind),
+            (is_thing, _OF_COLOUR + colour),
+            (horizontal != 0, _SIDE + across),
+            (vertical != 0, _SIDE + 2 + down),
+            (horizontal * vertical != 0, _QUADRANT + 2 * down + across),
         )
         labels = np.stack([np.where(holds, label, -1) for holds, label in candidates], axis=1)  # [N, 6]
         order = np.argsort(labels < 0, axis=1, kind="stable")  # [N, 6], the true ones first
         return np.asarray(np.take_along_axis(labels, order, axis=1), dtype=np.int64)
 
-    def word(self, label_id: int, split: Split) -> tuple[str, ...]:
-        """All wordings of a label in a split; only training hears the lexicon and the further nouns."""
+    def _phrase(self, label_id: int, split: Split) -> tuple[str, ...]:
         kind, names, extra = self._said[label_id]
         if split == "train":
             return phrase(kind, names, extra, turn=label_id, share=_SHARE)
         return tuple(say(template, names[0]) for template in templates(kind, split))
 
-    def _coloured(self, colour: str, kind: str) -> tuple[Kind, tuple[str, ...], tuple[str, ...]]:
+    def _coloured(self, colour: str, kind: str) -> Said:
         """What a coloured thing is called: with its colour's own name, then with words of the lexicon."""
-        nouns = self.nouns[kind]
-        further = tuple(
-            f"{word} {nouns[place % len(nouns)]}" for place, word in enumerate(self.lexicon[colour])
-        )  # the nouns in turn: all pairs would be too many texts
+        nouns = self.nouns[kind]  # in turn beside those words: all pairs would be too many texts
+        further = tuple(f"{word} {nouns[place % len(nouns)]}" for place, word in enumerate(self.lexicon[colour]))
         return "thing", tuple(f"{colour} {noun}" for noun in nouns), further
 
 
 def _checked_nouns(nouns: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
-    """The names of each type, its own first, each once."""
+    """The names of each type, its own first, each once; ValueError as `GridCaptions` says."""
     for kind, names in nouns.items():
         if kind not in TYPES:
-            raise ValueError(f"nouns: expected types of {', '.join(TYPES)}, got {kind!r}")
-        for name in names:
-            if is_held_out(name):
-                raise ValueError(f"nouns: {name!r} of {kind!r} is held out for testing; try another word")
+            raise ValueError(f"nouns: expected types {', '.join(TYPES)}, got {kind!r}")
+        if held_out := [name for name in names if is_held_out(name)]:
+            raise ValueError(f"nouns: expected none that is held out for testing, got {held_out[0]!r} of {kind!r}")
     complete = {kind: tuple(dict.fromkeys((kind, *nouns.get(kind, ())))) for kind in TYPES}
     owner: dict[str, str] = {}
     for kind, several in complete.items():
         for name in several:
             if owner.setdefault(name, kind) != kind:
-                raise ValueError(f"nouns: expected one type for {name!r}, got {owner[name]!r} and {kind!r}")
+                raise ValueError(f"nouns: expected each for one type, got {name!r} for {owner[name]!r} and {kind!r}")
     return complete

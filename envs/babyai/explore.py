@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from goalbridge.envs.babyai.encoding import OPEN
 from goalbridge.envs.babyai.layouts import Layouts, free_cells, free_poses
 from goalbridge.envs.babyai.optimum import PoseGraph
 from goalbridge.envs.babyai.simulator import ACTIONS, GridBatch
@@ -42,43 +41,49 @@ def explore(
     scripted_share: float,
     rng: np.random.Generator,
     record: Record,
-    random_play: Sequence[float] = RANDOM_PLAY,
 ) -> Exploration:
-    """Collect `per_layout` trajectories of `length` actions in each layout, all stepped together.
+    """Collect `per_layout` trajectories of `length` (T) actions in each layout, all N stepped together.
 
-    Starts are uniform over the layout's free poses; who starts in a doorway finds its door open. A scripted trajectory
-    takes a shortest path to a uniformly random pose within reach, opening the doors on it, then to the next, without
-    noise. The others draw each action on its own. Both leave the doors as they used them; boxes that random play
-    toggles are gone.
+    They begin as `begin_play` does. `scripted_share` of them, drawn at random, take a shortest path to a uniformly
+    random pose within reach, opening the doors on it, then to the next, without noise. The others draw each action
+    with the probabilities `RANDOM_PLAY`; boxes that they toggle are gone.
 
-    scripted_share: of all trajectories, which of them drawn at random. rng: the same one gives the same trajectories.
-    record: called T + 1 times with all N trajectories as one batch, returns uint8 [N, S].
-    random_play: probabilities of left, right, forward, toggle.
+    record: called T + 1 times with all trajectories as one batch, returns uint8 [N, S].
+    Raises ValueError for arguments out of range.
     """
-    if per_layout < 1 or length < 1:
-        raise ValueError(f"per_layout, length: expected 1 or more each, got {per_layout} and {length}")
+    if length < 1:
+        raise ValueError(f"length: expected 1 or more, got {length}")
     if not 0.0 <= scripted_share <= 1.0:
         raise ValueError(f"scripted_share: expected 0 to 1, got {scripted_share}")
-    if len(random_play) != len(ACTIONS) or min(random_play) < 0.0 or not np.isclose(sum(random_play), 1.0):
-        raise ValueError(f"random_play: expected {len(ACTIONS)} shares that sum to 1, got {tuple(random_play)}")
-    batch, layout = _begin(layouts, per_layout, rng)
-    scripted = rng.permutation(len(layout)) < round(scripted_share * len(layout))  # [N]
-    actions = rng.choice(len(ACTIONS), size=(len(layout), length), p=np.asarray(random_play))  # [N, T]
+    batch = begin_play(layouts, per_layout, rng)
+    count = len(batch.poses)
+    scripted = rng.permutation(count) < round(scripted_share * count)  # [N]
+    actions = rng.choice(len(ACTIONS), size=(count, length), p=RANDOM_PLAY)  # [N, T]
     for row in np.flatnonzero(scripted).tolist():
         width, height = batch.sizes[row]
         actions[row] = scripted_actions(batch.grids[row, :width, :height], batch.poses[row], length, rng)
     first = record(batch)  # [N, S]
-    recorded = np.empty((len(actions), length + 1, first.shape[1]), dtype=np.uint8)  # [N, T + 1, S]
+    recorded = np.empty((count, length + 1, first.shape[1]), dtype=np.uint8)
     recorded[:, 0] = first
-    for step, chosen in enumerate(actions.T, start=1):
-        batch.step(chosen)
+    for step, action in enumerate(actions.T, start=1):
+        batch.step(action)
         recorded[:, step] = record(batch)
-    return Exploration(recorded, actions, layout, scripted)
+    return Exploration(recorded, actions, np.repeat(np.arange(len(layouts)), per_layout), scripted)
 
 
 def begin_play(layouts: Layouts, per_layout: int, rng: np.random.Generator) -> GridBatch:
-    """`per_layout` agents in each of L layouts, one layout after the other, at uniform free poses, to be stepped."""
-    return _begin(layouts, per_layout, rng)[0]
+    """`per_layout` agents in each of L layouts, one layout after the other, at uniform free poses, to be stepped.
+
+    Who starts in a doorway finds its door open.
+    """
+    if per_layout < 1:
+        raise ValueError(f"per_layout: expected 1 or more, got {per_layout}")
+    layout = np.repeat(np.arange(len(layouts)), per_layout)  # [N]
+    poses = (free_poses(grid, size) for grid, size in zip(layouts.grids, layouts.sizes, strict=True))  # L x [P, 3]
+    starts = np.concatenate([free[rng.integers(len(free), size=per_layout)] for free in poses])  # [N, 3]
+    grids, (x, y, _) = layouts.grids[layout], starts.T  # [N, W, H, 3]
+    grids[np.arange(len(grids)), x, y, 2] = 0  # open; the state of every other free cell is 0 already
+    return GridBatch(grids, starts, layouts.sizes[layout])
 
 
 def scripted_actions(
@@ -96,13 +101,3 @@ def scripted_actions(
         actions += graph.walk(pose, goal)
         pose = goal
     return np.array(actions[:length], dtype=np.int64)
-
-
-def _begin(layouts: Layouts, per_layout: int, rng: np.random.Generator) -> tuple[GridBatch, NDArray[np.int64]]:
-    """Agents at uniform free poses, and the layout [N] of each; nobody ever stands in a closed door."""
-    layout = np.repeat(np.arange(len(layouts)), per_layout)  # [N]
-    poses = (free_poses(grid, size) for grid, size in zip(layouts.grids, layouts.sizes, strict=True))  # L x [P, 3]
-    starts = np.concatenate([free[rng.integers(len(free), size=per_layout)] for free in poses])  # [N, 3]
-    grids = layouts.grids[layout]  # [N, W, H, 3]
-    grids[np.arange(len(grids)), starts[:, 0], starts[:, 1], 2] = OPEN  # 0, as of every other free cell already
-    return GridBatch(grids, starts, layouts.sizes[layout]), layout

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 import gymnasium
 
-ROOMS: Final[tuple[str, ...]] = ("top left", "top right", "bottom left", "bottom right")
-EVALUATION_TEMPLATES: Final[tuple[str, ...]] = (
+ROOMS: Final = ("top left", "top right", "bottom left", "bottom right")
+EVALUATION_TEMPLATES: Final = (
     "go to the {room} room",
     "make for the {room} room",
     "the {room} room is where you should be",
@@ -24,8 +24,8 @@ def room_at(x: int, y: int, width: int = 19, height: int = 19) -> str | None:
     return ROOMS[2 * (y > y_wall) + (x > x_wall)]
 
 
-class RoomCommands(gymnasium.Wrapper[Any, int, Any, int]):
-    """FourRooms, unmodified underneath, judged by the room that the agent was told to go to.
+class RoomCommands(gymnasium.Wrapper[dict[str, Any], int, dict[str, Any], int]):
+    """FourRooms, unmodified underneath, judged by the room that `mission` asks for.
 
     The command is drawn from the environment's own generator after its layout: a room other than the one that the
     agent starts in (any, if it starts in a doorway), then a wording. The episode ends, with minigrid's reward
@@ -33,28 +33,28 @@ class RoomCommands(gymnasium.Wrapper[Any, int, Any, int]):
     square is part of the scenery: it neither ends an episode nor rewards. The step limit is minigrid's own.
     """
 
-    def __init__(self, env: gymnasium.Env[Any, int]) -> None:
-        super().__init__(env)
-        self.room: str = ROOMS[0]
-        self.mission: str = ""
-        self._raw: Any = env.unwrapped
+    room: str = ROOMS[0]
+    mission: str = ""
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Begin an episode of minigrid's and draw a command for it."""
         observation, info = self.env.reset(seed=seed, options=options)
-        here = self._room_here()
-        rooms = [room for room in ROOMS if room != here]
-        self.room = rooms[int(self._raw.np_random.integers(len(rooms)))]
-        template = EVALUATION_TEMPLATES[int(self._raw.np_random.integers(len(EVALUATION_TEMPLATES)))]
-        self.mission = template.format(room=self.room)
-        return observation, info
+        rooms = [room for room in ROOMS if room != self._room_here()]
+        rng = self.env.unwrapped.np_random
+        self.room = rooms[int(rng.integers(len(rooms)))]
+        self.mission = EVALUATION_TEMPLATES[int(rng.integers(len(EVALUATION_TEMPLATES)))].format(room=self.room)
+        return {**observation, "mission": self.mission}, info
 
-    def step(self, action: int) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+    def step(self, action: int) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
         """Take minigrid's step; reward and end are those of the command."""
         observation, _, _, truncated, info = self.env.step(action)
-        holds = self._room_here() == self.room
-        return observation, float(self._raw._reward()) if holds else 0.0, holds, truncated, info
+        holds, raw = self._room_here() == self.room, self.env.unwrapped
+        reward = float(raw._reward()) if holds else 0.0  # type: ignore[attr-defined]
+        return {**observation, "mission": self.mission}, reward, holds, truncated, info
 
     def _room_here(self) -> str | None:
-        x, y = self._raw.agent_pos
-        return room_at(int(x), int(y), self._raw.width, self._raw.height)
+        raw: Any = self.env.unwrapped
+        x, y = raw.agent_pos
+        return room_at(int(x), int(y), raw.width, raw.height)

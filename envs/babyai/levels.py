@@ -6,9 +6,7 @@ import difflib
 import re
 import warnings
 from dataclasses import dataclass
-from typing import Any, Final, Literal
-
-import gymnasium
+from typing import Final, Literal
 
 from goalbridge.configs.checks import UserError
 
@@ -18,15 +16,15 @@ TESTED_MINIGRID: Final = "3.2"
 
 
 class LevelError(UserError):
-    """A level that is no navigation level."""
+    """A level that is no navigation level; the message says which are."""
 
 
 @dataclass(frozen=True)
 class Level:
     """One navigation level that ships with minigrid.
 
-    name: as "GoToLocal". minigrid_id: as "BabyAI-GoToLocal-v0". family: its kind, for tables.
-    width, height: of its grid in cells, walls included.
+    name: as "GoToLocal". minigrid_id: as "BabyAI-GoToLocal-v0". family: for tables. width, height: in cells, walls
+    included.
     """
 
     name: str
@@ -42,7 +40,6 @@ class Level:
 
 
 # GoToImpUnlock is left out: its doors need keys, which nobody picks up here.
-# fmt: off
 _SIZES: Final[dict[Family, dict[str, int]]] = {
     "room": {
         "GoToRedBallGrey": 8, "GoToRedBall": 8, "GoToRedBallNoDists": 8, "GoToObj": 8, "GoToObjS4": 4, "GoToObjS6": 6,
@@ -57,8 +54,7 @@ _SIZES: Final[dict[Family, dict[str, int]]] = {
     },
     "four_rooms": {"FourRooms": 19},
     "sequence": {"GoToSeq": 22, "GoToSeqS5R2": 9},
-}
-# fmt: on
+}  # fmt: skip
 _ODD_IDS: Final = {"FourRooms": "MiniGrid-FourRooms-v0", "GoToObjS6": "BabyAI-GoToObjS6-v1"}
 
 LEVELS: Final[dict[str, Level]] = {
@@ -68,7 +64,7 @@ LEVELS: Final[dict[str, Level]] = {
 }
 """All navigation levels by name, family by family; every one of them is square."""
 
-_BY_ALIAS: Final[dict[str, Level]] = {
+_BY_ALIAS: Final = {
     alias: known
     for known in LEVELS.values()
     for alias in (known.name, known.minigrid_id, f"BabyAI-{known.name}-v0", known.id)
@@ -76,21 +72,14 @@ _BY_ALIAS: Final[dict[str, Level]] = {
 
 
 def level(name: str) -> Level:
-    """The level of a name, of minigrid's id or of this project's id; LevelError, nearest first, for anything else."""
+    """The level of a name ("GoToLocal"), of minigrid's id or of this project's id. Raises LevelError."""
     if isinstance(name, str) and name in _BY_ALIAS:
         return _BY_ALIAS[name]
     short = re.sub(r"^(goalbridge/)?(BabyAI-|MiniGrid-)?|-v\d+$", "", str(name)).lower()
     by_lower = {known.lower(): known for known in LEVELS}
     nearest = [by_lower[match] for match in difflib.get_close_matches(short, by_lower, n=len(by_lower))]
     names = nearest + [known for known in LEVELS if known not in nearest]
-    raise LevelError(f"level: expected a navigation level, got {name!r}; try {', '.join(names)}")
-
-
-def make_minigrid(known: Level, **kwargs: Any) -> Any:
-    """minigrid's own environment of a level, without wrappers."""
-    import minigrid  # noqa: F401  (registers its ids; here, as it brings a game library that mazes need not wait for)
-
-    return gymnasium.make(known.minigrid_id, disable_env_checker=True, **kwargs).unwrapped
+    raise LevelError(f"level: expected a navigation level, got {name!r}; try one of {', '.join(names)}")
 
 
 def check_minigrid_version() -> None:

@@ -1,8 +1,7 @@
 """Words for colours and things beyond BabyAI's own: a lexicon for training, and words that are kept for testing.
 
-DEVELOPMENT_WORDS and TEST_WORDS are both held out: no training caption has one, at any size of the lexicon. Only the
-development words may be looked at while the agent is designed. TEST_WORDS were chosen by what an English speaker calls
-clearly that colour or thing, before any model had seen them; they are never used in design, only in final figures.
+DEVELOPMENT_WORDS and TEST_WORDS are both held out: no training caption has one. Only the development words may be
+looked at while the agent is designed; TEST_WORDS, chosen before any model had seen them, are for final figures alone.
 """
 
 from __future__ import annotations
@@ -15,22 +14,33 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from goalbridge.envs.babyai.encoding import COLOURS, TYPES
-from goalbridge.envs.babyai.phrasing import correct_articles
+from goalbridge.envs.babyai.phrasing import COLOURS, TYPES, correct_articles
 
 # "crimson", "emerald", "sphere" and "crate" were tried on prototypes, so they could be no test any more.
 DEVELOPMENT_WORDS: Final[Mapping[str, tuple[str, ...]]] = {
-    "red": ("crimson", "carmine", "garnet"), "green": ("emerald", "mint", "fern"),
-    "blue": ("azure", "cerulean", "ultramarine"), "purple": ("lilac", "amethyst", "grape"),
-    "yellow": ("canary", "banana", "daffodil"), "grey": ("pewter", "graphite", "smoky"),
-    "ball": ("sphere", "marble"), "box": ("crate", "carton"), "key": ("passkey",), "door": ("gate", "entrance"),
-}  # fmt: skip
+    "red": ("crimson", "carmine", "garnet"),
+    "green": ("emerald", "mint", "fern"),
+    "blue": ("azure", "cerulean", "ultramarine"),
+    "purple": ("lilac", "amethyst", "grape"),
+    "yellow": ("canary", "banana", "daffodil"),
+    "grey": ("pewter", "graphite", "smoky"),
+    "ball": ("sphere", "marble"),
+    "box": ("crate", "carton"),
+    "key": ("passkey",),
+    "door": ("gate", "entrance"),
+}
 TEST_WORDS: Final[Mapping[str, tuple[str, ...]]] = {
-    "red": ("scarlet", "ruby", "cherry"), "green": ("jade", "lime", "moss"), "blue": ("navy", "sapphire", "cobalt"),
-    "purple": ("violet", "lavender", "plum"), "yellow": ("golden", "lemon", "mustard"),
-    "grey": ("slate", "ashen", "charcoal"), "ball": ("orb", "globe"), "box": ("chest", "container"),
-    "key": ("latchkey",), "door": ("doorway", "portal"),
-}  # fmt: skip
+    "red": ("scarlet", "ruby", "cherry"),
+    "green": ("jade", "lime", "moss"),
+    "blue": ("navy", "sapphire", "cobalt"),
+    "purple": ("violet", "lavender", "plum"),
+    "yellow": ("golden", "lemon", "mustard"),
+    "grey": ("slate", "ashen", "charcoal"),
+    "ball": ("orb", "globe"),
+    "box": ("chest", "container"),
+    "key": ("latchkey",),
+    "door": ("doorway", "portal"),
+}
 HELD_OUT_WORDS: Final = frozenset(
     word for words in (DEVELOPMENT_WORDS, TEST_WORDS) for several in words.values() for word in several
 )
@@ -48,28 +58,24 @@ _GREY_LIGHTNESS: Final = (15.0, 92.0)
 # Rude and joking names, misspellings and names of no plain colour; words whose colour people dispute.
 _REJECTED: Final = frozenset((
     "baby", "barbie", "barf", "barney", "bile", "bland", "booger", "boring", "bruise", "burple", "blurple", "camo",
-    "diarrhea", "dirt", "dirty", "drab", "dull", "flat", "gross", "hot", "icky", "kermit", "macaroni", "mud",
-    "muddy", "murky", "nasty", "piss", "poison", "poo", "poop", "puke", "radioactive", "shit", "sick", "sickly",
-    "slime", "snot", "swamp", "toxic", "ugly", "urple", "vomit", "washed", "weird",
-    "algae", "azul", "fluro", "forrest", "gainsboro", "kelley", "lavendar", "liliac", "manilla", "ocre",
-    "olivedrab", "perrywinkle", "tealish", "terracota", "vermillion", "alice", "easter", "hospital", "indian",
-    "nice", "off", "rebecca", "tiffany", "windows", "true",
-    "amber", "auburn", "chartreuse", "coral", "indigo", "iris", "periwinkle", "russet", "squash", "watermelon",
+    "diarrhea", "dirt", "dirty", "drab", "dull", "flat", "gross", "hot", "icky", "kermit", "macaroni", "mud", "muddy",
+    "murky", "nasty", "piss", "poison", "poo", "poop", "puke", "radioactive", "shit", "sick", "sickly", "slime", "snot",
+    "swamp", "toxic", "ugly", "urple", "vomit", "washed", "weird", "algae", "azul", "fluro", "forrest", "gainsboro",
+    "kelley", "lavendar", "liliac", "manilla", "ocre", "olivedrab", "perrywinkle", "tealish", "terracota", "vermillion",
+    "alice", "easter", "hospital", "indian", "nice", "off", "rebecca", "tiffany", "windows", "true", "amber", "auburn",
+    "chartreuse", "coral", "indigo", "iris", "periwinkle", "russet", "squash", "watermelon",
 ))  # fmt: skip
 # Words that name a colour only beside its own name ("royal blue").
 _NOT_ALONE: Final = frozenset((
-    "apple", "dark", "desert", "dusk", "dust", "ice", "light", "marine", "midnight", "pale", "royal", "tea",
-    "twilight", "velvet",
+    "apple", "dark", "desert", "dusk", "dust", "ice", "light", "marine", "midnight", "pale", "royal", "tea", "twilight",
+    "velvet",
 ))  # fmt: skip
 _STEMS: Final = re.compile(r"red|green|blu|purpl|yellow|gr[ae]y|pink|orang|brown|white")
 _CSS_PARTS: Final = re.compile(r"(dark|light|medium|deep|pale|dim)?(.*?)(red|green|blue|purple|yellow|grey)?")
 
 
 def cielab(rgb: NDArray[np.float64]) -> NDArray[np.float64]:
-    """CIELAB (L, a, b) [N, 3] of sRGB colours [N, 3] in [0, 1].
-
-    The curve and matrix are those of sRGB (IEC 61966-2-1), the rest the CIE's 1976 definition (CIE 15), white D65.
-    """
+    """CIELAB (L, a, b) [N, 3] of sRGB (IEC 61966-2-1) colours [N, 3] in [0, 1], as of 1976 (CIE 15), white D65."""
     linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)  # [N, 3]
     to_xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
     xyz = linear @ to_xyz.T / to_xyz.sum(axis=1)  # [N, 3], white is (1, 1, 1)
@@ -80,10 +86,7 @@ def cielab(rgb: NDArray[np.float64]) -> NDArray[np.float64]:
 
 @cache
 def _named_colours() -> Mapping[str, NDArray[np.float64]]:
-    """CIELAB [3] of the CSS names and then the XKCD survey's, in readable words; where both have a name, the survey's.
-
-    The survey asked people, the standard did not: its violet is a pink.
-    """
+    """CIELAB [3] of CSS's names and of the XKCD survey's, in words; of both, the survey's: it asked people."""
     from matplotlib.colors import CSS4_COLORS, XKCD_COLORS, to_rgb
 
     names: dict[str, tuple[float, float, float]] = {}
@@ -113,10 +116,9 @@ def _examples() -> tuple[tuple[str, ...], NDArray[np.bool_], NDArray[np.float64]
 def nearest_colour(name: str) -> tuple[str, float]:
     """The colour term nearest to a CSS or XKCD name, and how clearly: 0 for a tie with the runner-up, at most 1.
 
-    A term lies where the names that end in it do ("red", "dark red", "brick red"), most of them from the survey: hue
-    would not do, as BabyAI's blue and purple are 5 degrees of hue apart in CIELAB, and a dark yellow is no yellow.
-    The distance to a term is the mean distance to the nearest three of its names, the name itself left out. What has
-    next to no chroma is grey, unless almost black or white. KeyError for what is no such name.
+    The distance to a term is the mean distance to the nearest three names that end in it ("dark red", "brick red"),
+    the name itself left out; hue alone does not tell blue from purple. What has next to no chroma is grey, unless
+    almost black or white. KeyError for what is no such name.
     """
     lab = _named_colours()[name]
     if np.hypot(lab[1], lab[2]) < _GREY_CHROMA and _GREY_LIGHTNESS[0] < lab[0] < _GREY_LIGHTNESS[1]:
@@ -148,9 +150,8 @@ def _usable(name: str) -> bool:
 def lexicon() -> Mapping[str, tuple[str, ...]]:
     """For each of the six colours, its further words: those most worth learning and least in doubt first.
 
-    Words that do not name their colour ("brick") come before those that do ("brick red"); then CSS names, as the more
-    common, before the survey's; then the clearest first. A word of two ("dark brick") must end in a colour's own name
-    or in an accepted word.
+    Words that do not name their colour ("brick") come before those that do ("brick red"); then CSS names before the
+    survey's; then the clearest first. A name of two ("dark brick") must end in a colour's own name or an accepted word.
     """
     from matplotlib.colors import CSS4_COLORS
 
@@ -174,7 +175,7 @@ def lexicon() -> Mapping[str, tuple[str, ...]]:
 def reword(mission: str, words: Mapping[str, str]) -> str:
     """A mission in other words: "go to a red ball" with {"red": "azure"} is "go to an azure ball".
 
-    Whole words only, with letter case as given; all are replaced at once.
+    words: what to say for whole words, letter case as given; all are replaced at once.
     """
     if not words:
         return mission

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from copy import deepcopy
-from typing import Any, ClassVar, Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import gymnasium
 import numpy as np
@@ -15,124 +15,35 @@ from gymnasium.spaces import Box, Dict, Discrete
 from numpy.typing import NDArray
 
 from goalbridge.envs.babyai import levels
-from goalbridge.envs.babyai.encoding import AGENT, COLOURS, EMPTY_CELL, LOCKED
 from goalbridge.envs.babyai.four_rooms import RoomCommands
 from goalbridge.envs.babyai.levels import Level
-from goalbridge.envs.babyai.simulator import ACTIONS, DIRECTIONS, TOGGLE
-from goalbridge.envs.spaces import INSTRUCTION_SPACE, Observation
+from goalbridge.envs.babyai.simulator import ACTIONS, MINIGRID_ACTIONS
+from goalbridge.envs.babyai.views import STEPS, FullView, PartialView
+from goalbridge.envs.spaces import INSTRUCTION_SPACE, Observation, check_options, check_render_mode
 
 Result = TypeVar("Result")
 
-VIEWS: Final = ("full", "partial")
-MINIGRID_ACTIONS: Final = (0, 1, 2, 5)
-"""What left, right, forward and toggle are to minigrid."""
 TILE_PIXELS: Final = 24
-
-_SIGHT: Final = 7  # cells along a side of what minigrid shows an agent
-_STEPS: Final = tuple((int(dx), int(dy)) for dx, dy in DIRECTIONS)
-_CELL_HIGH: Final = (AGENT, len(COLOURS) - 1, LOCKED)  # type, colour, state
-_ABSENT: Final = object()
+_VIEWS: Final[dict[str, type[FullView] | type[PartialView]]] = {"full": FullView, "partial": PartialView}
+_CELL_HIGH: Final = (10, 5, 2)  # type, colour, state
 
 
-def observation_space(width: int, height: int) -> Dict:
+def observation_space(level: Level) -> Dict:
     """The grid and the pose as `observation`, what the pose achieves, and the `instruction`; see `Navigation`."""
-    pose = (width - 1, height - 1, 3)
-    grid = np.broadcast_to(np.array(_CELL_HIGH, dtype=np.uint8), (width, height, 3))
+    size = (level.width, level.height)
+    pose = (level.width - 1, level.height - 1, 3)
+
+    def integers(high: Any, kind: type[np.integer]) -> Box:
+        return Box(np.zeros_like(high, dtype=kind), np.array(high, dtype=kind), dtype=kind)
+
+    grid = integers(np.broadcast_to(_CELL_HIGH, (*size, 3)), np.uint8)
     return Dict(
         {
-            "observation": Dict({"grid": Box(np.zeros_like(grid), grid, dtype=np.uint8), "pose": _numbers(*pose)}),
-            "achieved_goal": _numbers(*pose, width, height, *_CELL_HIGH[:2]),
+            "observation": Dict({"grid": grid, "pose": integers(pose, np.int64)}),
+            "achieved_goal": integers((*pose, *size, *_CELL_HIGH[:2]), np.int64),
             "instruction": deepcopy(INSTRUCTION_SPACE),
         }
     )
-
-
-def _numbers(*high: int) -> Box:
-    return Box(np.zeros(len(high), dtype=np.int64), np.array(high, dtype=np.int64), dtype=np.int64)
-
-
-def check_options(options: Mapping[str, Any] | None) -> None:
-    """ValueError for any option of `reset`: minigrid would ignore it, and nobody would notice."""
-    for name in options or {}:
-        raise ValueError(f"options: expected none, got {name!r}")
-
-
-class FullView:
-    """The whole grid as minigrid's `Grid.encode()` gives it, encoded once an episode.
-
-    Of the four actions only toggle changes the grid, and only in front of the agent. If somebody else has moved the
-    environment since the last step, all is encoded anew.
-    """
-
-    needs_image: ClassVar[bool] = False
-
-    def __init__(self, env: Any) -> None:
-        self._env = env
-        self._steps = 0
-        self.grid: NDArray[np.uint8] = np.zeros((env.width, env.height, 3), dtype=np.uint8)  # [W, H, 3]
-
-    def begin(self, seen: Mapping[str, Any]) -> None:
-        """Encode the grid of a new episode."""
-        self._steps = self._env.step_count
-        cells = [EMPTY_CELL if cell is None else cell.encode() for cell in self._env.grid.grid]
-        by_rows = np.array(cells, dtype=np.uint8).reshape(self._env.height, self._env.width, 3)
-        self.grid[:] = by_rows.transpose(1, 0, 2)
-
-    def update(self, action: int, seen: Mapping[str, Any]) -> None:
-        """Follow one step of one of the four actions."""
-        self._steps += 1
-        if self._env.step_count != self._steps:
-            self.begin(seen)
-        elif action == TOGGLE:
-            x, y = self._env.agent_pos
-            dx, dy = _STEPS[self._env.agent_dir]
-            cell = self._env.grid.get(x + dx, y + dy)
-            self.grid[x + dx, y + dy] = EMPTY_CELL if cell is None else cell.encode()
-
-
-def _offsets() -> NDArray[np.int64]:
-    """Int [4, 7, 7, 2]: where each cell in sight lies from the agent, for each direction that it may face."""
-    across, down = np.meshgrid(np.arange(_SIGHT), np.arange(_SIGHT), indexing="ij")  # [7, 7] each
-    right, ahead = across - _SIGHT // 2, _SIGHT - 1 - down  # [7, 7]: the agent stands at (3, 6) and looks up the view
-    sideways = np.roll(DIRECTIONS, -1, axis=0)  # [4, 2]: to the agent's right
-    offsets: NDArray[np.int64] = (
-        ahead[..., None] * DIRECTIONS[:, None, None] + right[..., None] * sideways[:, None, None]
-    )
-    return offsets
-
-
-_OFFSETS: Final[NDArray[np.int64]] = _offsets()
-
-
-class PartialView:
-    """A map of what minigrid's own 7x7 images have shown since the episode began.
-
-    Cells never in view are (0, 0, 0), the others are as they were when last seen. To place what it sees the agent must
-    know its true pose, as minigrid's own bot does. Its own cell, in which minigrid shows what it carries, keeps what
-    was seen there before it was entered (an open door, the goal square), or is empty.
-    """
-
-    needs_image: ClassVar[bool] = True
-
-    def __init__(self, env: Any) -> None:
-        self._env = env
-        self.grid: NDArray[np.uint8] = np.zeros((env.width, env.height, 3), dtype=np.uint8)  # [W, H, 3]
-
-    def begin(self, seen: Mapping[str, Any]) -> None:
-        """Forget the last episode and take in the first observation of a new one."""
-        self.grid[:] = 0
-        self.update(0, seen)
-
-    def update(self, action: int, seen: Mapping[str, Any]) -> None:
-        """Take in the observation that a step led to, whatever the action was."""
-        image = seen["image"]  # [7, 7, 3]
-        x, y = self._env.agent_pos
-        cells = _OFFSETS[self._env.agent_dir] + (x, y)  # [7, 7, 2]
-        known = (image[..., 0] != 0) & ((cells >= 0) & (cells < self.grid.shape[:2])).all(axis=-1)  # [7, 7]
-        known[_SIGHT // 2, _SIGHT - 1] = False  # the agent's own cell
-        self.grid[tuple(cells[known].T)] = image[known]
-        if not self.grid[x, y, 0]:
-            self.grid[x, y] = EMPTY_CELL
 
 
 class Navigation(gymnasium.Wrapper[Observation, Any, Any, Any]):
@@ -140,32 +51,35 @@ class Navigation(gymnasium.Wrapper[Observation, Any, Any, Any]):
 
     An action is 0 left, 1 right, 2 forward or 3 toggle; nothing is ever picked up. An observation is
 
-    - "observation": "grid" uint8 [W, H, 3] (type, colour and state of each cell, by minigrid's numbers, 0 where unseen)
+    - "observation": "grid" uint8 [W, H, 3] (type, colour and state of each cell, by minigrid's indices, 0 where unseen)
       and "pose" int64 [3] (x, y, direction: 0 right, 1 down, 2 left, 3 up);
     - "achieved_goal": int64 [7], (x, y, direction, W, H, type and colour of the cell in front);
     - "instruction": the mission, in words.
 
     `info["is_success"]` says whether minigrid gave a reward.
 
-    level: a name of `LEVELS`, or an id of such a level; LevelError for others.
-    view: "full", or "partial" for a map of what the 7x7 view has shown so far (`PartialView`).
-    render_mode: None, "rgb_array" or "human", drawn by minigrid.
+    level: a name of `envs.babyai.levels.LEVELS`, or an id of such a level. view: "full", or "partial" for a map of what
+    the 7x7 view has shown so far, with the true pose. render_mode: None, "rgb_array" or "human", drawn by minigrid.
+    Raises LevelError for what is no navigation level, ValueError for an unknown view or render mode.
     """
 
     def __init__(self, level: str, view: str = "full", render_mode: str | None = None) -> None:
+        import minigrid  # noqa: F401  (registers its ids)
+
         self.level: Final[Level] = levels.level(level)
-        if view not in VIEWS:
-            raise ValueError(f"view: expected one of {', '.join(VIEWS)}, got {view!r}")
-        if render_mode not in (None, "rgb_array", "human"):
-            raise ValueError(f"render_mode: expected 'rgb_array', 'human' or None, got {render_mode!r}")
-        self.view: Final = view
-        made = levels.make_minigrid(self.level, render_mode=render_mode, tile_size=TILE_PIXELS)
+        if view not in _VIEWS:
+            raise ValueError(f"view: expected {' or '.join(_VIEWS)}, got {view!r}")
+        check_render_mode(render_mode, ("rgb_array", "human"))
+        made: Any = gymnasium.make(
+            self.level.minigrid_id, disable_env_checker=True, render_mode=render_mode, tile_size=TILE_PIXELS
+        ).unwrapped
         super().__init__(RoomCommands(made) if self.level.family == "four_rooms" else made)
-        self.observation_space = observation_space(self.level.width, self.level.height)
+        self.observation_space = observation_space(self.level)
         self.action_space = Discrete(len(ACTIONS))
+        self.view: Final = view
         self.mission: str = ""
         self._raw: Any = made
-        self._view: FullView | PartialView = FullView(made) if view == "full" else PartialView(made)
+        self._view: FullView | PartialView = _VIEWS[view](made)
         self._begun = False
 
     @property
@@ -186,11 +100,11 @@ class Navigation(gymnasium.Wrapper[Observation, Any, Any, Any]):
         return self.observe(), {"is_success": False}
 
     def step(self, action: int | np.integer) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
-        """Take minigrid's step; ValueError for anything but its four actions, ResetNeeded before the first reset."""
+        """Take minigrid's step; ValueError for another action, gymnasium.error.ResetNeeded before the first reset."""
         if not self.action_space.contains(action):
             raise ValueError(f"action: expected 0 (left), 1 (right), 2 (forward) or 3 (toggle), got {action!r}")
         if not self._begun:
-            raise gymnasium.error.ResetNeeded("step: expected an episode, got none; try reset() first")
+            raise gymnasium.error.ResetNeeded("step: expected a reset() first")
         reward, terminated, truncated = self.advance(int(action))
         return self.observe(), reward, terminated, truncated, {"is_success": reward > 0}
 
@@ -213,7 +127,7 @@ class Navigation(gymnasium.Wrapper[Observation, Any, Any, Any]):
         """What the present pose achieves: x, y, direction, W, H, type and colour of the cell in front."""
         x, y = (int(value) for value in self._raw.agent_pos)
         direction = int(self._raw.agent_dir)
-        dx, dy = _STEPS[direction]
+        dx, dy = STEPS[direction]
         kind, colour, _ = self._view.grid[x + dx, y + dy].tolist()
         return x, y, direction, self._raw.width, self._raw.height, kind, colour
 
@@ -231,18 +145,16 @@ class Navigation(gymnasium.Wrapper[Observation, Any, Any, Any]):
         if self._view.needs_image:
             return function()
         attributes = vars(self._raw)
-        before = attributes.get("gen_obs", _ABSENT)
+        patched = {name: attributes[name] for name in ("gen_obs",) if name in attributes}  # by somebody else
         attributes["gen_obs"] = dict
         try:
             return function()
         finally:
-            if before is _ABSENT:
-                del attributes["gen_obs"]
-            else:
-                attributes["gen_obs"] = before
+            del attributes["gen_obs"]
+            attributes.update(patched)
 
 
 def make_navigation(level: str, view: str = "full", render_mode: str | None = None) -> Navigation:
-    """`Navigation`, with a warning if minigrid is of an untested version."""
+    """A `Navigation`, with a warning if minigrid is of an untested version."""
     levels.check_minigrid_version()
     return Navigation(level, view, render_mode)

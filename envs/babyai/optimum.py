@@ -7,11 +7,9 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csgraph, csr_array
 
-from goalbridge.envs.babyai.encoding import CLOSED, DOOR
 from goalbridge.envs.babyai.layouts import free_cells
-from goalbridge.envs.babyai.simulator import DIRECTIONS, FORWARD, LEFT, RIGHT, TOGGLE
+from goalbridge.envs.babyai.simulator import CLOSED, DIRECTIONS, DOOR, FORWARD, LEFT, RIGHT, TOGGLE
 
 Pose = Sequence[int] | NDArray[np.integer]  # (x, y, direction)
 
@@ -28,6 +26,8 @@ class PoseGraph:
     """
 
     def __init__(self, grid: NDArray[np.uint8], rng: np.random.Generator | None = None) -> None:
+        from scipy.sparse import csr_array
+
         width, height = grid.shape[:2]
         self.shape = (width, height, 4)
         self._closed = (grid[..., 0] == DOOR) & (grid[..., 2] == CLOSED)  # [W, H]
@@ -46,25 +46,26 @@ class PoseGraph:
         self._back = csr_array((costs.reshape(-1), sources.reshape(-1), starts), shape=(pose.size, pose.size))
 
     def distances(self, goals: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """Fewest actions from each pose to the nearest goal, float64 [W, H, 4]; inf where there is no way.
+        """Fewest actions from each pose to the nearest of the goals, float64 and bool [W, H, 4]; inf: no way."""
+        from scipy.sparse.csgraph import dijkstra
 
-        goals: bool [W, H, 4], the poses to reach.
-        """
-        distances = csgraph.dijkstra(self._back, indices=np.flatnonzero(goals), min_only=True)  # [4 W H]
+        distances = dijkstra(self._back, indices=np.flatnonzero(goals), min_only=True)  # [4 W H]
         return np.asarray(distances, dtype=np.float64).reshape(self.shape)
 
     def walk(self, start: Pose, goal: Pose) -> list[int]:
-        """A shortest sequence of actions from one pose to another; the doors that it opens are open from then on.
+        """A shortest sequence of actions between two poses; the doors that it opens are open from then on.
 
         Raises ValueError where there is no way.
         """
+        from scipy.sparse.csgraph import dijkstra
+
         pose, end = (int(np.ravel_multi_index(tuple(ends), self.shape)) for ends in (start, goal))
-        _, following = csgraph.dijkstra(self._back, indices=[end], return_predecessors=True)  # [1, 4 W H]
+        _, following = dijkstra(self._back, indices=[end], return_predecessors=True)  # [1, 4 W H]
         actions: list[int] = []
         while pose != end:
             after = int(following[0, pose])
             if after < 0:
-                raise ValueError(f"goal: expected a pose in reach of {tuple(start)}, got {tuple(goal)}")
+                raise ValueError(f"goal: expected a pose within reach of {tuple(start)}, got {tuple(goal)}")
             actions += self._leading(pose, after)
             pose = after
         return actions
@@ -82,42 +83,32 @@ class PoseGraph:
 
 
 def facing(targets: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Poses bool [W, H, 4] with a target cell in front; targets: bool [W, H], none of them in the outer walls' corners.
-
-    Poses in walls are marked too: no path leads there.
-    """
+    """Poses bool [W, H, 4] with a target cell in front, in walls too; targets: bool [W, H], none in a corner."""
     return np.stack([np.roll(targets, -step, (0, 1)) for step in DIRECTIONS], axis=-1)
 
 
-def fewest_steps(grid: NDArray[np.uint8], start: Pose, targets: NDArray[np.bool_], at_least: int = 1) -> float:
-    """Fewest actions until a target cell is in front, which is when a "go to" mission succeeds; inf if it cannot be.
+def fewest_steps(
+    grid: NDArray[np.uint8], start: Pose, targets: NDArray[np.bool_], faced: bool = True, at_least: int = 1
+) -> float:
+    """Fewest actions until a target cell [W, H] is in front, or, unless `faced`, is stood in; inf if it cannot be.
 
-    grid: uint8 [W, H, 3]. start: (x, y, direction). targets: bool [W, H].
-    at_least: the result where a target is in front already; 1, as minigrid judges after an action only.
+    at_least: the result where it is already; 1 as minigrid judges after an action only, and toggling or bumping into
+    the target keeps it in front.
     """
-    return max(float(at_least), _distance(grid, start, facing(targets)))
-
-
-def fewest_steps_to_region(grid: NDArray[np.uint8], start: Pose, region: NDArray[np.bool_], at_least: int = 1) -> float:
-    """Fewest actions until one stands in the region, bool [W, H]; inf if one cannot. The rest as in `fewest_steps`."""
-    return max(float(at_least), _distance(grid, start, np.repeat(region[..., None], 4, axis=-1)))
+    goals = facing(targets) if faced else np.repeat(targets[..., None], 4, axis=-1)
+    return max(float(at_least), float(PoseGraph(grid).distances(goals)[tuple(start)]))
 
 
 def mission_targets(env: Any) -> NDArray[np.bool_]:
-    """Cells bool [W, H] of the objects that the mission of minigrid's own level, after reset, names.
+    """Cells bool [W, H] that satisfy the mission of a level that was reset: those of the objects that it names.
 
-    ValueError unless its mission is to go to one object.
+    env: minigrid's own level (`.unwrapped`). Raises ValueError unless its mission is to go to one object.
     """
     from minigrid.envs.babyai.core.verifier import GoToInstr
 
     instruction = getattr(env, "instrs", None)
     if not isinstance(instruction, GoToInstr):
-        raise ValueError(f"mission: expected to go to one object, got {env.mission!r}")
+        raise ValueError(f"mission: expected one to go to one object, got {env.mission!r}")
     targets = np.zeros((env.width, env.height), dtype=np.bool_)
     targets[tuple(np.transpose(instruction.desc.obj_poss))] = True
     return targets
-
-
-def _distance(grid: NDArray[np.uint8], start: Pose, goals: NDArray[np.bool_]) -> float:
-    x, y, direction = start
-    return float(PoseGraph(grid).distances(goals)[x, y, direction])

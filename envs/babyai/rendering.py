@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
 
-from goalbridge.envs.frames import Colour, Font, frame, strokes, wrap
+from goalbridge.envs.rendering import Colour, draw_path, titled
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 # minigrid gives none of these to a thing.
 UNSEEN_COLOUR: Final[Colour] = (44, 46, 54)
@@ -20,9 +21,7 @@ _HEAT_SHARES: Final = (0.0, 0.3, 0.65, 1.0)
 _HEAT_COLOURS: Final[tuple[Colour, ...]] = ((98, 22, 120), (196, 52, 112), (250, 136, 50), (255, 222, 130))
 _HEAT_LEAST: Final = 0.02  # of the maximum; what is below is not shown
 _HEAT_TINT: Final = 0.95  # how much of its colour the greatest heat has
-_OLDEST_TINT: Final = 0.4  # how much of the path's colour its first step keeps
 _SMALLEST_TILE: Final = 8
-_FONT_SIZES: Final = (12, 20)
 
 
 def draw_grid(
@@ -33,25 +32,29 @@ def draw_grid(
     path: NDArray[np.integer] | None = None,
     tile: int = 24,
 ) -> NDArray[np.uint8]:
-    """Draw one moment of an episode: uint8 [h, w, 3], of one size for one grid size, `tile` and title.
+    """Draw one moment of an episode.
 
     grid: uint8 [W, H, 3] (type, colour, state), W and H 3 or more; cells of type 0 are unseen, dark grey.
     pose: int [3] (x, y, direction) of the agent, minigrid's red triangle.
-    heat: [W, H] of 0 or more, such as a posterior over goals; lies on the floor, below all things, the brighter and
-        the more opaque the nearer to its maximum. Cells below 2 % of the maximum stay as they are.
-    title: a caption above the picture, in as many lines as it needs; none if empty.
-    path: int [T, 2] cells (x, y) so far, a line below all things that grows stronger; T may be 0.
+    heat: [W, H] of 0 or more, such as a posterior; on the floor, below all things, the brighter and the more opaque
+    the nearer to its maximum. title: above the picture, in as many lines as it needs; none if empty.
+    path: int [T, 2] cells (x, y) so far, a line below all things that grows stronger towards the present.
     tile: pixels along a cell's side, 8 or more.
+
+    Returns uint8 [h, w, 3], h and w multiples of 16. ValueError for another shape or a smaller tile.
     """
+    from PIL import Image, ImageDraw
+
     _check(grid, pose, heat, path, tile)
     picture, things = _scene(grid, pose, tile)
     ground = picture.copy()
     if heat is not None:
         _draw_heat(ground, heat, things, tile)
-    if path is not None and len(path):
-        _draw_path(ImageDraw.Draw(ground), path, tile)
+    if path is not None:
+        width = 2 * max(1, tile // 20) + 1
+        draw_path(ImageDraw.Draw(ground), path * tile + tile // 2, width, tile // 6, ((0, 0, 0), PATH_COLOUR))
     ground.paste(picture, mask=Image.fromarray(things))
-    return frame(ground, *_caption(title, ground.width))
+    return titled(ground, title)
 
 
 def _check(
@@ -64,16 +67,17 @@ def _check(
     if grid.ndim != 3 or grid.shape[2] != 3 or min(grid.shape[:2]) < 3 or pose.shape != (3,):
         raise ValueError(f"grid, pose: expected [W >= 3, H >= 3, 3] and [3], got {grid.shape} and {pose.shape}")
     if heat is not None and heat.shape != grid.shape[:2]:
-        raise ValueError(f"heat: expected the grid's shape {grid.shape[:2]}, got {heat.shape}")
+        raise ValueError(f"heat: expected the grid's {grid.shape[:2]}, got {heat.shape}")
     if path is not None and path.shape != (len(path), 2):
         raise ValueError(f"path: expected [T, 2], got {path.shape}")
     if tile < _SMALLEST_TILE:
-        raise ValueError(f"tile: expected {_SMALLEST_TILE} or more, got {tile}, too small to tell things apart")
+        raise ValueError(f"tile: expected {_SMALLEST_TILE} pixels or more, got {tile}")
 
 
 def _scene(grid: NDArray[np.uint8], pose: NDArray[np.integer], tile: int) -> tuple[Image.Image, NDArray[np.bool_]]:
     """minigrid's picture [h, w], and bool [h, w], where it shows things, walls or the agent and no floor."""
     from minigrid.core.grid import Grid
+    from PIL import Image
 
     decoded, seen = Grid.decode(grid)
     x, y, direction = pose.tolist()
@@ -88,6 +92,8 @@ def _scene(grid: NDArray[np.uint8], pose: NDArray[np.integer], tile: int) -> tup
 
 def _draw_heat(ground: Image.Image, heat: NDArray[np.floating], things: NDArray[np.bool_], tile: int) -> None:
     """Shade the floor, but for a rim around things, which keeps their colours apart from the heat's."""
+    from PIL import Image
+
     share = heat.T / max(float(heat.max()), 1e-300)  # [H, W]
     channels = [np.interp(share, _HEAT_SHARES, channel) for channel in zip(*_HEAT_COLOURS, strict=True)]
     colours = Image.fromarray(np.stack(channels, axis=-1).astype(np.uint8))  # [H, W]
@@ -99,34 +105,10 @@ def _draw_heat(ground: Image.Image, heat: NDArray[np.floating], things: NDArray[
 
 def _widened(mask: NDArray[np.bool_], by: int) -> NDArray[np.bool_]:
     """The mask [h, w] and all within `by` pixels of it, both ways."""
-    wide = mask.copy()
-    for step in range(1, by + 1):
-        wide[:, step:] |= mask[:, :-step]
-        wide[:, :-step] |= mask[:, step:]
-    tall = wide.copy()
-    for step in range(1, by + 1):
-        tall[step:] |= wide[:-step]
-        tall[:-step] |= wide[step:]
-    return tall
-
-
-def _draw_path(pen: ImageDraw.ImageDraw, path: NDArray[np.integer], tile: int) -> None:
-    """Draw the path through the cells' centres, pale at its start and full at its end, and a ring where it began."""
-    points = [(tile * x + tile // 2, tile * y + tile // 2) for x, y in path.tolist()]
-    half = max(1, tile // 20)  # of the line's width
-    for begin, end, colour in strokes(points, (0, 0, 0), PATH_COLOUR, _OLDEST_TINT):
-        pen.line([begin, end], fill=colour, width=2 * half + 1)
-        pen.rectangle((end[0] - half, end[1] - half, end[0] + half, end[1] + half), fill=colour)  # fills the bend
-    pen.circle(points[0], tile // 6, fill=(0, 0, 0), outline=PATH_COLOUR, width=half + 1)
-
-
-@lru_cache(maxsize=256)
-def _caption(title: str, width: int) -> tuple[str, Font | None, int]:
-    """The title in lines, its font, and the height that they need; nothing for no title."""
-    if not title:
-        return "", None, 0
-    least, greatest = _FONT_SIZES
-    size = min(max(width // 26, least), greatest)
-    font = ImageFont.load_default(size)
-    lines = wrap(title, font, width - size)
-    return "\n".join(lines), font, round(1.45 * size * len(lines) + 0.6 * size)
+    for axis in (0, 1):
+        lines, wide = mask.swapaxes(0, axis), mask.copy().swapaxes(0, axis)
+        for step in range(1, by + 1):
+            wide[step:] |= lines[:-step]
+            wide[:-step] |= lines[step:]
+        mask = wide.swapaxes(0, axis)
+    return mask

@@ -208,7 +208,7 @@ def measure_words() -> dict[str, Any]:
 
 def _in_words(words: Any, kind: str) -> Callable[[str], str]:
     """Replaces colours, types or both by held-out words, drawn from the mission's own text and place."""
-    from goalbridge.envs.babyai.encoding import COLOURS, TYPES
+    from goalbridge.envs.babyai.phrasing import COLOURS, TYPES
 
     rng = np.random.default_rng(0)
     names = {"colours": COLOURS, "types": TYPES, "both": (*COLOURS, *TYPES)}[kind]

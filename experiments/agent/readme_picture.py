@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from goalbridge.agents import Agent
 from goalbridge.agents.storage import write_atomically
 from goalbridge.configs.checks import ConfigError, UserError
-from goalbridge.envs.frames import WALL_COLOUR
+from goalbridge.envs.rendering import WALL_COLOUR
 from goalbridge.envs.suite import SATISFIABLE
 from goalbridge.evaluation.watch import gif
 from goalbridge.experiments.agent._evaluate import Trial

@@ -1,4 +1,4 @@
-"""Planning over the bridge: hops and values against brute force, dense value iteration and closed forms."""
+"""Planning over the bridge: transitions and values against brute force, dense value iteration and closed forms."""
 
 from __future__ import annotations
 
@@ -13,8 +13,14 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
 
-from goalbridge.agents import planning
-from goalbridge.agents.planning import Hops, aims_of, find_hops, hop_scores, likely, propagate
+from goalbridge.agents.planning import (
+    TransitionModel,
+    find_transitions,
+    goal_weights,
+    likely,
+    log_action_values,
+    value_iteration,
+)
 
 Floats = NDArray[np.float64]
 
@@ -24,7 +30,7 @@ def random_logits(seed: int, goals: int = 13, actions: int = 3, spread: float = 
     return spread * torch.randn(goals, actions, goals, generator=torch.Generator().manual_seed(seed))
 
 
-def brute_hops(logits: Tensor, share: float) -> Floats:
+def brute_chances(logits: Tensor, share: float) -> Floats:
     """The definition, one entry at a time: [M, A, M]."""
     starts, actions, goals = logits.shape
     chances = np.zeros((starts, actions, goals))
@@ -37,18 +43,22 @@ def brute_hops(logits: Tensor, share: float) -> Floats:
     return chances
 
 
-def dense_values(chances: Floats, aims: Floats, discount: float, sweeps: int) -> Floats:
+def dense_values(chances: Floats, weights: Floats, discount: float, iterations: int) -> Floats:
     """Value iteration, chances [M, A, M]."""
-    values = aims.copy()
-    for _ in range(sweeps):
-        values = np.maximum(aims, discount * (chances @ values).max(axis=1))
+    values = weights.copy()
+    for _ in range(iterations):
+        values = np.maximum(weights, discount * (chances @ values).max(axis=1))
     return values
 
 
-def hops_of(chances: Floats) -> Hops:
-    """Hops from chances [M, A, M]."""
+def transitions_of(chances: Floats) -> TransitionModel:
+    """The model with chances [M, A, M]."""
     goals, actions, _ = chances.shape
-    return Hops(scipy.sparse.csr_array(chances.reshape(goals * actions, goals)), actions)
+    return TransitionModel(scipy.sparse.csr_array(chances.reshape(goals * actions, goals)), actions)
+
+
+def values_of(chances: Floats, weights: Floats, discount: float, iterations: int) -> Floats:
+    return value_iteration(transitions_of(chances), weights, discount, iterations)
 
 
 def chain(goals: int, chance: float = 1.0) -> Floats:
@@ -92,89 +102,73 @@ def test_an_action_that_most_likely_changes_nothing_leads_nowhere() -> None:
     assert goes[0] == 0
 
 
-def test_goals_that_are_equally_likely_all_stay() -> None:
-    torch.testing.assert_close(likely(torch.zeros(2, 5), 0.999), torch.full((2, 5), 0.2))
-
-
 @pytest.mark.parametrize("share", [0.05, 0.7])
 @pytest.mark.parametrize("seed", range(3))
-def test_hops_equal_brute_force(seed: int, share: float) -> None:
+def test_transitions_equal_brute_force(seed: int, share: float) -> None:
     logits = random_logits(seed)
-    hops = find_hops(lambda start, stop: logits[start:stop], 13, 3, share)
-    assert hops.actions == 3
-    assert hops.chances.dtype == np.float64
-    np.testing.assert_allclose(hops.chances.toarray().reshape(13, 3, 13), brute_hops(logits, share), rtol=1e-5)
+    model = find_transitions(lambda start, stop: logits[start:stop], 13, 3, share)
+    assert model.actions == 3
+    assert model.chances.dtype == np.float64
+    np.testing.assert_allclose(model.chances.toarray().reshape(13, 3, 13), brute_chances(logits, share), rtol=1e-5)
 
 
-def test_hops_of_a_hand_made_chain_lead_to_the_neighbours() -> None:
-    """A corridor of five; at its ends one action changes nothing, which is no hop."""
+def test_transitions_of_a_hand_made_chain_lead_to_the_neighbours() -> None:
+    """A corridor of five; at its ends one action changes nothing, which is no transition."""
     logits = torch.full((5, 2, 5), -20.0)
     for m in range(5):
         logits[m, 0, max(m - 1, 0)] = 3.0
         logits[m, 1, min(m + 1, 4)] = 3.0
-    hops = find_hops(lambda start, stop: logits[start:stop], 5, 2, 0.7)
-    np.testing.assert_allclose(hops.chances.toarray().reshape(5, 2, 5), chain(5), atol=1e-8)
-    assert hops.chances.nnz == 8
+    model = find_transitions(lambda start, stop: logits[start:stop], 5, 2, 0.7)
+    np.testing.assert_allclose(model.chances.toarray().reshape(5, 2, 5), chain(5), atol=1e-8)
+    assert model.chances.nnz == 8
 
 
-@pytest.mark.parametrize("rows_at_once", [1, 39, 40, 100, 38 * 13])
-def test_hops_found_in_pieces_are_those_found_at_once(monkeypatch: pytest.MonkeyPatch, rows_at_once: int) -> None:
-    logits = random_logits(7)
-    asked: list[tuple[int, int]] = []
+def test_transitions_are_found_in_pieces_that_fit_in_memory() -> None:
+    goals, actions, share, asked = 600, 20, 0.3, list[tuple[int, int]]()
+    logits = random_logits(7, goals, actions, spread=10.0)
 
     def rows(start: int, stop: int) -> Tensor:
         asked.append((start, stop))
         return logits[start:stop]
 
-    whole = find_hops(lambda start, stop: logits[start:stop], 13, 3, 0.3)
-    monkeypatch.setattr(planning, "_ROWS_AT_ONCE", rows_at_once)
-    pieces = find_hops(rows, 13, 3, 0.3)
-    np.testing.assert_array_equal(pieces.chances.toarray(), whole.chances.toarray())
-    assert [row for start, stop in asked for row in range(start, stop)] == list(range(13))
-    assert max((stop - start) * 3 * 13 for start, stop in asked) <= max(rows_at_once, 39)
+    found = find_transitions(rows, goals, actions, share)
+    assert [row for start, stop in asked for row in range(start, stop)] == list(range(goals))
+    assert len(asked) > 1
+    own = torch.eye(goals, dtype=torch.bool).unsqueeze(1)  # [M, 1, M]
+    expected = likely(logits, share, own).reshape(goals * actions, goals).numpy()
+    np.testing.assert_allclose(found.chances.toarray(), expected, rtol=1e-4)
 
 
-def test_finding_hops_wants_no_gradients() -> None:
-    logits = random_logits(1).requires_grad_()
-    find_hops(lambda start, stop: logits[start:stop], 13, 3, 0.3)
-    assert logits.grad is None
-
-
-@pytest.mark.parametrize("aim", [0, 3, 11])
+@pytest.mark.parametrize("goal", [0, 3, 11])
 @pytest.mark.parametrize("chance", [1.0, 0.8])
-def test_values_of_a_chain_are_products_of_discount_and_chance(aim: int, chance: float) -> None:
-    aims = np.zeros(12)
-    aims[aim] = 0.6
-    values = propagate(hops_of(chain(12, chance)), aims, 0.9, 100)
-    np.testing.assert_allclose(values, 0.6 * (0.9 * chance) ** np.abs(np.arange(12) - aim), rtol=1e-12)
+def test_values_of_a_chain_are_products_of_discount_and_chance(goal: int, chance: float) -> None:
+    weights = np.zeros(12)
+    weights[goal] = 0.6
+    values = values_of(chain(12, chance), weights, 0.9, 100)
+    np.testing.assert_allclose(values, 0.6 * (0.9 * chance) ** np.abs(np.arange(12) - goal), rtol=1e-12)
 
 
-@pytest.mark.parametrize("sweeps", [1, 2, 7])
-def test_a_sweep_hands_values_on_by_one_hop(sweeps: int) -> None:
-    values = propagate(hops_of(chain(12)), np.eye(12)[0], 0.5, sweeps)
-    np.testing.assert_allclose(values, [0.5**m if m <= sweeps else 0.0 for m in range(12)])
-
-
-def test_the_better_of_two_aims_counts() -> None:
-    aims = np.array([0.5, 0, 0, 0, 0, 1.0])
-    np.testing.assert_allclose(propagate(hops_of(chain(6)), aims, 0.8, 50), [0.5, 0.8**4, 0.8**3, 0.64, 0.8, 1.0])
+@pytest.mark.parametrize("iterations", [1, 2, 7])
+def test_an_iteration_hands_values_on_by_one_transition(iterations: int) -> None:
+    values = values_of(chain(12), np.eye(12)[0], 0.5, iterations)
+    np.testing.assert_allclose(values, [0.5**m if m <= iterations else 0.0 for m in range(12)])
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_values_equal_dense_value_iteration(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    chances = brute_hops(random_logits(seed, goals=17, spread=1.0), 0.3)
-    aims = np.where(rng.random(17) < 0.3, rng.random(17), 0.0)
-    for sweeps in (1, 3, 400):
-        values = propagate(hops_of(chances), aims, 0.98, sweeps)
-        np.testing.assert_allclose(values, dense_values(chances, aims, 0.98, sweeps), rtol=1e-5, atol=1e-9)
+    chances = brute_chances(random_logits(seed, goals=17, spread=1.0), 0.3)
+    weights = np.where(rng.random(17) < 0.3, rng.random(17), 0.0)
+    for iterations in (1, 3, 400):
+        values = values_of(chances, weights, 0.98, iterations)
+        np.testing.assert_allclose(values, dense_values(chances, weights, 0.98, iterations), rtol=1e-5, atol=1e-9)
 
 
 class Counted:
     """A sparse matrix that counts its products."""
 
     def __init__(self, chances: Floats) -> None:
-        self.matrix, self.products = hops_of(chances).chances, 0
+        self.matrix, self.products = transitions_of(chances).chances, 0
         self.shape = self.matrix.shape
 
     def __matmul__(self, values: Floats) -> Any:
@@ -182,29 +176,16 @@ class Counted:
         return self.matrix @ values
 
 
-@pytest.mark.parametrize(("goals", "needed"), [(1, 1), (4, 4), (30, 30)])
-def test_sweeps_end_where_values_have_settled(goals: int, needed: int) -> None:
+@pytest.mark.parametrize(("goals", "needed"), [(1, 1), (30, 30)])
+def test_iterations_end_where_values_have_settled(goals: int, needed: int) -> None:
     counted: Any = Counted(chain(goals))
-    values = propagate(Hops(counted, 2), np.eye(goals)[0], 0.9, 10_000)
-    assert counted.products == needed  # as many as there are hops, and one that changes nothing
+    values = value_iteration(TransitionModel(counted, 2), np.eye(goals)[0], 0.9, 10_000)
+    assert counted.products == needed  # as many as there are transitions, and one that changes nothing
     np.testing.assert_allclose(values, 0.9 ** np.arange(goals))
 
 
-def test_nothing_asked_for_is_worth_nothing_at_once() -> None:
-    counted: Any = Counted(chain(5))
-    assert (propagate(Hops(counted, 2), np.zeros(5), 0.9, 100) == 0).all()
-    assert counted.products == 1
-
-
-def test_values_lead_round_a_loop_no_better_than_once() -> None:
-    """Two goals that lead to each other for sure do not make each other worth more than the aim."""
-    chances = np.zeros((2, 1, 2))
-    chances[0, 0, 1] = chances[1, 0, 0] = 1.0
-    np.testing.assert_allclose(propagate(hops_of(chances), np.array([1.0, 0.2]), 0.98, 10_000), [1.0, 0.98])
-
-
 @pytest.mark.parametrize(
-    "aims",
+    "weights",
     [
         np.zeros(4),
         np.zeros((5, 1)),
@@ -214,45 +195,47 @@ def test_values_lead_round_a_loop_no_better_than_once() -> None:
         np.array([np.inf, 0, 0, 0, 0]),
     ],
 )
-def test_aims_that_cannot_be_are_refused(aims: Floats) -> None:
-    with pytest.raises(ValueError, match=r"aims: have shape .*; \[M\] = \(5,\) in \[0, 1\] would do") as caught:
-        propagate(hops_of(chain(5)), aims, 0.9, 10)
+def test_weights_that_cannot_be_are_refused(weights: Floats) -> None:
+    with pytest.raises(ValueError, match=r"weights: expected \[M\] = \(5,\) in \[0, 1\], got") as caught:
+        values_of(chain(5), weights, 0.9, 10)
     assert "\n" not in str(caught.value)
 
 
 @st.composite
 def problems(draw: st.DrawFn) -> tuple[Floats, Floats, float]:
-    """Chances [M, A, M] whose rows sum to at most one, aims [M] and a discount."""
+    """Chances [M, A, M] whose rows sum to at most one, weights [M] and a discount."""
     goals, actions = draw(st.integers(1, 7)), draw(st.integers(1, 3))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     chances = rng.random((goals, actions, goals)) * (rng.random((goals, actions, goals)) < draw(st.floats(0, 1)))
     chances /= np.maximum(chances.sum(axis=-1, keepdims=True), 1.0)
-    aims = rng.random(goals) * (rng.random(goals) < 0.5)
-    return chances, aims, draw(st.floats(0.01, 0.99))
+    weights = rng.random(goals) * (rng.random(goals) < 0.5)
+    return chances, weights, draw(st.floats(0.01, 0.99))
 
 
 @settings(max_examples=60, deadline=None)
 @given(problems())
-def test_values_solve_their_equation_and_lie_between_aim_and_best_aim(problem: tuple[Floats, Floats, float]) -> None:
-    chances, aims, discount = problem
-    values = propagate(hops_of(chances), aims, discount, 10_000)
-    assert (values >= aims).all()
-    assert values.max() <= aims.max() + 1e-12
-    fixed = np.maximum(aims, discount * (chances @ values).max(axis=1))
+def test_values_solve_their_equation_and_lie_between_own_and_best_weight(
+    problem: tuple[Floats, Floats, float],
+) -> None:
+    chances, weights, discount = problem
+    values = values_of(chances, weights, discount, 10_000)
+    assert (values >= weights).all()
+    assert values.max() <= weights.max() + 1e-12
+    fixed = np.maximum(weights, discount * (chances @ values).max(axis=1))
     np.testing.assert_allclose(values, fixed, rtol=2e-6, atol=1e-12)
 
 
 @settings(max_examples=60, deadline=None)
 @given(problems(), st.integers(1, 30))
-def test_more_sweeps_larger_aims_and_a_higher_discount_never_make_values_smaller(
-    problem: tuple[Floats, Floats, float], sweeps: int
+def test_more_iterations_larger_weights_and_a_higher_discount_never_make_values_smaller(
+    problem: tuple[Floats, Floats, float], iterations: int
 ) -> None:
-    chances, aims, discount = problem
-    values = propagate(hops_of(chances), aims, discount, sweeps)
+    chances, weights, discount = problem
+    values = values_of(chances, weights, discount, iterations)
     slack = 1e-4 * values + 1e-12  # what counts as settled
-    assert (propagate(hops_of(chances), aims, discount, sweeps + 1) >= values - slack).all()
-    assert (propagate(hops_of(chances), np.minimum(1.5 * aims, 1), discount, sweeps) >= values - slack).all()
-    assert (propagate(hops_of(chances), aims, min(1.1 * discount, 0.99), sweeps) >= values - slack).all()
+    assert (values_of(chances, weights, discount, iterations + 1) >= values - slack).all()
+    assert (values_of(chances, np.minimum(1.5 * weights, 1), discount, iterations) >= values - slack).all()
+    assert (values_of(chances, weights, min(1.1 * discount, 0.99), iterations) >= values - slack).all()
 
 
 @pytest.mark.parametrize("share", [0.01, 0.5])
@@ -261,7 +244,7 @@ def test_scores_are_the_log_of_the_sum_of_chances_times_values(share: float) -> 
     own = torch.zeros(13, dtype=torch.bool)
     own[4] = True
     for mask in (None, own):
-        scores = hop_scores(logits, values, share, mask)
+        scores = log_action_values(logits, values, share, mask)
         assert scores.dtype == torch.float64
         chances = likely(logits.double(), share, mask)
         expected = [sum(float(chances[a, m] * values[m]) for m in range(13)) for a in range(3)]
@@ -271,32 +254,32 @@ def test_scores_are_the_log_of_the_sum_of_chances_times_values(share: float) -> 
 def test_scores_take_leading_axes() -> None:
     logits = random_logits(3)  # [13, A, M]
     values, own = torch.rand(13, 13, dtype=torch.float64), torch.rand(13, 13) < 0.3
-    together = hop_scores(logits, values, 0.2, own)
+    together = log_action_values(logits, values, 0.2, own)
     assert together.shape == (13, 3)
     for row in range(13):
-        torch.testing.assert_close(together[row], hop_scores(logits[row], values[row], 0.2, own[row]))
+        torch.testing.assert_close(together[row], log_action_values(logits[row], values[row], 0.2, own[row]))
 
 
 def test_an_action_that_leads_to_nothing_of_worth_is_out_of_the_question() -> None:
     logits = torch.tensor([[0.0, -40.0], [-40.0, 0.0]])
-    scores = hop_scores(logits, torch.tensor([0.0, 1e-300], dtype=torch.float64), 0.5)
+    scores = log_action_values(logits, torch.tensor([0.0, 1e-300], dtype=torch.float64), 0.5)
     assert scores[0] == -torch.inf
     assert scores[1].item() == pytest.approx(np.log(1e-300), rel=1e-6)  # far away, but not nothing
 
 
-def test_aims_are_relative_to_the_best_and_nothing_below_the_floor() -> None:
+def test_weights_are_relative_to_the_best_and_nothing_below_the_floor() -> None:
     logits = np.log([0.2, 0.1, 0.0101, 0.0099, 1e-9])
-    np.testing.assert_allclose(aims_of(logits), [1, 0.5, 0.0505, 0, 0])
-    np.testing.assert_allclose(aims_of(logits - 800), [1, 0.5, 0.0505, 0, 0])
-    np.testing.assert_allclose(aims_of(logits, best=np.log(0.4)), [0.5, 0.25, 0, 0, 0])
-    np.testing.assert_allclose(aims_of(logits, best=np.log(0.1)), aims_of(logits))  # nothing fits better than it can
-    np.testing.assert_allclose(aims_of(logits, floor=0.6), [1, 0, 0, 0, 0])
+    np.testing.assert_allclose(goal_weights(logits), [1, 0.5, 0.0505, 0, 0])
+    np.testing.assert_allclose(goal_weights(logits - 800), [1, 0.5, 0.0505, 0, 0])
+    np.testing.assert_allclose(goal_weights(logits, best=np.log(0.4)), [0.5, 0.25, 0, 0, 0])
+    np.testing.assert_allclose(goal_weights(logits, best=np.log(0.1)), goal_weights(logits))  # no fit is above the best
+    np.testing.assert_allclose(goal_weights(logits, floor=0.6), [1, 0, 0, 0, 0])
 
 
 @given(st.lists(st.floats(-1e4, 1e4, width=32), min_size=1, max_size=20), st.none() | st.floats(-1e4, 1e4))
-def test_aims_may_be_propagated(logits: list[float], best: float | None) -> None:
-    aims = aims_of(np.array(logits, dtype=np.float32), best)
-    assert aims.dtype == np.float64
-    assert ((aims == 0) | ((aims >= 0.05) & (aims <= 1))).all()
-    assert best is not None or aims.max() == 1
-    propagate(hops_of(np.zeros((len(logits), 1, len(logits)))), aims, 0.9, 3)
+def test_weights_may_be_iterated(logits: list[float], best: float | None) -> None:
+    weights = goal_weights(np.array(logits, dtype=np.float32), best)
+    assert weights.dtype == np.float64
+    assert ((weights == 0) | ((weights >= 0.05) & (weights <= 1))).all()
+    assert best is not None or weights.max() == 1
+    value_iteration(transitions_of(np.zeros((len(logits), 1, len(logits)))), weights, 0.9, 3)

@@ -1,20 +1,78 @@
-"""Shortest ways over the bridge: against brute force, and around a corner that the critic does not see."""
+"""Shortest paths over goals: against brute force, along a corridor, and around what the critic sees through."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from goalbridge.agents import Agent
-from goalbridge.agents.shortest_paths import HOP, NEIGHBOURS, NODES, Ways, distances
+from goalbridge.agents import shortest_paths
+from goalbridge.agents.shortest_paths import (
+    HOP,
+    NEIGHBOURS,
+    NODES,
+    GoalGraph,
+    GoalPlanner,
+    distances,
+    find_graph,
+    path_scores,
+)
 
+GOALS = 30
 DIRECTIONS = torch.tensor([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]])  # [A, 2]
+
+
+def corridor(start: int, stop: int) -> Tensor:
+    """Logits [stop - start, 2, M]: two actions go up and down a corridor; a nat for each goal that lies between."""
+    here, there = torch.arange(start, stop)[:, None, None], torch.arange(GOALS)
+    after = here + torch.tensor([1, -1])[:, None]
+    return -(after - there).abs().float() + 0.1 * there  # some goals are more likely than others, which says nothing
+
+
+@pytest.fixture
+def graph(monkeypatch: pytest.MonkeyPatch) -> GoalGraph:
+    """The corridor's, each goal with four neighbours."""
+    monkeypatch.setattr(shortest_paths, "NEIGHBOURS", 4)
+    return find_graph(corridor, GOALS, 2)
+
+
+def weight(*goals: int, share: float = 1.0) -> NDArray[np.float64]:
+    weights = np.zeros(GOALS)
+    weights[list(goals)] = share
+    return weights
+
+
+def test_edges_join_neighbours_and_cost_something(graph: GoalGraph) -> None:
+    costs = graph.costs
+    assert costs.nnz == GOALS * 4
+    assert (costs.diagonal() == 0).all()
+    starts, ends = costs.nonzero()
+    assert np.abs(starts - ends)[(starts > 2) & (starts < GOALS - 3)].max() == 2
+    np.testing.assert_allclose(costs.data.min(), HOP, atol=1e-5)  # a single step: as near as can be
+
+
+def test_distances_grow_along_the_corridor_and_with_what_a_goal_lacks(graph: GoalGraph) -> None:
+    away = distances(graph, weight(25))
+    assert away.argmin() == 25
+    assert (np.diff(away[:26]) < 0).all()
+    assert (np.diff(away[25:]) > 0).all()
+    whole, half = distances(graph, weight(10)), distances(graph, weight(10, share=0.5))
+    np.testing.assert_allclose(half - whole, HOP * np.log(2), atol=1e-6)
+    both = distances(graph, weight(10, 20))
+    np.testing.assert_allclose(both, np.minimum(whole, distances(graph, weight(20))), atol=1e-6)
+
+
+def test_actions_that_lead_there_score_higher_and_without_a_path_nothing_does(graph: GoalGraph) -> None:
+    scores = path_scores(corridor(0, GOALS), graph.nearest, torch.as_tensor(distances(graph, weight(28))))  # [M, 2]
+    assert (scores[:27, 0] > scores[:27, 1]).all()
+    assert scores.isfinite().all()
+    nowhere = torch.as_tensor(distances(graph, weight()))
+    assert path_scores(corridor(0, 3), graph.nearest, nowhere).isneginf().all()
 
 
 class Nearness:
@@ -28,12 +86,12 @@ class Nearness:
         return -2.0 * (x - y).square().sum(dim=-1)
 
 
-def ways(places: Tensor, actions: Tensor = DIRECTIONS) -> Ways:
-    """Ways over places [M, 2] of an agent that an action takes one step along its direction."""
+def planner(places: Tensor) -> GoalPlanner:
+    """Paths over places [M, 2] of an agent that an action takes one step along its direction."""
     agent: Any = SimpleNamespace(
         encode_state_actions=lambda states, moves: (states + moves).contiguous(), critic_ab=Nearness()
     )
-    return Ways(agent, places, places, actions)
+    return GoalPlanner(agent, places, places, DIRECTIONS)
 
 
 def u_turn() -> Tensor:
@@ -44,79 +102,49 @@ def u_turn() -> Tensor:
     return torch.tensor(there + across + back)
 
 
-def brute_lengths(places: Tensor) -> np.ndarray[Any, Any]:
+def test_lengths_are_those_of_brute_force() -> None:
     """Bellman and Ford's rule on the definition."""
-    count = len(places)
+    places = 6 * torch.rand(30, 2, generator=torch.Generator().manual_seed(0))
     said = torch.stack([-2.0 * torch.cdist(places + move, places).square() for move in DIRECTIONS]).amax(dim=0)
     cost = ((said.amax(dim=0) - said).clamp(min=0) + HOP).numpy()
-    length = np.full((count, count), np.inf)
+    edges, length = np.full((30, 30), np.inf), np.full((30, 30), np.inf)
     np.fill_diagonal(length, 0.0)
-    others = ~np.eye(count, dtype=bool)
-    kept = np.zeros((count, count), dtype=bool)
-    for row in range(count):
-        nearest = sorted(np.flatnonzero(others[row]), key=lambda column: cost[row, column])
-        kept[row, nearest[:NEIGHBOURS]] = True
-    edges = np.where(kept, cost, np.inf)
-    for _ in range(count):
+    for row in range(30):
+        nearest = sorted((g for g in range(30) if g != row), key=lambda column: cost[row, column])[:NEIGHBOURS]
+        edges[row, nearest] = cost[row, nearest]
+    for _ in range(30):
         length = np.minimum(length, (edges[:, :, None] + length[None]).min(axis=1))
-    return length
+    found = planner(places).graph
+    for goal, wanted in enumerate(np.eye(30)):
+        np.testing.assert_allclose(distances(found, wanted), length[:, goal], rtol=1e-5, atol=1e-6)
 
 
-def test_lengths_are_those_of_brute_force() -> None:
-    places = 6 * torch.rand(30, 2, generator=torch.Generator().manual_seed(0))
-    found, expected = ways(places).roads, brute_lengths(places)
-    for aim, wanted in enumerate(np.eye(30)):
-        np.testing.assert_allclose(distances(found, wanted), expected[:, aim], rtol=1e-5, atol=1e-6)
-
-
-def test_the_way_leads_around_what_the_critic_sees_through() -> None:
-    places = u_turn()
-    found = ways(places)
-    aim = len(places) - 1  # (-1, 5), from (0, 0) straight across
-    at = torch.zeros(2)
-    assert Nearness().paired(at + DIRECTIONS, places[aim]).argmax() == 2  # what the critic says: across
-    for expected in (*[0] * 9, *[2] * 5, *[1] * 9):
-        scores = found.scores((at + DIRECTIONS)[None], torch.tensor([aim]))  # [1, A]
-        assert int(scores.argmax()) == expected, at
+def test_the_path_leads_around_what_the_critic_sees_through() -> None:
+    places, at = u_turn(), torch.zeros(2)
+    found, goal = planner(places), torch.tensor([len(places) - 1])  # (-1, 5), from (0, 0) straight across
+    assert Nearness().paired(at + DIRECTIONS, places[goal]).argmax() == 2  # what the critic says: across
+    for expected in (*[0] * 9, *[2] * 5, *[1] * 10):
+        assert int(found.scores((at + DIRECTIONS)[None], goal).argmax()) == expected, at
         at = at + DIRECTIONS[expected]
-    assert int(found.scores((at + DIRECTIONS)[None], torch.tensor([aim])).argmax()) == 1  # the last step
 
 
-def test_rows_have_aims_of_their_own() -> None:
+def test_rows_have_goals_of_their_own() -> None:
     places = u_turn()
-    found = ways(places)
     encoded = (places[[3, 12, 20]].unsqueeze(1) + DIRECTIONS).contiguous()  # [3, A, 2]
-    aims = torch.tensor([24, 0, 7])
-    together = found.scores(encoded, aims)
-    alone = [ways(places).scores(encoded[[row]], aims[[row]])[0] for row in range(3)]
-    torch.testing.assert_close(together, torch.stack(alone))
+    goals = torch.tensor([24, 0, 7])
+    alone = [planner(places).scores(encoded[[row]], goals[[row]])[0] for row in range(3)]
+    torch.testing.assert_close(planner(places).scores(encoded, goals), torch.stack(alone))
 
 
-def test_an_aim_that_is_no_node_can_be_gone_to() -> None:
+def test_a_goal_that_is_no_node_can_be_gone_to() -> None:
     generator = torch.Generator().manual_seed(1)
     places = torch.cat([8 * torch.rand(NODES, 2, generator=generator), torch.tensor([[4.2, 7.9]])])
-    start = torch.tensor([4.0, 0.5])
-    scores = ways(places).scores((start + DIRECTIONS)[None], torch.tensor([NODES]))
+    scores = planner(places).scores((torch.tensor([4.0, 0.5]) + DIRECTIONS)[None], torch.tensor([NODES]))
     assert int(scores.argmax()) == 2
 
 
 @pytest.mark.parametrize("count", [1, 2, 5])
 def test_few_goals_are_enough(count: int) -> None:
-    scores = ways(u_turn()[:count]).scores((torch.zeros(2) + DIRECTIONS)[None], torch.tensor([count - 1]))
+    scores = planner(u_turn()[:count]).scores((torch.zeros(2) + DIRECTIONS)[None], torch.tensor([count - 1]))
     assert scores.isfinite().all()
     assert int(scores.argmax()) == 0 or count == 1
-
-
-def test_who_has_settled_follows_the_way(make_agent: Callable[..., Agent]) -> None:
-    """After going to and fro, a policy acts by the way to the goal that it settled on, not by its estimator."""
-    agent = make_agent()
-    policy = agent.policy("logsumexp", average_noise=False, mask_blocked=False)
-    spot = np.array([[3.0, 3.0]], dtype=np.float32)
-    for step in range(13):
-        policy.act(spot + 0.1 * (step % 2), ["row 5"])
-    assert policy._commitment is not None
-    aim = policy._commitment._goal[:1]
-    assert int(aim[0]) >= 0
-    encoded = agent.encode_state_actions(torch.as_tensor(spot).unsqueeze(1), policy.actions)
-    expected = Ways(agent, policy.goals, policy._bridge, policy.actions).scores(encoded, aim)
-    torch.testing.assert_close(policy.scores(spot, ["row 5"], [0]), expected)

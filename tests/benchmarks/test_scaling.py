@@ -31,7 +31,7 @@ def test_goals_shared_out_give_the_same_scores(tmp_path: Path) -> None:
 def test_proposals_are_compared_with_the_sum_over_all_goals() -> None:
     of = proposals.synthetic(3000, 6)
     with torch.no_grad():
-        full = proposals._full(of)
+        full = proposals.full_scores(of)
         wanted = [
             bridge_scores(a, c.unsqueeze(0), of.goals, of.goals, of.critic_ab, of.critic_bc)[:, 0]
             for a, c in zip(of.a, of.c, strict=True)

@@ -88,11 +88,12 @@ def test_an_evaluation_writes_its_report_and_rollouts(script: Any, run: Path) ->
     assert "bot" not in report["categories"]["FourRooms"]
     assert "spl" not in report["categories"]["GoToSeqS5R2"]["planned"]
     for found in report["categories"]["GoToLocalS5N2"].values():
-        assert set(found) == {"success", "steps", "against_optimum", "spl"}
+        assert {"success", "steps", "against_optimum", "spl"} <= set(found)
+    assert {"mass", "first_guess", "wrong_visits"} <= set(report["estimators"]["planned"])
     assert report["categories"]["GoToLocalS5N2"]["bot"]["success"]["mean"] == 1
     for name in (*report["estimators"], *report["categories"]):
         assert name in done.out
-    for name in ("GoToLocalS5N2_planned_0", "GoToSeqS5R2_planned_0", "FourRooms_planned_0"):
+    for name in ("planned_0", "planned_1", "planned_2"):
         with Image.open(run / "rollouts" / f"{name}.gif") as animation:
             assert getattr(animation, "n_frames", 1) > 1, name
         assert f"rollouts/{name}.gif" in done.out
@@ -109,7 +110,7 @@ def test_the_partial_view_and_chosen_estimators(script: Any, run: Path) -> None:
     report = json.loads((run / "evaluation.json").read_text())
     assert report["view"] == "partial"
     assert (tuple(report["estimators"]), tuple(report["categories"])) == (("bot", "random", "max"), ("GoToLocal",))
-    assert (run / "rollouts" / "GoToLocal_random_0.gif").exists()  # nobody watches the bot
+    assert (run / "rollouts" / "random_0.gif").exists()  # nobody watches the bot
 
 
 def test_instructions_of_ones_own(script: Any, run: Path) -> None:
@@ -119,19 +120,17 @@ def test_instructions_of_ones_own(script: Any, run: Path) -> None:
     text = " ".join(done.out.split())
     assert "'go to a red ball' words the caption 'red ball'; no verifier judges it" in text
     assert "likeliest goals: " in text
-    assert "the caption is true there" in text or "it is not true there" in text
     assert (run / "rollouts" / "instruction_0.gif").exists()
     done = script(*follow, "instruction=I'd like the [bold]kitchen[/x], then go to the sea", "view=partial")
     assert (done.code, done.err) == (0, "")
     assert "is in no caption; no verifier judges it" in " ".join(done.out.split())
-    assert "true there" not in done.out
     assert "is empty; say where to go" in script(*follow, "instruction=").error
 
 
 @pytest.mark.parametrize(
     ("setting", "says"),
     [
-        ("levels=[GoToLocl]", "expected a navigation level, got 'GoToLocl'; try GoToLocal"),
+        ("levels=[GoToLocl]", "'GoToLocl' is no navigation level; one of these would do: GoToLocal"),
         ("levels=GoToLocal", "levels=GoToLocal: must be a list"),
         ("view=ful", "view=ful: must be one of full, partial; did you mean full?"),
         ("estimators=[limit]", "estimators=limit: must be one of direct, likeliest, logsumexp"),
@@ -154,7 +153,7 @@ def test_what_cannot_be_evaluated_is_one_line(script: Any, run: Path, setting: s
 
 def test_the_bot_alone_in_four_rooms(script: Any, run: Path) -> None:
     refused = script("evaluate", f"run_dir={run}", "levels=[FourRooms]", "estimators=[bot]").error
-    assert refused == "estimators=bot: cannot read the commands of FourRooms; random would do"
+    assert refused == "estimators=bot: expected one that can play FourRooms; try random"
 
 
 @pytest.mark.parametrize(
@@ -175,7 +174,7 @@ def test_what_only_babyai_has_is_refused_in_mazes(script: Any, finished: Path, s
 @pytest.mark.parametrize("levels", ["[]", "[GoToLocal,UnlockPickup]"])
 def test_training_in_no_level_is_one_line(script: Any, tmp_path: Path, levels: str) -> None:
     refused = script("train", *TINY, f"env.levels={levels}", f"run_dir={tmp_path / 'run'}").error
-    assert "env.levels=[]: is empty" in refused or "got 'UnlockPickup'" in refused
+    assert "env.levels=[]: is empty" in refused or "'UnlockPickup' is no navigation level" in refused
     assert list(tmp_path.iterdir()) == []
 
 
@@ -205,7 +204,7 @@ def test_an_agent_without_language_is_told_labels(script: Any, tmp_path: Path) -
     few = ("episodes=2", "rollouts=0", "estimators=[logsumexp]")
     assert script("evaluate", f"run_dir={run}", "levels=[GoToLocalS5N2,FourRooms]", *few).code == 0
     assert "encoder=label knows only" in script("evaluate", f"run_dir={run}", "levels=[GoToSeqS5R2]", *few).error
-    assert script("evaluate", f"run_dir={run}", "instruction=go to a red ball", "rollouts=1").code == 0
+    assert script("evaluate", f"run_dir={run}", "instruction=red ball", "rollouts=1").code == 0
 
 
 def test_all_that_a_user_writes(run: Path) -> None:

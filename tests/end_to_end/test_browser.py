@@ -22,7 +22,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from goalbridge.envs import frames, rendering
+from goalbridge.envs import rendering
 
 ROOT = Path(__file__).parents[2]
 Pixels = NDArray[np.uint8]
@@ -114,7 +114,7 @@ def _is_ready(board: Board) -> bool:
 
 def shows_a_maze(page: Pixels) -> bool:
     """Whether walls, arrows and an outlined region can be seen on a page."""
-    wanted = (frames.WALL_COLOUR, rendering.PATH_COLOUR, rendering.REGION_COLOUR)
+    wanted = (rendering.WALL_COLOUR, rendering.PATH_COLOUR, rendering.REGION_COLOUR)
     pixels = page.reshape(-1, 3).astype(int)
     return all((np.abs(pixels - np.array(colour)).max(axis=1) <= 16).sum() > 500 for colour in wanted)
 

@@ -53,8 +53,9 @@ def house(trajectories: int, seed: int = 0) -> list[dict[str, Any]]:
 
 def bare_run(folder: Path) -> Path:
     """A run in fork that has been begun, and whose training is still to come."""
-    config = RunConfig(MazeSettings("goalbridge/ForkMaze-v0"), str(folder), data=DataConfig(trajectories=20))
-    MazeWorld(config.env).collect(config.data, 0).save(folder / "trajectories")
+    env = MazeSettings("goalbridge/ForkMaze-v0")
+    config = RunConfig(env, str(folder), data=DataConfig(trajectories=20))
+    MazeWorld(env).collect(config.data, 0).save(folder / "trajectories")
     write_json(folder / "config.json", asdict(config))
     return folder
 
@@ -152,7 +153,7 @@ def test_files_train_without_an_environment(script: Any, tiny: tuple[str, ...], 
     assert done.code == 0, done
     assert "Agent.from_pretrained" in done.out
     record = json.loads((run / "config.json").read_text())
-    assert (record["env"]["id"], record["dataset"]) == ("none", given)
+    assert (record["env"]["world"], record["dataset"]) == ("files", given)
     refusal = script("evaluate", f"run_dir={run}").error
     assert "have no environment to evaluate in" in refusal
     assert "policy().act(observations, instructions) works" in refusal
@@ -182,7 +183,7 @@ def test_files_of_free_text_are_learnt(script: Any, text_cache: Path, tmp_path: 
     events = EventAccumulator(str(run))
     events.Reload()
     found = {tag: events.Scalars(tag)[-1].value for tag in events.Tags()["scalars"]}
-    assert found["evaluation/goal_of_text"] > 0.8 > 2 * found["retrieval/chance"]
+    assert found["evaluation/goal_of_text"] > 0.8 > 2 * found["evaluation/retrieval/chance"]
     assert found["evaluation/text_of_goal"] > 0.8
     policy = Agent.from_pretrained(run).policy()
     places = np.array([[0.5], [0.5], [3.5], [3.5]], np.float32)

@@ -12,10 +12,9 @@ from goalbridge.agents import Agent
 from goalbridge.configs.compose import settings
 from goalbridge.configs.run_folder import read_run_config
 from goalbridge.configs.schema import RunConfig
-from goalbridge.evaluation.grid_compare import play_in_parts
-from goalbridge.evaluation.metrics import episode_metrics
-from goalbridge.evaluation.rollouts import play
-from goalbridge.worlds.maze.vector import fingerprint, make_world, surface
+from goalbridge.evaluation.metrics import measured
+from goalbridge.evaluation.rollout import play
+from goalbridge.worlds import open_trained
 
 ROOT = Path(__file__).parents[2]
 MAZES = ("fork_maze", "island_maze")
@@ -47,10 +46,11 @@ def test_is_small_and_holds_no_pickle(name: str) -> None:
 def test_succeeds_as_stated(maze: str) -> None:
     """Success on fresh episodes is within what chance allows of RESULTS.md's figure for the same recipe."""
     folder = ROOT / "pretrained" / maze
-    agent, env = Agent.from_pretrained(folder), read_run_config(folder).env
-    world = make_world(env, EPISODES, "held_out")
-    assert agent.world.fingerprint == fingerprint(world)
-    metrics = episode_metrics(surface(world).layout, play(world, agent.policy(), SEED))
+    agent, world = Agent.from_pretrained(folder), open_trained(read_run_config(folder), folder)
+    assert agent.world.fingerprint == world.fingerprint
+    tasks = world.tasks(agent, world.EvaluationSettings(), EPISODES, SEED)
+    policy = agent.policy()
+    metrics = measured(world, play(world, tasks, lambda _: policy)[""], None)
     stated = json.loads((ROOT / "results" / f"{maze}.json").read_text())["policies"]["default"]["logsumexp"]
     assert metrics["success"].mean() >= stated["success"]["mean"] - 0.02
     assert metrics["spl_grid"].mean() >= stated["spl_grid"]["mean"] - 0.02
@@ -58,8 +58,11 @@ def test_succeeds_as_stated(maze: str) -> None:
 
 def test_succeeds_in_babyai_as_stated() -> None:
     stated = json.loads((ROOT / "results" / "babyai_full.json").read_text())["levels"]
-    policy = Agent.from_pretrained(ROOT / "pretrained" / "babyai").policy()
-    for level in LEVELS:
-        found, expected = play_in_parts(level, policy, BABYAI_EPISODES, SEED), stated[level]["planned"]
-        assert found.success.mean() >= expected["success"]["mean"] - 0.03, level
-        assert found.steps.sum() / found.optimum.sum() <= expected["against_optimum"]["mean"] + 0.1, level
+    folder = ROOT / "pretrained" / "babyai"
+    agent, world = Agent.from_pretrained(folder), open_trained(read_run_config(folder), folder)
+    policy = agent.policy()
+    tasks = world.tasks(agent, world.EvaluationSettings(levels=LEVELS), BABYAI_EPISODES, SEED)  # type: ignore[call-arg]
+    for level, episodes in play(world, tasks, lambda _: policy).items():
+        found, expected = measured(world, episodes, None), stated[level]["planned"]
+        assert found["success"].mean() >= expected["success"]["mean"] - 0.03, level
+        assert found["steps"].sum() / found["optimum"].sum() <= expected["against_optimum"]["mean"] + 0.1, level

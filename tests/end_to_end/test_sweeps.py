@@ -150,7 +150,7 @@ def test_what_cannot_be_gathered(script: Any, swept: Path) -> None:
     refused = script("evaluate", f"run_dir={swept}/*", "instruction=row 3").error
     assert refused == "instruction=row 3: is for one agent; give one run's run_dir"
     refused = script("evaluate", f"run_dir={swept}/*", "levels=[GoTo]").error
-    assert "levels=[GoTo]: is for BabyAI's agents" in refused
+    assert "levels=[GoTo]: no such setting for agents of maze, only of babyai" in refused
     assert not (swept / "evaluation.json").exists()
 
 

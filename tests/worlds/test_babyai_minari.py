@@ -11,7 +11,8 @@ from minigrid.wrappers import FullyObsWrapper
 
 from goalbridge.data import DatasetError
 from goalbridge.encoders.grid import situations
-from goalbridge.envs.babyai.navigation import MINIGRID_ACTIONS, make_navigation
+from goalbridge.envs.babyai.navigation import make_navigation
+from goalbridge.envs.babyai.simulator import MINIGRID_ACTIONS
 from goalbridge.worlds.babyai.minari import GridReader
 from goalbridge.worlds.babyai.settings import BabyAISettings
 from goalbridge.worlds.babyai.world import BabyAIWorld

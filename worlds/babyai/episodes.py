@@ -15,10 +15,9 @@ from numpy.typing import NDArray
 
 import goalbridge.envs  # noqa: F401  (registers the ids)
 from goalbridge.envs.babyai.captions import GridCaptions
-from goalbridge.envs.babyai.encoding import COLOURS, FIRST_TYPE, TYPES
 from goalbridge.envs.babyai.layouts import HELD_OUT_COMBINATIONS
 from goalbridge.envs.babyai.levels import LEVELS, level
-from goalbridge.envs.babyai.phrasing import other_action
+from goalbridge.envs.babyai.phrasing import COLOURS, FIRST_TYPE, TYPES, other_action
 from goalbridge.envs.babyai.simulator import ACTIONS, DIRECTIONS
 from goalbridge.worlds._base import Begun, Belief, Episodes, Metrics, Moment, Projection, Reference, Task, World, spl
 
@@ -246,13 +245,13 @@ def _meant(env: Any) -> Meant | None:
 
 def optimum_of(env: Any) -> float:
     """Fewest steps of an episode that has just begun, on the full map; NaN of sequences."""
-    from goalbridge.envs.babyai.optimum import fewest_steps, fewest_steps_to_region
+    from goalbridge.envs.babyai.optimum import fewest_steps
 
     meant, raw = _meant(env), env.unwrapped
     if meant is None:
         return float("nan")
     grid, start = raw.grid.encode(), (*raw.agent_pos, raw.agent_dir)
-    return (fewest_steps if meant.faced else fewest_steps_to_region)(grid, start, meant.cells)
+    return fewest_steps(grid, start, meant.cells, meant.faced)
 
 
 def ambiguous(mission: str) -> bool:

@@ -21,8 +21,7 @@ from numpy.typing import NDArray
 
 from goalbridge.data.trajectories import DatasetError
 from goalbridge.encoders.grid import SITUATION, situations
-from goalbridge.envs.babyai.navigation import MINIGRID_ACTIONS
-from goalbridge.envs.babyai.simulator import ACTIONS
+from goalbridge.envs.babyai.simulator import ACTIONS, MINIGRID_ACTIONS
 
 _AGENT: Final = OBJECT_TO_IDX["agent"]
 _EMPTY: Final = (OBJECT_TO_IDX["empty"], 0, 0)

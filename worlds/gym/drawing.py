@@ -13,11 +13,9 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
+from goalbridge.envs.rendering import titled
+
 SIDE: Final = 320  # pixels of a frame's longer side
-_STRIP: Final = 44  # pixels above it, for two lines
-_FONT: Final = 15
-
-
 _PATIENCE: Final = 120.0  # seconds for a first picture
 _FIRST_PICTURE: Final = """
 import gymnasium, sys
@@ -29,7 +27,7 @@ if "rgb_array" in gymnasium.make(sys.argv[1], disable_env_checker=True).metadata
 
 
 @cache
-def _survives_drawing(env_id: str) -> bool:
+def survives_drawing(env_id: str) -> bool:
     """Whether another process lives on after a first picture; where there is no display, some renderers abort."""
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-c", _FIRST_PICTURE, env_id]
@@ -46,7 +44,7 @@ def _survives_drawing(env_id: str) -> bool:
 def drawable(world: Any) -> gymnasium.Env[Any, Any] | None:
     """An environment that renders, or None where it does not offer pictures or this machine cannot make them."""
     os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # pygame looks for a display even where none is drawn on
-    if not _survives_drawing(world.settings.id):
+    if not survives_drawing(world.settings.id):
         return None
     try:
         with warnings.catch_warnings():
@@ -59,17 +57,11 @@ def drawable(world: Any) -> gymnasium.Env[Any, Any] | None:
     return env if frame.ndim == 3 and frame.shape[2] == 3 else None
 
 
-def titled(picture: NDArray[np.uint8], title: str) -> NDArray[np.uint8]:
-    """A picture [h, w, 3], brought to about `SIDE` pixels, below its title in two lines at most."""
-    from PIL import Image, ImageFont
+def framed(frame: NDArray[np.uint8], title: str) -> NDArray[np.uint8]:
+    """A frame [h, w, 3], brought to `SIDE` pixels along its longer side, below its title."""
+    from PIL import Image, ImageOps
 
-    from goalbridge.envs.frames import frame, wrap
-
-    seen = Image.fromarray(np.asarray(picture, np.uint8))
-    scale = SIDE / max(seen.size)
-    size = (max(1, round(seen.width * scale)), max(1, round(seen.height * scale)))
-    smooth = Image.Resampling.LANCZOS if scale < 1 else Image.Resampling.NEAREST
-    canvas = Image.new("RGB", (SIDE, size[1]), "white")
-    canvas.paste(seen.resize(size, smooth), ((SIDE - size[0]) // 2, 0))
-    font = ImageFont.load_default(_FONT)
-    return frame(canvas, "\n".join(wrap(title, font, SIDE - _FONT, 2)), font, _STRIP)
+    picture = Image.fromarray(np.asarray(frame, np.uint8))
+    smooth = Image.Resampling.LANCZOS if max(picture.size) > SIDE else Image.Resampling.NEAREST
+    picture = ImageOps.contain(picture, (SIDE, SIDE), smooth)
+    return titled(ImageOps.pad(picture, (SIDE, picture.height), color="white"), title, most=2)

@@ -33,6 +33,7 @@ class GymEpisodes(World):
     goals: Reading
     observations: Reading
     actions: Actions
+    _asked: tuple[str, ...] = ()  # the captions that there are, once an agent's have been drawn
 
     def tasks(self, agent: Agent, settings: Any, episodes: int | None, seed: int) -> tuple[Task, ...]:
         """A caption for each start, each as likely that does not hold there."""
@@ -48,6 +49,7 @@ class GymEpisodes(World):
         texts = {text for goal in goals for text in self.captions_of(goal)}
         readable = agent.text.readable(sorted(texts))
         self.words.require_some(len(readable), len(goals))
+        self._asked = readable
         return readable
 
     def _ask(self, texts: Sequence[str], episodes: int, seed: int) -> tuple[Task, ...]:
@@ -146,17 +148,15 @@ class GymEpisodes(World):
 
     def follow_task(self, instruction: str, seed: int, settings: Any) -> tuple[Task, str]:
         """Judged where the user's functions know the words."""
-        judged = self.words.can_judge(instruction, self.captions_known)
+        judged = self.words.can_judge(instruction, self._asked)
         said = "is judged by the world's functions" if judged else "is no caption: it is followed, but cannot be judged"
         return Task(instruction, "instruction", seed, meant=instruction if judged else None), said
 
-    captions_known: tuple[str, ...] = ()
-
     def frame(self, moment: Moment, belief: Belief | None, title: str) -> NDArray[np.uint8] | None:
         """What the environment renders, below the instruction."""
-        from goalbridge.worlds.gym.drawing import titled
+        from goalbridge.worlds.gym.drawing import framed
 
-        return None if moment.picture is None else titled(moment.picture, title)
+        return None if moment.picture is None else framed(moment.picture, title)
 
     def project(self, agent: Agent) -> Projection:
         """Goals by what is true of them, and the captions."""

@@ -10,7 +10,7 @@ from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
 from goalbridge.envs.commands import Command
-from goalbridge.envs.vector import PointMazeVectorEnv
+from goalbridge.envs.maze import PointMazeVectorEnv
 
 
 class MazeSelfPlay:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from goalbridge.envs.commands import Command, distinct_regions
 from goalbridge.envs.expert import ShortestPaths, expert_directions
 from goalbridge.envs.layouts import Layout
-from goalbridge.envs.limit import LimitPolicy
+from goalbridge.envs.optimal import MazeValueIteration
 
 
 class _Told:
@@ -32,7 +32,7 @@ class OptimalPolicy(_Told):
 
     def __init__(self, layout: Layout, commands: Sequence[Command], noise_degrees: float, directions: int) -> None:
         super().__init__(layout, commands)
-        self._policy = LimitPolicy(layout, noise_degrees, directions)
+        self._policy = MazeValueIteration(layout, noise_degrees, directions)
 
     def act(
         self, observation: NDArray[np.floating], instructions: Sequence[str], episodes: Sequence[int] | None = None

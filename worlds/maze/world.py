@@ -16,9 +16,9 @@ from goalbridge.configs.registries import worlds
 from goalbridge.configs.schema import RunConfig
 from goalbridge.data import TrajectoryBuffer
 from goalbridge.data.self_play import SelfPlayEnv
+from goalbridge.envs.maze import PointMazeVectorEnv
 from goalbridge.envs.places import CATEGORIES, MazePlaces
 from goalbridge.envs.suite import COMPOUND, MazeCompounds
-from goalbridge.envs.vector import PointMazeVectorEnv
 from goalbridge.worlds.maze.collect import collect_maze
 from goalbridge.worlds.maze.pictures import MazePictures
 from goalbridge.worlds.maze.play import MazeSelfPlay
