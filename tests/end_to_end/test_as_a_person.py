@@ -34,7 +34,7 @@ def test_train_then_evaluate_then_instruct(
     assert evaluated.returncode == 0, evaluated.stderr
     assert evaluated.stderr == ""
     for name in ("logsumexp", "direct", "limit"):
-        assert f"│ {name} " in evaluated.stdout
+        assert f"\n{name} " in evaluated.stdout
     assert set(json.loads((folder / "evaluation.json").read_text())) >= {"env", "episodes", "estimators", "categories"}
     assert len(list((folder / "rollouts").glob("logsumexp_*.gif"))) == 3
     words = "instruction=到第三行去, " + "row 3 " * 500  # a comma, a foreign script, more than the model reads

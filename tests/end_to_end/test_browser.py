@@ -149,7 +149,8 @@ def test_settings_and_results_stand_side_by_side(board: Board, tmp_path: Path) -
     assert group["hparams"]["env.id"] == "goalbridge/ForkMaze-v0"
     assert (group["hparams"]["seed"], group["hparams"]["train.steps"]) == (0, 12)
     results = {value["name"]["tag"]: value["trainingStep"] for value in group["metricValues"]}
-    assert results == {"evaluation/success": 12, "evaluation/spl_grid": 12}
+    metrics = ("success", "spl_grid", "mass", "first_guess", "wrong_visits")
+    assert results == {f"evaluation/{metric}": 12 for metric in metrics}
     assert len(np.unique(board.screenshot("#hparams", tmp_path / "hparams.png").reshape(-1, 3), axis=0)) > 50
 
 
