@@ -28,6 +28,7 @@ def test_held_out_lists_cover_everything_and_do_not_overlap() -> None:
         assert all(words[kind] for kind in TYPES)
     assert len(BOTH) == len(set(BOTH)) == len(HELD_OUT_WORDS)
     assert not set(BOTH) & {*COLOURS, *TYPES}
+    # What prototypes were tried on can be no test.
     assert not {"crimson", "emerald", "sphere", "crate"} & {*chain(*TEST_WORDS.values())}
 
 
@@ -38,33 +39,23 @@ def test_cielab_of_known_colours() -> None:
     np.testing.assert_allclose(cielab(rgb), expected, atol=0.1)
 
 
-def test_words_are_plain_distinct_and_of_one_colour() -> None:
-    words = lexicon()
+def test_words_are_plain_distinct_of_one_colour_and_not_held_out() -> None:
+    words, every = lexicon(), [*chain(*lexicon().values())]
     assert tuple(words) == COLOURS
-    everything = [*chain(*words.values())]
-    assert len(everything) == len(set(everything))
-    assert all(re.fullmatch(r"[a-z]+( [a-z]+)?", word) for word in everything)
-    assert not {*everything} & {*COLOURS}
+    assert len(every) == len(set(every))
+    assert all(re.fullmatch(r"[a-z]+( [a-z]+)?", word) for word in every)
+    assert not {*every} & {*COLOURS}
     for colour, several in words.items():
         assert len(several) >= 10
         assert not [word for word in several if {*word.split()} & {*COLOURS, *TYPES, "pink", "orange"} - {colour}]
-
-
-def test_held_out_words_are_in_no_name() -> None:
-    names = [*chain(*lexicon().values())]
-    assert not [name for name in names if is_held_out(name)]
-    assert not [(name, held) for name in names for held in BOTH if held in name]
+        names_it = [colour in word.split() for word in several]  # such words teach little, so they come last
+        assert names_it == sorted(names_it)
+        assert not names_it[3]
+    assert not [(name, held) for name in every for held in BOTH if is_held_out(name) or held in name]
     assert all(is_held_out(name) for name in (*BOTH, "navy blue", "dark slate", "gold", "spearmint"))
     assert not any(is_held_out(name) for name in (*COLOURS, *TYPES, "sky blue", "brick", "dark brick"))
-
-
-def test_words_that_do_not_name_their_colour_come_first() -> None:
-    for colour, several in lexicon().items():
-        names_it = [colour in word.split() for word in several]
-        assert names_it == sorted(names_it)
-        assert not names_it[3]  # at least four that teach something
-    assert lexicon()["red"][:5] == ("firebrick", "strawberry", "blood", "rouge", "brick")
-    assert lexicon()["grey"][:2] == ("gray", "silver")
+    assert words["red"][:5] == ("firebrick", "strawberry", "blood", "rouge", "brick")
+    assert words["grey"][:2] == ("gray", "silver")
 
 
 @pytest.mark.parametrize(
@@ -85,20 +76,11 @@ def test_labels_are_those_that_people_would_give(colour: str, words: tuple[str, 
 
 def test_disputed_rude_and_misspelt_words_are_left_out() -> None:
     names = {*chain(*lexicon().values())}
-    assert not names & {
-        "tomato",
-        "maroon",
-        "chartreuse",
-        "indigo",
-        "teal",
-        "coral",
-        "khaki",
-        "stone",
-        "royal",
-        "key lime",
-    }
-    rude = "puke poop snot vomit shit piss booger ugly kermit forrest liliac"
-    assert not {word for name in names for word in name.split()} & {*rude.split()}
+    words = {word for name in names for word in name.split()}
+    disputed = {"tomato", "maroon", "chartreuse", "indigo", "teal", "coral", "khaki", "stone", "royal", "key lime"}
+    rude = {"puke", "poop", "snot", "vomit", "shit", "piss", "booger", "ugly", "kermit", "forrest", "liliac"}
+    assert not names & disputed
+    assert not words & rude
 
 
 def test_margins_are_shares_and_small_where_people_disagree() -> None:
@@ -113,7 +95,7 @@ WORDS = {"red": "azure", "ball": "sphere", "blue": "red"}
 
 
 @pytest.mark.parametrize(
-    ("mission", "words", "reworded"),
+    ("mission", "words", "said"),
     [
         ("go to a red ball", WORDS, "go to an azure sphere"),
         ("go to the blue ball", WORDS, "go to the red sphere"),
@@ -124,5 +106,5 @@ WORDS = {"red": "azure", "ball": "sphere", "blue": "red"}
         ("a red ball and a green box", {"green": "emerald", "box": "chest"}, "a red ball and an emerald chest"),
     ],
 )
-def test_missions_in_other_words(mission: str, words: dict[str, str], reworded: str) -> None:
-    assert reword(mission, words) == reworded
+def test_missions_in_other_words(mission: str, words: dict[str, str], said: str) -> None:
+    assert reword(mission, words) == said

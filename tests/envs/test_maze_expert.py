@@ -1,18 +1,32 @@
-"""The expert: distances against a plain search, data that holds together, and arrival."""
+"""Who knows the way: distances against a plain search, the expert's data, and the optimal policy."""
 
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
+import gymnasium
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from goalbridge.envs.expert import ShortestPaths, Trajectories, collect_expert, collect_random, expert_directions
+import goalbridge.envs  # noqa: F401  (registers the ids)
+from goalbridge.envs.commands import distinct_regions
+from goalbridge.envs.expert import (
+    ShortestPaths,
+    Trajectories,
+    collect_expert,
+    collect_random,
+    expert_directions,
+    grid_shortest,
+)
 from goalbridge.envs.layouts import LAYOUTS, Layout, LayoutError
 from goalbridge.envs.motion import STEP_SIZE, WALL_MARGIN, move
+from goalbridge.envs.optimal import MazeValueIteration
+
+Mask = NDArray[np.bool_]
 
 
-def plain_search(walls: NDArray[np.bool_], goal: NDArray[np.bool_]) -> NDArray[np.float64]:
+def plain_search(walls: Mask, goal: Mask) -> NDArray[np.float64]:
     distance = np.where(goal & ~walls, 0.0, np.inf)
     queue = deque(map(tuple, np.argwhere(goal & ~walls).tolist()))
     while queue:
@@ -33,6 +47,12 @@ def split(data: Trajectories) -> list[tuple[NDArray[np.float32], NDArray[np.floa
     return list(zip(*pieces, strict=True))
 
 
+def mask(layout: Layout, *cells: tuple[int, ...]) -> Mask:
+    marked = np.zeros_like(layout.walls)
+    marked[tuple(np.transpose(cells))] = True
+    return marked
+
+
 def test_distances_match_a_plain_search() -> None:
     rng = np.random.default_rng(0)
     for _ in range(20):
@@ -41,28 +61,22 @@ def test_distances_match_a_plain_search() -> None:
         goal = rng.random((7, 9)) < 0.1
         paths = ShortestPaths(Layout.from_array(walls))
         np.testing.assert_array_equal(paths.cell_distance(goal), plain_search(walls, goal))
-    cell = paths.layout.cell_index[~walls][0]
-    single = np.zeros_like(walls)
-    single[0, 0] = True
-    np.testing.assert_array_equal(paths.distances_to(np.array([cell]))[0], plain_search(walls, single)[~walls])
+    single = mask(paths.layout, (0, 0))
+    np.testing.assert_array_equal(paths.distances_to(np.array([0]))[0], plain_search(walls, single)[~walls])
 
 
 @pytest.mark.parametrize("name", list(LAYOUTS))
 def test_expert_data_holds_together(name: str) -> None:
     layout = LAYOUTS[name]
-    data = collect_expert(layout, 300, seed=1)
+    data, paths, excess = collect_expert(layout, 300, seed=1), ShortestPaths(layout), []
     assert [part.dtype for part in data] == [np.float32, np.float32, np.int64]
-    paths = ShortestPaths(layout)
-    excess = []
     for observations, actions in split(data):
         assert len(observations) == len(actions) + 1 >= 2
         np.testing.assert_allclose(np.linalg.norm(actions, axis=1), 1.0, atol=1e-6)
-        # Each recorded action leads from its observation to the next.
-        led = move(layout, observations[:-1].astype(np.float64), actions)
+        led = move(layout, observations[:-1].astype(np.float64), actions)  # each action leads to the next observation
         np.testing.assert_allclose(led, observations[1:], atol=2 * WALL_MARGIN)
-        goal = np.zeros_like(layout.walls)
-        goal[tuple(np.floor(observations[-1]).astype(int))] = True
-        shortest = paths.cell_distance(goal)[tuple(np.floor(observations[0]).astype(int))]
+        start, goal = (tuple(np.floor(observations[end]).astype(int).tolist()) for end in (0, -1))
+        shortest = paths.cell_distance(mask(layout, goal))[start]
         assert shortest >= 1
         excess.append(len(actions) * STEP_SIZE / shortest)
     assert 0.9 < np.mean(excess) < 1.25
@@ -72,7 +86,6 @@ def test_expert_starts_and_goals_are_uniform_and_different() -> None:
     layout = Layout.from_text("...#.#..", "row")
     ends = np.array([(o[0], o[-1]) for o, _ in split(collect_expert(layout, 6000, seed=0, noise_degrees=0.0))])
     start, goal = np.floor(ends[..., 1]).astype(int).T
-    assert (start != goal).all()
     assert set(zip(start, goal, strict=True)) == {(0, 1), (0, 2), (1, 0), (1, 2), (2, 0), (2, 1), (6, 7), (7, 6)}
     np.testing.assert_allclose(np.bincount(start)[[0, 1, 2, 6, 7]] / 6000, 0.2, atol=0.02)
     assert np.mean(goal[start == 0] == 1) == pytest.approx(0.5, abs=0.05)
@@ -86,8 +99,7 @@ def test_ties_are_broken_at_random() -> None:
 
 
 def test_collecting_is_determined_by_the_seed() -> None:
-    layout = LAYOUTS["island"]
-    runs = [(collect_expert(layout, 50, seed), collect_random(layout, 50, 20, seed)) for seed in (3, 3, 4)]
+    runs = [(collect_expert(LAYOUTS["island"], 50, s), collect_random(LAYOUTS["island"], 50, 20, s)) for s in (3, 3, 4)]
     for first, again, other in zip(*runs, strict=True):
         for part, same in zip(first, again, strict=True):
             np.testing.assert_array_equal(part, same)
@@ -95,23 +107,17 @@ def test_collecting_is_determined_by_the_seed() -> None:
 
 
 def test_random_walks() -> None:
-    layout = LAYOUTS["fork"]
-    observations, actions, lengths = collect_random(layout, 40, 30, seed=0)
+    observations, actions, lengths = collect_random(LAYOUTS["fork"], 40, 30, seed=0)
     assert lengths.tolist() == [30] * 40
-    assert observations.shape == (40 * 31, 2)
     walk = observations.reshape(40, 31, 2).astype(np.float64)
-    led = move(layout, walk[:, :-1].reshape(-1, 2), actions)
+    led = move(LAYOUTS["fork"], walk[:, :-1].reshape(-1, 2), actions)
     np.testing.assert_allclose(led, walk[:, 1:].reshape(-1, 2), atol=2 * WALL_MARGIN)
 
 
 def test_expert_directions_lead_along_shortest_paths() -> None:
-    layout = LAYOUTS["slit"]
+    layout, rng, which = LAYOUTS["slit"], np.random.default_rng(0), np.arange(60) % 2
     paths = ShortestPaths(layout)
-    regions = np.zeros((2, 11, 11), dtype=bool)
-    regions[0, :, 10] = True
-    regions[1, 0, 0] = True
-    rng = np.random.default_rng(0)
-    which = np.arange(60) % 2
+    regions = np.stack([mask(layout, *((row, 10) for row in range(11))), mask(layout, (0, 0))])
     cells = layout.free_cells[rng.integers(len(layout.free_cells), size=60)]
     position = cells + rng.uniform(0.05, 0.95, size=(60, 2))
     distance = np.stack([paths.cell_distance(region) for region in regions])
@@ -126,14 +132,68 @@ def test_expert_directions_lead_along_shortest_paths() -> None:
 
 
 @pytest.mark.parametrize(
-    ("collect", "arguments", "error", "says"),
+    ("collect", "error", "says"),
     [
-        (collect_expert, (Layout.from_text(".#.", "apart"), 1, 0), LayoutError, "two free cells that touch"),
-        (collect_expert, (LAYOUTS["fork"], 0, 0), ValueError, r"trajectories: .* got 0"),
-        (collect_expert, (LAYOUTS["fork"], 1, 0, -1), ValueError, r"noise_degrees: .* got -1"),
-        (collect_random, (LAYOUTS["fork"], 1, 0, 0), ValueError, r"length: .* got 0"),
+        (lambda: collect_expert(Layout.from_text(".#.", "apart"), 1, 0), LayoutError, "free cells that touch"),
+        (lambda: collect_expert(LAYOUTS["fork"], 0, 0), ValueError, "trajectories: .*got 0"),
+        (lambda: collect_expert(LAYOUTS["fork"], 1, 0, -1), ValueError, "noise_degrees: .*got -1"),
+        (lambda: collect_random(LAYOUTS["fork"], 1, 0, 0), ValueError, "length: .*got 0"),
+        (
+            lambda: MazeValueIteration(Layout.from_array(np.zeros((100, 100))), 20.0),
+            LayoutError,
+            "free cells .*got 10000",
+        ),
     ],
 )
-def test_what_cannot_be_collected(collect: Any, arguments: tuple[Any, ...], error: type[Exception], says: str) -> None:
+def test_what_cannot_be_done(collect: Callable[[], Any], error: type[Exception], says: str) -> None:
     with pytest.raises(error, match=says):
-        collect(*arguments)
+        collect()
+
+
+def test_without_noise_the_optimal_policy_takes_the_fewest_steps() -> None:
+    layout = Layout.from_array(np.zeros((1, 9)))
+    policy, region = MazeValueIteration(layout, 0.0, directions=4), mask(layout, (0, 8))[None]
+    action = policy.act(np.array([[0.5, 0.3], [0.5, 7.9]]), region, np.zeros(2, dtype=np.int64))
+    np.testing.assert_allclose(action, [[0, 1], [0, 1]], atol=1e-7)
+    steps = policy.values(region)[0].reshape(9, 5, 5)[:, 2]  # [9, 5] along the corridor's middle
+    # Interpolation between nodes blurs the jumps between whole numbers of steps.
+    np.testing.assert_allclose(steps[:8, 2], np.ceil((7.5 - np.arange(8)) / STEP_SIZE), atol=1.0)
+    assert (steps[8] == 0.0).all()
+
+
+def test_unreachable_regions_are_no_trouble() -> None:
+    layout = Layout.from_text("..#..", "parts")
+    region = mask(layout, (0, 4))[None]
+    action = MazeValueIteration(layout, 20.0).act(
+        np.array([[0.5, 0.5], [0.5, 3.5]]), region, np.zeros(2, dtype=np.int64)
+    )
+    assert np.isfinite(action).all()
+    np.testing.assert_allclose(action[1], [0, 1], atol=1e-7)
+
+
+def test_the_optimal_policy_beats_the_expert_on_the_same_episodes() -> None:
+    count = 400
+    batch: Any = gymnasium.make_vec("goalbridge/SlitMaze-v0", num_envs=count)
+    observation, _ = batch.reset(seed=0)
+    regions, which = distinct_regions(batch.unwrapped.current_commands)
+    shortest = grid_shortest(LAYOUTS["slit"], observation["observation"], regions, which)
+    limit, paths = MazeValueIteration(LAYOUTS["slit"], 20.0), ShortestPaths(LAYOUTS["slit"])
+
+    def spl(act: Callable[[NDArray[np.float32]], NDArray[np.float32]]) -> float:
+        observation, _ = batch.reset(seed=0)
+        steps, done = np.zeros(count), np.zeros(count, dtype=bool)
+        while not done.all():
+            observation, _, terminated, truncated, _ = batch.step(act(observation["observation"]))
+            steps += ~done
+            assert not (truncated & ~terminated & ~done).any()  # both policies always arrive
+            done |= terminated
+        return float(np.mean(shortest / np.maximum(steps * STEP_SIZE, shortest)))
+
+    def expert(position: NDArray[np.float32]) -> NDArray[np.float32]:
+        heading = expert_directions(paths, position, regions, which)
+        return np.asarray(limit.directions[(heading @ limit.directions.T).argmax(axis=1)], dtype=np.float32)
+
+    by_limit, by_expert = spl(lambda position: limit.act(position, regions, which)), spl(expert)
+    assert by_limit == pytest.approx(0.976, abs=0.015)
+    assert by_expert == pytest.approx(0.947, abs=0.02)
+    assert by_limit > by_expert

@@ -11,29 +11,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from goalbridge.configs.splits import SPLITS
+from goalbridge.configs.splits import SPLITS, Split
 from goalbridge.data.collect import caption_goals
 from goalbridge.envs.layouts import LAYOUTS, Layout
 from goalbridge.envs.phrasing import TEMPLATES
 from goalbridge.envs.places import CATEGORIES, MazePlaces, Place
 from goalbridge.envs.spaces import INSTRUCTION_SPACE
 
-LAYOUT_TEXTS = {
+TEXTS = {
     "walled": "#..\n###\n#..",
     "even": "....\n.##.\n....\n....\n.#..\n....",
     "one": ".",
     "strip": "......#.",
 }
-Cell = tuple[int, int]
 
 
-def layout_of(name: str) -> Layout:
-    return LAYOUTS[name] if name in LAYOUTS else Layout.from_text(LAYOUT_TEXTS[name], name)
-
-
-@pytest.fixture(scope="module", params=["fork", "island", *LAYOUT_TEXTS])
+@pytest.fixture(scope="module", params=["fork", "island", *TEXTS])
 def places(request: pytest.FixtureRequest) -> MazePlaces:
-    return MazePlaces(layout_of(request.param))
+    name = request.param
+    return MazePlaces(LAYOUTS[name] if name in LAYOUTS else Layout.from_text(TEXTS[name], name))
 
 
 @pytest.fixture(scope="module")
@@ -46,47 +42,45 @@ def truths(row: int, column: int, height: int, width: int) -> dict[str, str]:
     found = {f"row {row}, column {column}": "exact", f"row {row}": "line", f"column {column}": "line"}
     upper, lower = 2 * row + 1 < height, 2 * row + 1 > height
     left, right = 2 * column + 1 < width, 2 * column + 1 > width
-    for name, holds in {"top": upper, "bottom": lower, "left": left, "right": right}.items():
-        if holds:
-            found[f"{name} half"] = "region"
     vertical = {"top": (upper, row in (0, 1)), "bottom": (lower, row in (height - 1, height - 2))}
     horizontal = {"left": (left, column in (0, 1)), "right": (right, column in (width - 1, width - 2))}
+    region = {f"{name} half": half for name, (half, _) in (vertical | horizontal).items()}
     for v, h in product(vertical, horizontal):
-        for kind, noun in enumerate(("quadrant", "corner")):
-            if vertical[v][kind] and horizontal[h][kind]:
-                found[f"{v} {h} {noun}"] = "region"
-    if row in (0, height - 1) or column in (0, width - 1):
-        found["border"] = "region"
+        region[f"{v} {h} quadrant"] = vertical[v][0] and horizontal[h][0]
+        region[f"{v} {h} corner"] = vertical[v][1] and horizontal[h][1]
+    region["border"] = row in (0, height - 1) or column in (0, width - 1)
     # Twice a cell's middle is 2 r + 1, of 2 H: a third of the maze lies before it if 3 (2 r + 1) > 2 H.
+    down, across = abs(2 * row + 1 - height), abs(2 * column + 1 - width)
     vague = {
         "somewhere on the left": 3 * (2 * column + 1) < 2 * width,
         "somewhere on the right": 3 * (2 * column + 1) > 4 * width,
         "somewhere near the top": 3 * (2 * row + 1) < 2 * height,
         "somewhere near the bottom": 3 * (2 * row + 1) > 4 * height,
-        "not far from the middle": 2 * abs(2 * row + 1 - height) < height and 2 * abs(2 * column + 1 - width) < width,
-        "far from the middle": 4 * abs(2 * row + 1 - height) > 3 * height
-        or 4 * abs(2 * column + 1 - width) > 3 * width,
+        "not far from the middle": 2 * down < height and 2 * across < width,
+        "far from the middle": 4 * down > 3 * height or 4 * across > 3 * width,
     }
-    return found | {label: "vague" for label, holds in vague.items() if holds}
-
-
-def expected_regions(layout: Layout) -> dict[tuple[str, str], set[Cell]]:
-    regions: dict[tuple[str, str], set[Cell]] = {}
-    for row in range(layout.walls.shape[0]):
-        for column in range(layout.walls.shape[1]):
-            if not layout.walls[row, column]:
-                for label, category in truths(row, column, layout.walls.shape[0], layout.walls.shape[1]).items():
-                    regions.setdefault((category, label), set()).add((row, column))
-    return regions
-
-
-def cells_of(place: Place) -> set[Cell]:
-    return {(int(row), int(column)) for row, column in np.argwhere(place.region)}
+    return found | {
+        label: category
+        for category, labels in (("region", region), ("vague", vague))
+        for label, holds in labels.items()
+        if holds
+    }
 
 
 def check_regions(places: MazePlaces) -> None:
-    found = {(place.category, place.label): cells_of(place) for place in places.places}
-    assert found == expected_regions(places.layout)
+    """Against loops over cells: regions, and what is true of a place in each cell."""
+    layout, expected = places.layout, dict[tuple[str, str], set[tuple[int, int]]]()
+    positions = layout.free_cells + np.random.default_rng(0).random((len(layout.free_cells), 2))
+    for (row, column), labels in zip(layout.free_cells.tolist(), places.true_labels(positions).tolist(), strict=True):
+        true = truths(row, column, *layout.walls.shape)
+        for label, category in true.items():
+            expected.setdefault((category, label), set()).add((row, column))
+        count = len(true)
+        assert labels[count:] == [-1] * (len(labels) - count)  # padding comes last
+        assert labels[:count] == sorted(labels[:count])
+        assert {places.labels[label] for label in labels[:count]} == set(true)
+    found = {(p.category, p.label): set(map(tuple, np.argwhere(p.region).tolist())) for p in places.places}
+    assert found == expected
     assert len(found) == len(places.places)
     assert places.labels == tuple(place.label for place in places.places)
     np.testing.assert_array_equal(places.regions, [place.region for place in places.places])
@@ -105,107 +99,81 @@ def test_regions_of_any_layout(rows: list[list[bool]], width: int) -> None:
     check_regions(MazePlaces(Layout.from_array(walls)))
 
 
-def test_chosen_categories_and_further_places() -> None:
-    layout, corner = LAYOUTS["fork"], np.zeros_like(LAYOUTS["fork"].walls)
-    every = MazePlaces(layout)
+def test_chosen_categories_alone_are_spoken_of(fork: MazePlaces) -> None:
     for category in CATEGORIES:
-        some = MazePlaces(layout, (category,))
-        assert some.labels == tuple(place.label for place in every.places if place.category == category)
-    further = [Place("compound", "nowhere", ("nowhere",), corner.copy())]
-    corner[0, :2] = True
-    further.append(Place("compound", "here or there", ("here or there",), corner))
-    places = MazePlaces(layout, ("line",), further)
-    lines = [f"{axis} {i}" for axis in ("row", "column") for i in range(15)]
-    assert places.labels == (*lines, "here or there")  # what is nowhere is left out
-    assert places.find("Go to here  or there") is places.places[-1]
-    assert len(places.labels) - 1 in places.true_labels([[0.5, 1.5]])
+        some = MazePlaces(fork.layout, (category,))
+        assert some.labels == tuple(place.label for place in fork.places if place.category == category)
     for wrong in (("line", "lines"), ()):
-        with pytest.raises(ValueError, match=r"categories: expected some of exact, line, region, vague, got"):
-            MazePlaces(layout, wrong)
+        with pytest.raises(ValueError, match=r"^categories: expected some of exact, line, region, vague, got "):
+            MazePlaces(fork.layout, wrong)
 
 
-def test_no_text_is_of_two_splits_or_places_and_each_leads_back(places: MazePlaces) -> None:
+def test_further_places_are_spoken_of_unless_they_are_nowhere() -> None:
+    nowhere = np.zeros_like(LAYOUTS["fork"].walls)
+    corner = nowhere.copy()
+    corner[0, :2] = True
+    further = [Place("compound", name, (name,), where) for name, where in (("nowhere", nowhere), ("here", corner))]
+    places = MazePlaces(LAYOUTS["fork"], ("line",), further)
+    assert places.labels[-1] == "here"
+    assert "nowhere" not in places.labels
+    assert places.find("Go to  Here") is places.places[-1]
+    assert len(places.labels) - 1 in places.true_labels([[0.5, 1.5]])
+
+
+def test_every_text_is_of_one_split_and_leads_back_to_its_place(places: MazePlaces) -> None:
     texts = {split: [text.lower() for text in places.all_texts(split)] for split in SPLITS}
     for split, said in texts.items():
         assert len(set(said)) == len(said), split
-        assert said == [t.lower() for label in range(len(places.labels)) for t in places.phrasings(label, split)]
-        assert all(INSTRUCTION_SPACE.contains(text) for text in places.all_texts(split))
+        again = iter(said)
         for label, place in enumerate(places.places):
             for text in places.phrasings(label, split):
-                assert places.find(text) is places.find(f"  {text.upper()} ".replace(" ", "\n ")) is place
+                assert text.lower() == next(again)
+                assert INSTRUCTION_SPACE.contains(text)
+                assert places.find(text) is place
+                assert places.find(f"  {text.upper()} ".replace(" ", "\n ")) is place
     assert not set(texts["train"]) & set(texts["validation"])
     assert not set(texts["held_out"]) & (set(texts["train"]) | set(texts["validation"]))
     assert tuple(texts["label"]) == places.labels
-    for text in (
-        "",
-        "row",
-        "row 99",
-        "go to row 3, column 99",
-        "row 3 or column 5",
-        "the middle",
-        "make me a sandwich",
-    ):
-        assert places.find(text) is None
-    with pytest.raises(ValueError, match=r"phrasings: expected .* got 'test'"):
-        places.phrasings(0, "test")  # type: ignore[arg-type]
 
 
-def test_wordings_are_templates_with_every_name(fork: MazePlaces) -> None:
-    for label, place in enumerate(fork.places):
-        assert fork.phrasings(label, "label") == (place.label,)
-        for split, templates in TEMPLATES.items():
-            full = {template.format(place=name) for template in templates for name in place.names}
-            said = fork.phrasings(label, split)  # type: ignore[arg-type]
-            if place.category == "exact":
-                assert 12 <= len(said) <= 13
-                assert set(said) < full
-            elif split == "train" and len(place.names) > 3:  # they take turns
-                assert set(said) < full
-                assert len(full) / 2 <= len(said) < 0.6 * len(full)
-                assert set(place.names) < set(said)
-            else:
-                assert set(said) == full
-        assert place.names[0] in fork.phrasings(label, "train")  # as it is said as a part of a compound
+def test_what_names_no_place_is_not_found(fork: MazePlaces) -> None:
+    for text in ("", "row", "row 15", "go to row 3, column 0", "row 3 or column 5", "the middle", "make me a sandwich"):
+        assert fork.find(text) is None
+    with pytest.raises(ValueError, match=r"phrasings: .*'test'"):
+        fork.phrasings(0, "test")  # type: ignore[arg-type]
 
 
-def test_cells_meet_every_template_with_every_form_of_name(fork: MazePlaces) -> None:
+@pytest.mark.parametrize("split", TEMPLATES)
+def test_wordings_are_templates_with_every_name(fork: MazePlaces, split: Split) -> None:
     """A cell has 12 wordings of many, but what one leaves out others say."""
-    for split, templates in TEMPLATES.items():
-        met = set()
-        for label, place in enumerate(fork.places):
-            if place.category == "exact":
-                said = set(fork.phrasings(label, split))  # type: ignore[arg-type]
-                met |= {
-                    (template, form)
-                    for template in templates
-                    for form, name in enumerate(place.names)
-                    if template.format(place=name) in said
-                }
-        if split == "train":  # half of them, but each template with half of the forms, and each form likewise
-            assert {len({form for other, form in met if other == t}) for t in templates} <= {3, 6}
-            assert min(len({t for t, other in met if other == form}) for form in range(6)) >= len(templates) / 2
+    templates, met = TEMPLATES[split], set()
+    for label, place in enumerate(fork.places):
+        full = {template.format(place=name) for template in templates for name in place.names}
+        said = set(fork.phrasings(label, split))
+        if place.category == "exact":
+            assert 12 <= len(said) <= 13
+            assert said < full
+            pairs = product(templates, enumerate(place.names))
+            met |= {(template, form) for template, (form, name) in pairs if template.format(place=name) in said}
+        elif split == "train" and len(place.names) > 3:  # they take turns
+            assert len(full) / 2 <= len(said) < 0.6 * len(full)
+            assert set(place.names) < said < full
         else:
-            assert met == set(product(templates, range(6)))
-
-
-def test_true_labels_are_those_whose_region_holds(places: MazePlaces) -> None:
-    layout = places.layout
-    positions = layout.free_cells + np.random.default_rng(0).random((len(layout.free_cells), 2))
-    for (row, column), labels in zip(layout.free_cells.tolist(), places.true_labels(positions).tolist(), strict=True):
-        count = sum(label >= 0 for label in labels)
-        assert labels[count:] == [-1] * (len(labels) - count)  # padding comes last
-        assert labels[:count] == sorted(set(labels[:count]))
-        said = {places.labels[label] for label in labels[:count]}
-        assert said == set(truths(row, column, layout.walls.shape[0], layout.walls.shape[1]))
+            assert said == full
+        assert split != "train" or place.names[0] in said  # as it is said as a part of a compound
+    if split == "train":  # half of them, but each template with half of the forms, and each form likewise
+        assert {len({form for other, form in met if other == t}) for t in templates} <= {3, 6}
+        assert min(len({t for t, other in met if other == form}) for form in range(6)) >= len(templates) / 2
+    else:
+        assert met == set(product(templates, range(6)))
 
 
 def test_a_category_weighs_one_where_it_is_true_on_average(places: MazePlaces) -> None:
-    category = np.array([place.category for place in places.places])
-    for name in set(category):
-        of_kind = category == name
-        totals = (places.weights[of_kind, None, None] * places.regions[of_kind]).sum(axis=0)  # [H, W]
-        assert totals[totals > 0].mean() == pytest.approx(1)
-        assert len(set(places.weights[of_kind])) == 1  # within a category each truth is as likely
+    for category in {place.category for place in places.places}:
+        kinds = np.array([place.category == category for place in places.places])
+        totals = places.weights[kinds] @ places.regions[kinds].reshape(kinds.sum(), -1)
+        assert np.mean(totals[totals > 0]) == pytest.approx(1)
+        assert len(set(places.weights[kinds])) == 1  # within a category each truth is as likely
 
 
 def test_captions_speak_of_each_category_as_often(fork: MazePlaces) -> None:
@@ -215,10 +183,9 @@ def test_captions_speak_of_each_category_as_often(fork: MazePlaces) -> None:
     pairs = caption_goals(fork, (cells + 0.5).astype(np.float32), "train", 0)
     category = [fork.places[label].category for label in pairs.label]
     weight = dict(zip(fork.labels, fork.weights, strict=True))
-    expected: Counter[str] = Counter()
-    full: Counter[str] = Counter()
+    expected, full = Counter[str](), Counter[str]()
     for said, (row, column) in zip(category, cells.tolist(), strict=True):
-        true = truths(row, column, layout.walls.shape[0], layout.walls.shape[1])
+        true = truths(row, column, *layout.walls.shape)
         total = sum(weight[label] for label in true)
         for label, kind in true.items():
             expected[kind] += weight[label] / total
@@ -233,8 +200,7 @@ def test_captions_speak_of_each_category_as_often(fork: MazePlaces) -> None:
 def test_chances_among_truths_are_in_proportion_to_the_weights(fork: MazePlaces) -> None:
     true = fork.true_labels([[0.5, 0.5]])[0]
     true = np.concatenate([true[true >= 0], [-1, -1]])
-    drawn = fork.choose(np.tile(true, (20_000, 1)), np.random.default_rng(1))
-    counts = np.bincount(drawn, minlength=len(true))
+    counts = np.bincount(fork.choose(np.tile(true, (20_000, 1)), np.random.default_rng(1)), minlength=len(true))
     assert counts[-2:].tolist() == [0, 0]  # padding is never said
     weights = fork.weights[true[:-2]]
     assert stats.chisquare(counts[:-2], 20_000 * weights / weights.sum()).pvalue > 1e-3
