@@ -21,7 +21,7 @@ _AND: Final = re.compile(rf",?\s+and\s+(?=(?:{_VERBS.replace(' ', '|')})\b)", re
 
 
 @dataclass(frozen=True)
-class Task:
+class Composition:
     """parts: the instructions to be followed, each once. before: for each part, those that must be done before it."""
 
     parts: tuple[str, ...]
@@ -49,7 +49,7 @@ class Task:
         return sorted(found, key=lambda done: (-len(done), sorted(done)))
 
 
-def parse(instruction: str) -> Task:
+def parse(instruction: str) -> Composition:
     """The parts of an instruction and their order; a single part where nothing joins any.
 
     "A, then B": A before B. "B after you A": the same. "A and go to B": both, in either order. One level of "and"
@@ -63,6 +63,6 @@ def parse(instruction: str) -> Task:
             shift = len(early.parts)
             ends = early.all_parts
             after = tuple(frozenset(i + shift for i in before) | ends for before in late.before)
-            return Task(early.parts + late.parts, early.before + after)
+            return Composition(early.parts + late.parts, early.before + after)
     parts = [part.strip() for part in _AND.split(instruction) if part.strip()]
-    return Task(tuple(parts) or (instruction,), tuple(frozenset[int]() for _ in parts) or (frozenset(),))
+    return Composition(tuple(parts) or (instruction,), tuple(frozenset[int]() for _ in parts) or (frozenset(),))

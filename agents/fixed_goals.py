@@ -41,7 +41,7 @@ _STATES_AT_ONCE: Final = 128
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
+class FixedSeen:
     """States [B, S], their instructions and keys."""
 
     states: Tensor
@@ -99,7 +99,7 @@ class FixedGoals(GoalSource):
         self.memory.reset()
         self._drawn: LRU[Hashable, Drawn] = LRU(DRAWS_KEPT)
 
-    def read(self, observation: Any, instructions: Sequence[Instruction], keys: Sequence[Hashable] | None) -> Seen:
+    def read(self, observation: Any, instructions: Sequence[Instruction], keys: Sequence[Hashable] | None) -> FixedSeen:
         world = self.agent.world
         keys = require_one_each(instructions, keys)
         try:
@@ -109,16 +109,16 @@ class FixedGoals(GoalSource):
         needed = (len(instructions), len(world.observation_low))
         if tuple(rows.shape) != needed:
             raise ConfigError(f"observation: expected shape {needed}, one row an instruction, got {tuple(rows.shape)}")
-        return Seen(torch.as_tensor(rows.astype(np.float32), device=self.agent.device), instructions, keys)
+        return FixedSeen(torch.as_tensor(rows.astype(np.float32), device=self.agent.device), instructions, keys)
 
-    def note(self, seen: Seen) -> None:
+    def note(self, seen: FixedSeen) -> None:
         self.memory.note(seen.states, seen.instructions, seen.keys)
 
-    def batch(self, seen: Seen) -> FixedBatch:
+    def batch(self, seen: FixedSeen) -> FixedBatch:
         encoded = self.agent.encode_state_actions(seen.states.unsqueeze(1), self.actions.unsqueeze(0))  # [B, A, d]
         return FixedBatch(self, seen, encoded, self.memory.eliminate(self.ratios(seen.instructions), seen.keys))
 
-    def adjust(self, seen: Seen, batch: ScoringBatch, scores: Tensor) -> Tensor:
+    def adjust(self, seen: FixedSeen, batch: ScoringBatch, scores: Tensor) -> Tensor:
         goals = self.memory.settled(batch.log_bc, seen.keys)  # [B]
         settled = (goals >= 0).nonzero()[:, 0]  # [R]
         if len(settled):
@@ -127,7 +127,7 @@ class FixedGoals(GoalSource):
             return scores
         return torch.logsumexp(scores.unsqueeze(1) + self._log_execution, dim=2)  # [B, A chosen, A executed] -> [B, A]
 
-    def choose(self, seen: Seen, scores: Tensor) -> Tensor:
+    def choose(self, seen: FixedSeen, scores: Tensor) -> Tensor:
         best = self.memory.mask(scores, seen.states, seen.keys).argmax(dim=1)  # [B]
         self.memory.chose(seen.states, best, seen.keys)
         return best
@@ -146,7 +146,7 @@ class FixedGoals(GoalSource):
         ratio, agreement = self._known([instruction])[0]
         return understanding(self.agent, parsed, self.goals(None), ratio, agreement, likeliest)
 
-    def log_terms(self, seen: Seen, actions: Tensor) -> Tensor:
+    def log_terms(self, seen: FixedSeen, actions: Tensor) -> Tensor:
         a = self.agent.encode_state_actions(seen.states, actions)  # [B, d]
         terms: Tensor = self.agent.critic_ab(a, self.bridge) + self.ratios(seen.instructions)
         return terms
@@ -163,7 +163,7 @@ class FixedGoals(GoalSource):
             known[one] = self._ratios.put(one, log_ratios(self.agent, parsed, self.bridge))
         return [ratio for one in instructions if (ratio := known[one]) is not None]
 
-    def draw(self, seen: Seen, log_bc: Tensor, most: int | None = None) -> list[int]:
+    def draw(self, seen: FixedSeen, log_bc: Tensor, most: int | None = None) -> list[int]:
         """A goal for each episode, of the first `most`; anew where it was ruled out, or something else is asked.
 
         What is drawn in an episode depends on its key alone.
@@ -239,7 +239,7 @@ class FixedGoals(GoalSource):
 class FixedBatch(ScoringBatch):
     """Episodes that share their goals."""
 
-    def __init__(self, source: FixedGoals, seen: Seen, encoded: Tensor, log_bc: Tensor) -> None:
+    def __init__(self, source: FixedGoals, seen: FixedSeen, encoded: Tensor, log_bc: Tensor) -> None:
         self.agent, self.encoded, self.log_bc = source.agent, encoded, log_bc
         self._source, self._seen, self._critic = source, seen, source.agent.critic_ab
 

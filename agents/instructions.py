@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from goalbridge.agents.bridge import goal_posterior
-from goalbridge.agents.composition import Task, parse
+from goalbridge.agents.composition import Composition, parse
 from goalbridge.agents.expressions import Instruction, log_ratio, log_truth, read, say, texts_of
 from goalbridge.agents.lru import LRU
 from goalbridge.agents.ood import familiarity
@@ -60,9 +60,9 @@ class EncodedText(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class ParsedInstruction:
-    """task: its parts in time. readings: what each of them composes. texts: all texts in them, encoded."""
+    """composition: its parts in time. readings: what each of them composes. texts: all texts in them, encoded."""
 
-    task: Task
+    composition: Composition
     readings: tuple[Instruction, ...]
     texts: dict[str, EncodedText]
 
@@ -93,17 +93,17 @@ class InstructionEncoder:
         taken = {one: self._take_apart(one) for one in new}
         texts = [text for _, readings in taken.values() for reading in readings for text in texts_of(reading)]
         encoded = self._encode(texts)
-        for one, (task, readings) in taken.items():
+        for one, (composition, readings) in taken.items():
             own = {text: encoded[text] for reading in readings for text in texts_of(reading)}
-            known[one] = self._parsed.put(one, ParsedInstruction(task, readings, own))
+            known[one] = self._parsed.put(one, ParsedInstruction(composition, readings, own))
         return [parsed for one in instructions if (parsed := known[one]) is not None]
 
-    def _take_apart(self, instruction: Instruction) -> tuple[Task, tuple[Instruction, ...]]:
+    def _take_apart(self, instruction: Instruction) -> tuple[Composition, tuple[Instruction, ...]]:
         if not isinstance(instruction, str):
-            return Task((say(instruction),), (frozenset(),)), (instruction,)
-        task = parse(instruction) if self._in_time else Task((instruction,), (frozenset(),))
+            return Composition((say(instruction),), (frozenset(),)), (instruction,)
+        composition = parse(instruction) if self._in_time else Composition((instruction,), (frozenset(),))
         composes = self._agent.policy_config.parse_compositions
-        return task, tuple(read(part) if composes else part for part in task.parts)
+        return composition, tuple(read(part) if composes else part for part in composition.parts)
 
     def _encode(self, texts: Sequence[str]) -> dict[str, EncodedText]:
         agent, found = self._agent, {text: self._texts.get(text) for text in dict.fromkeys(texts)}

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from goalbridge.agents.bridge import goal_posterior
-from goalbridge.agents.composition import Task
+from goalbridge.agents.composition import Composition
 from goalbridge.agents.estimators import ScoringBatch
 from goalbridge.agents.expressions import Instruction
 from goalbridge.agents.goals import GoalSource, require_one_each, stream_of
@@ -145,7 +145,7 @@ class Plan:
 
 
 @dataclass
-class Episode:
+class ObservedEpisode:
     """What is remembered of an episode.
 
     done: parts of a composed instruction. ruled_out: [M] goals that were visited in vain, from `visited` states.
@@ -212,11 +212,11 @@ class Episode:
     @property
     def part(self) -> int:
         """The part that is to be done now."""
-        return min(self.grounded.parsed.task.open_parts(self.done), default=0)
+        return min(self.grounded.parsed.composition.open_parts(self.done), default=0)
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
+class ObservedSeen:
     """Views of B episodes, their states [B, S], instructions and keys."""
 
     views: list[GridView]
@@ -244,12 +244,14 @@ class ObservedGoals(GoalSource):
         self.reset()
 
     def reset(self) -> None:
-        self.episodes: LRU[Hashable, Episode] = LRU()
+        self.episodes: LRU[Hashable, ObservedEpisode] = LRU()
 
-    def read(self, observation: Any, instructions: Sequence[Instruction], keys: Sequence[Hashable] | None) -> Seen:
+    def read(
+        self, observation: Any, instructions: Sequence[Instruction], keys: Sequence[Hashable] | None
+    ) -> ObservedSeen:
         keys = require_one_each(instructions, keys)
         views = self._views(observation, len(instructions))
-        return Seen(views, states_of(views), instructions, keys)
+        return ObservedSeen(views, states_of(views), instructions, keys)
 
     def _views(self, observation: Any, count: int) -> list[GridView]:
         if observation is None:
@@ -259,22 +261,22 @@ class ObservedGoals(GoalSource):
             raise ConfigError(f"observation: expected a grid for each of {count} instructions, got {len(views)}")
         return views
 
-    def note(self, seen: Seen) -> None:
+    def note(self, seen: ObservedSeen) -> None:
         for episode, state in zip(self._episodes_of(seen), seen.states, strict=True):
             if episode.begun:
                 self._learn_from_going_on(episode, state)
             if self._masks and episode.last is not None and episode.last[0] == state.tobytes():
                 episode.mask(*episode.last)
 
-    def batch(self, seen: Seen) -> ObservedBatch:
+    def batch(self, seen: ObservedSeen) -> ObservedBatch:
         states = torch.as_tensor(seen.states, device=self.agent.device)  # [B, S]
         encoded = self.agent.encode_state_actions(states.unsqueeze(1), self.actions)  # [B, A, d]
         return ObservedBatch(self, self._episodes_of(seen), seen, encoded)
 
-    def adjust(self, seen: Seen, batch: ScoringBatch, scores: Tensor) -> Tensor:
+    def adjust(self, seen: ObservedSeen, batch: ScoringBatch, scores: Tensor) -> Tensor:
         return scores
 
-    def choose(self, seen: Seen, scores: Tensor) -> Tensor:
+    def choose(self, seen: ObservedSeen, scores: Tensor) -> Tensor:
         rows = scores.double().cpu().numpy()  # [B, A]
         chosen = [
             self._choose(episode, state.tobytes(), row)
@@ -282,7 +284,7 @@ class ObservedGoals(GoalSource):
         ]
         return torch.tensor(chosen, dtype=torch.long, device=self.agent.device)
 
-    def _choose(self, episode: Episode, situation: bytes, scores: NDArray[np.float64]) -> int:
+    def _choose(self, episode: ObservedEpisode, situation: bytes, scores: NDArray[np.float64]) -> int:
         best = int(scores.argmax())
         if self._masks:
             masked = np.array([(situation, action) in episode.masked for action in range(len(scores))])
@@ -314,7 +316,7 @@ class ObservedGoals(GoalSource):
         fits = self.fits(grounded, goals.meaning, 0)  # [M]
         return understanding(self.agent, grounded.parsed, goals.rows, fits, agreement, likeliest)
 
-    def log_terms(self, seen: Seen, actions: Tensor) -> Tensor:
+    def log_terms(self, seen: ObservedSeen, actions: Tensor) -> Tensor:
         states = torch.as_tensor(seen.states, device=self.agent.device)
         a = self.agent.encode_state_actions(states, actions)  # [B, d]
         rows = []
@@ -326,9 +328,9 @@ class ObservedGoals(GoalSource):
     def fulfilment(self, instruction: str) -> Fulfilment:
         return Fulfilment(self, instruction)
 
-    def task(self, instruction: Instruction) -> Task:
+    def composition(self, instruction: Instruction) -> Composition:
         """Its parts in time."""
-        return self._instructions.parsed([instruction])[0].task
+        return self._instructions.parsed([instruction])[0].composition
 
     def here(self, instruction: Instruction, observation: Any) -> list[bool]:
         """Of each part, whether where an agent stands fits it as well as anything does; observation: a batch of one."""
@@ -363,29 +365,29 @@ class ObservedGoals(GoalSource):
             found = self._grounded.put(key, Grounded(parsed, dict(zip(parsed.texts, best, strict=True)), partial))
         return found
 
-    def _learn_from_going_on(self, episode: Episode, state: NDArray[np.uint8]) -> None:
+    def _learn_from_going_on(self, episode: ObservedEpisode, state: NDArray[np.uint8]) -> None:
         """Rules out what a single instruction cannot have meant; notes which parts of a composed one are now done."""
-        task = episode.grounded.parsed.task
-        if len(task.parts) == 1:
+        composition = episode.grounded.parsed.composition
+        if len(composition.parts) == 1:
             episode.rule_out(state)
             return
         meaning = self._meaning(state[None])  # [1, d']
         while newly := self.fitting(episode, meaning):
             episode.done |= newly
             episode.taken.clear()
-            if episode.done == task.all_parts:  # it went on all the same: something was misjudged
+            if episode.done == composition.all_parts:  # it went on all the same: something was misjudged
                 episode.done = frozenset()
                 break
 
     def _meaning(self, states: NDArray[np.uint8]) -> Tensor:
         return self.agent.encode_meanings(torch.as_tensor(states, device=self.agent.device))
 
-    def fitting(self, episode: Episode, meaning: Tensor) -> set[int]:
+    def fitting(self, episode: ObservedEpisode, meaning: Tensor) -> set[int]:
         """The parts that may be done next and that a state of that meaning [1, d'] does."""
-        waiting = episode.grounded.parsed.task.open_parts(episode.done)
+        waiting = episode.grounded.parsed.composition.open_parts(episode.done)
         return {part for part in waiting if float(self.fits(episode.grounded, meaning, part)) >= np.log(FOUND)}
 
-    def _episodes_of(self, seen: Seen) -> list[Episode]:
+    def _episodes_of(self, seen: ObservedSeen) -> list[ObservedEpisode]:
         """The episodes, begun anew where what is seen or asked for cannot be a later moment of what is remembered."""
         known = [self.episodes.get(key) for key in seen.keys]
         going = [
@@ -403,7 +405,7 @@ class ObservedGoals(GoalSource):
             grounded, episode = self._ground(text, view), going[row]
             if episode is None:
                 going[row] = self._begin(
-                    key, Episode(text, view, goals, grounded, stream_of(self._seed, key)), len(going)
+                    key, ObservedEpisode(text, view, goals, grounded, stream_of(self._seed, key)), len(going)
                 )
             else:
                 episode.enter(goals, grounded, view)
@@ -412,36 +414,38 @@ class ObservedGoals(GoalSource):
             episode.view = view
         return found
 
-    def _begin(self, key: Hashable, episode: Episode, at_once: int) -> Episode:
+    def _begin(self, key: Hashable, episode: ObservedEpisode, at_once: int) -> ObservedEpisode:
         if key not in self.episodes and len(self.episodes) >= max(EPISODES_KEPT, at_once):
             self.episodes.forget_oldest()
         return self.episodes.put(key, episode)
 
-    def draw(self, episode: Episode, part: int, chances: NDArray[np.float64]) -> int:
+    def draw(self, episode: ObservedEpisode, part: int, chances: NDArray[np.float64]) -> int:
         """The goal drawn for one part, of chances [M] in any scale; kept until it is ruled out."""
         if part not in episode.drawn:
             episode.drawn[part] = int(episode.rng.choice(len(chances), p=chances / chances.sum()))
         return episode.drawn[part]
 
-    def plan(self, episode: Episode, drawn: bool) -> Plan:
-        """What each goal is worth at each stage of the task, worked out from its end backwards; kept while it holds.
+    def plan(self, episode: ObservedEpisode, drawn: bool) -> Plan:
+        """What each goal is worth at each stage, worked out from the end backwards; kept while it holds.
 
         A part's goals are worth as much as what remains from there. drawn: of each part one goal counts.
         """
         if episode.plan is None:
-            goals, task, config = episode.goals, episode.grounded.parsed.task, self.agent.policy_config
+            goals, composition, config = episode.goals, episode.grounded.parsed.composition, self.agent.policy_config
             assert goals.transitions is not None
             transitions = goals.transitions.without(episode.blocked(len(self.actions)))
-            weights = np.stack([self._weights(episode, part, drawn) for part in range(len(task.parts))])  # [P, M]
-            values: dict[frozenset[int], NDArray[np.float64]] = {task.all_parts: np.ones(len(goals.rows))}
-            for done in task.stages()[1:]:
-                options = [weights[part] * values[done | {part}] for part in task.open_parts(done)]  # each [M]
+            weights = np.stack(
+                [self._weights(episode, part, drawn) for part in range(len(composition.parts))]
+            )  # [P, M]
+            values: dict[frozenset[int], NDArray[np.float64]] = {composition.all_parts: np.ones(len(goals.rows))}
+            for done in composition.stages()[1:]:
+                options = [weights[part] * values[done | {part}] for part in composition.open_parts(done)]  # each [M]
                 best = np.maximum.reduce(options)
                 values[done] = value_iteration(transitions, best, config.hop_discount, config.max_iterations)
             episode.plan = Plan(weights, values)
         return episode.plan
 
-    def _weights(self, episode: Episode, part: int, drawn: bool) -> NDArray[np.float64]:
+    def _weights(self, episode: ObservedEpisode, part: int, drawn: bool) -> NDArray[np.float64]:
         weights = self._wanted(episode, part)
         if not drawn:
             return weights
@@ -449,7 +453,7 @@ class ObservedGoals(GoalSource):
         chosen[self.draw(episode, part, weights)] = 1.0
         return chosen
 
-    def _wanted(self, episode: Episode, part: int) -> NDArray[np.float64]:
+    def _wanted(self, episode: ObservedEpisode, part: int) -> NDArray[np.float64]:
         """How much each goal is what one part asks for, [M] in [0, 1]; the frontier where nothing seen fits.
 
         Where there is no frontier either, what fits best.
@@ -463,7 +467,7 @@ class ObservedGoals(GoalSource):
             return goals.frontier if goals.frontier.any() else goal_weights(fits)
         return weights
 
-    def begins_where_sent(self, episodes: Sequence[Episode], states: NDArray[np.uint8]) -> list[int]:
+    def begins_where_sent(self, episodes: Sequence[ObservedEpisode], states: NDArray[np.uint8]) -> list[int]:
         """Rows of episodes that have not begun and stand where they are sent."""
         rows = [row for row, episode in enumerate(episodes) if not episode.begun]
         meanings = self._meaning(states[rows]) if rows else ()
@@ -473,7 +477,9 @@ class ObservedGoals(GoalSource):
 class ObservedBatch(ScoringBatch):
     """Episodes with goals of their own, [B, M] with M of the largest set."""
 
-    def __init__(self, source: ObservedGoals, episodes: list[Episode], seen: Seen, encoded: Tensor) -> None:
+    def __init__(
+        self, source: ObservedGoals, episodes: list[ObservedEpisode], seen: ObservedSeen, encoded: Tensor
+    ) -> None:
         self.agent, self.encoded = source.agent, encoded
         self._source, self._episodes, self._seen = source, episodes, seen
 
@@ -504,7 +510,9 @@ class ObservedBatch(ScoringBatch):
         return logits[torch.arange(len(goals)), :, goals]
 
     def language(self) -> Tensor:
-        return self._source.language([episode.grounded.parsed.task.parts[episode.part] for episode in self._episodes])
+        return self._source.language(
+            [episode.grounded.parsed.composition.parts[episode.part] for episode in self._episodes]
+        )
 
     def drawn(self) -> list[int]:
         found = []
@@ -552,10 +560,10 @@ class Fulfilment:
     def __call__(self, observation: Any) -> bool:
         """Takes in one more moment, a batch of one; True once all parts are done."""
         here = self._source.here(self._instruction, observation)  # P
-        task = self._source.task(self._instruction)
-        while newly := [part for part in task.open_parts(self._done) if here[part]]:
+        composition = self._source.composition(self._instruction)
+        while newly := [part for part in composition.open_parts(self._done) if here[part]]:
             self._done |= set(newly)
-        return self._done == task.all_parts
+        return self._done == composition.all_parts
 
 
 def _padded(rows: Sequence[Tensor]) -> Tensor:

@@ -37,7 +37,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Task:
+class TaskFunction:
     """What a launcher's worker calls with a job's composed settings; importable there without anything heavy.
 
     script: what was typed after `python`. cwd: where; paths in the settings count from there.

@@ -31,9 +31,9 @@ from rich.table import Table
 
 from goalbridge.configs.checks import ConfigError
 from goalbridge.configs.compose import Composer, quoted
-from goalbridge.configs.job import LONGEST_LINE, Outcome, Task
+from goalbridge.configs.job import LONGEST_LINE, Outcome, TaskFunction
 from goalbridge.configs.schema import RunConfig
-from goalbridge.configs.sweep import SWEEP_DIR, Job, Plan, plan
+from goalbridge.configs.sweep import SWEEP_DIR, Job, Sweep, plan
 
 LAUNCHER: Final = "hydra/launcher"
 
@@ -72,7 +72,7 @@ def run_sweep(finished: Callable[[RunConfig], bool], arguments: Sequence[str]) -
     return code
 
 
-def _launch(planned: Plan, jobs: Sequence[Job]) -> dict[str, str]:
+def _launch(planned: Sweep, jobs: Sequence[Job]) -> dict[str, str]:
     """Runs the jobs by the launcher that is asked for; why each did not finish, by name, empty where it did.
 
     ConfigError where the sweep's folder cannot be made, LauncherError for a launcher that gives up.
@@ -88,7 +88,7 @@ def _launch(planned: Plan, jobs: Sequence[Job]) -> dict[str, str]:
         _for_running_cluster(master)
         launcher = Plugins.instance().instantiate_launcher(
             hydra_context=HydraContext(GlobalHydra.instance().config_loader(), Callbacks()),
-            task_function=Task(sys.argv[0], os.getcwd()),
+            task_function=TaskFunction(sys.argv[0], os.getcwd()),
             config=master,
         )
         told = [[*job.overrides, f"hydra.sweep.subdir={quoted(job.name)}"] for job in jobs]

@@ -36,7 +36,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Sweep:
     """A sweep. folder: where its runs lie. hydra: overrides that are Hydra's own (the launcher's)."""
 
     folder: Path
@@ -44,7 +44,7 @@ class Plan:
     hydra: tuple[str, ...]
 
 
-def plan(arguments: Sequence[str]) -> Plan:
+def plan(arguments: Sequence[str]) -> Sweep:
     """The jobs that a command line asks for, -m left out; ConfigError where one of them cannot be used."""
     own, hydras, folder = _sorted_out(arguments)
     swept = [_choices(override) for override in own.values() if override.is_sweep_override()]
@@ -57,7 +57,7 @@ def plan(arguments: Sequence[str]) -> Plan:
         told = (*combination, *shared.values(), where, "resume=true")
         if name not in jobs:  # a value may be given twice
             jobs[name] = Job(name, told, settings(RunConfig, told))
-    return Plan(folder, tuple(jobs.values()), tuple(hydras))
+    return Sweep(folder, tuple(jobs.values()), tuple(hydras))
 
 
 def _sorted_out(arguments: Sequence[str]) -> tuple[dict[str, Override], list[str], Path]:

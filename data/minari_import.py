@@ -22,7 +22,7 @@ CAPTION: Final = "caption"  # among an episode's infos: what is true of each sta
 _INSTRUCTIONS: Final = ("instruction", "mission")  # observed texts that say what an episode was for
 _READING: Final = (OSError, KeyError, ValueError, TypeError, IndexError, AssertionError)  # of damaged files
 
-Reading = Callable[[Any], NDArray[Any]]
+RowsOf = Callable[[Any], NDArray[Any]]
 
 
 def find_dataset(dataset: str) -> Path:
@@ -85,7 +85,7 @@ class MinariEpisodes:
         if spaces is not None and spaces.reader is not None:
             self._reader = spaces.reader(dataset, found.observation_space, found.action_space)
             self._act, actions = self._reader.actions, spaces.action_dim
-            see: Reading = self._reader.observations
+            see: RowsOf = self._reader.observations
             observations, goals = len(spaces.observation_low), None
         else:
             see, observations, goals = self._readers(found.observation_space)
@@ -94,7 +94,7 @@ class MinariEpisodes:
             spaces.check_spaces(dataset, observations, goals or observations, actions, self.discrete)
         self._has_goals = goals is not None
 
-    def _readers(self, space: gymnasium.Space[Any]) -> tuple[Reading, int, int | None]:
+    def _readers(self, space: gymnasium.Space[Any]) -> tuple[RowsOf, int, int | None]:
         """How to read what is observed, its size, and the size of achieved goals, if there are any."""
         if not isinstance(space, Dict):
             return (*self._rows_of(space, "observations"), None)
@@ -109,7 +109,7 @@ class MinariEpisodes:
             self._achieve, goals = self._rows_of(space["achieved_goal"], "goals")
         return lambda seen: see(_field(seen, "observation")), size, goals
 
-    def _rows_of(self, space: gymnasium.Space[Any], what: str) -> tuple[Reading, int]:
+    def _rows_of(self, space: gymnasium.Space[Any], what: str) -> tuple[RowsOf, int]:
         """How to make rows of a space's values, and how long these are."""
         if isinstance(space, Discrete):
             count, start = int(space.n), int(space.start)

@@ -32,7 +32,7 @@ from goalbridge.evaluation.report import (
 )
 from goalbridge.evaluation.rollout import Reword, by_group, play, rows_of
 from goalbridge.evaluation.statistics import estimated
-from goalbridge.evaluation.understanding import Understanding
+from goalbridge.evaluation.understanding import UnderstandingRecord
 from goalbridge.evaluation.watch import MOST_FRAMES, Recording, frames, gif, png, record, write_pictures
 from goalbridge.worlds import Actor, Begun, Metrics, Player, Reference, Task, World
 
@@ -88,7 +88,7 @@ class Evaluation:
 
         report: is told what is about to be played. reword: what the agent is told instead of a text.
         """
-        believed: dict[str, Understanding] = {}
+        believed: dict[str, UnderstandingRecord] = {}
         results: dict[str, dict[str, Played]] = {}
         groups = by_group(self.tasks)
         # All are made before anybody plays: what the last one cannot do is not to show at the end of an hour.
@@ -107,10 +107,10 @@ class Evaluation:
             }
         return results
 
-    def _take_in(self, believed: dict[str, Understanding], policy: Any, begun: Begun) -> None:
+    def _take_in(self, believed: dict[str, UnderstandingRecord], policy: Any, begun: Begun) -> None:
         if not believed:
             self._health = self._bridge_health(begun)
-        believed.setdefault(begun.tasks[0].group, Understanding(self.world, policy)).add(begun)
+        believed.setdefault(begun.tasks[0].group, UnderstandingRecord(self.world, policy)).add(begun)
 
     def _bridge_health(self, begun: Begun) -> dict[str, float]:
         """How far LogSumExp can be trusted at the starts of (at most `_STARTS`) episodes, medians.

@@ -18,7 +18,7 @@ LIKELY = 0.5  # of the likeliest place's probability: places from there on count
 
 
 @dataclass(eq=False)
-class Understanding:
+class UnderstandingRecord:
     """Of E episodes of one group, in the order in which they begin; NaN where nobody knows what was meant.
 
     mass: probability of the goals that were meant. first_guess: 1 where the likeliest goal was meant, else 0. chance:

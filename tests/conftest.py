@@ -182,7 +182,7 @@ def build_agent(
     """An untrained agent of the fork maze whose temperatures are not the initial ones."""
     world = MazeWorld(env)
     text = text or LabelEncoder(MazeCommands(world.layout).labels)
-    goals = surface(world.make_mazes(1, "label")).candidate_goals()
+    goals = surface(world.make_mazes(1, "train")).candidate_goals()
     networks: dict[str, Any] = {"width": 16, "depth": 2, "embedding_dim": 8, "frequencies": (0.5, 1.0)}
     torch.manual_seed(0)
     agent = Agent(

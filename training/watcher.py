@@ -10,7 +10,7 @@ from goalbridge.configs.schema import RunConfig
 from goalbridge.evaluation.metrics import measured
 from goalbridge.evaluation.report import Played, summary
 from goalbridge.evaluation.rollout import play
-from goalbridge.evaluation.understanding import Understanding
+from goalbridge.evaluation.understanding import UnderstandingRecord
 from goalbridge.evaluation.watch import frames, gif, png, record
 from goalbridge.worlds import Begun, Projection, Task, World
 
@@ -58,10 +58,10 @@ class Watcher:
         return self._world.project(agent) if agent.has_goal_posterior else None
 
     def _metrics(self, agent: Agent, policy: Any) -> dict[str, float]:
-        understood: dict[str, Understanding] = {}
+        understood: dict[str, UnderstandingRecord] = {}
 
         def begun(start: Begun) -> None:
-            understood.setdefault(start.tasks[0].group, Understanding(self._world, policy)).add(start)
+            understood.setdefault(start.tasks[0].group, UnderstandingRecord(self._world, policy)).add(start)
 
         reads = agent.has_goal_posterior
         episodes = play(self._world, self._tasks, lambda _tasks: policy, begun=begun if reads else None)

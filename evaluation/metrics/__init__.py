@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goalbridge.configs.registries import metrics
-from goalbridge.evaluation.understanding import Understanding
+from goalbridge.evaluation.understanding import UnderstandingRecord
 from goalbridge.worlds import Episodes, Metrics, World
 
-Metric = Callable[[World, Episodes, Understanding | None], NDArray[np.float64] | None]
+Metric = Callable[[World, Episodes, UnderstandingRecord | None], NDArray[np.float64] | None]
 register = metrics.register
 
 
-def measured(world: World, episodes: Episodes, understanding: Understanding | None) -> Metrics:
+def measured(world: World, episodes: Episodes, understanding: UnderstandingRecord | None) -> Metrics:
     """All metrics of episodes of one group, [E] each: success, the world's own, steps, then the others."""
     found: Metrics = {"success": episodes.success.astype(np.float64)}
     found |= world.metrics(episodes)

@@ -6,12 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goalbridge.evaluation.metrics import register
-from goalbridge.evaluation.understanding import Understanding
+from goalbridge.evaluation.understanding import UnderstandingRecord
 from goalbridge.worlds import Episodes, World
 
 
 @register("mass")
-def mass(world: World, episodes: Episodes, understanding: Understanding | None) -> NDArray[np.float64] | None:
+def mass(world: World, episodes: Episodes, understanding: UnderstandingRecord | None) -> NDArray[np.float64] | None:
     """[E] in [0, 1]; None for who has no posterior over goals, or where nobody knows what was meant."""
     if understanding is None or not np.isfinite(understanding.mass).any():
         return None

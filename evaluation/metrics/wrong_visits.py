@@ -6,12 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goalbridge.evaluation.metrics import register
-from goalbridge.evaluation.understanding import Understanding
+from goalbridge.evaluation.understanding import UnderstandingRecord
 from goalbridge.worlds import Episodes, World
 
 
 @register("wrong_visits")
-def wrong_visits(world: World, episodes: Episodes, understanding: Understanding | None) -> NDArray[np.float64] | None:
+def wrong_visits(
+    world: World, episodes: Episodes, understanding: UnderstandingRecord | None
+) -> NDArray[np.float64] | None:
     """[E], different places each; where the episode began does not count. None as of `mass`."""
     if understanding is None or not np.isfinite(understanding.mass).any():
         return None

@@ -19,7 +19,7 @@ from goalbridge.evaluation.evaluation import Evaluation
 from goalbridge.evaluation.metrics import measured
 from goalbridge.evaluation.rollout import Reword, play
 from goalbridge.evaluation.statistics import interval
-from goalbridge.evaluation.understanding import Understanding
+from goalbridge.evaluation.understanding import UnderstandingRecord
 from goalbridge.worlds import Actor, Episodes, Metrics, Task, World, open_trained, require_same
 from goalbridge.worlds.maze.settings import MazeSettings
 from goalbridge.worlds.maze.world import MazeWorld
@@ -86,7 +86,9 @@ class Trial:
         make = self.evaluation.references[actor] if isinstance(actor, str) else lambda _tasks: actor
         policy: Any = actor
         reads = hasattr(policy, "goal_posterior") and policy.agent.has_goal_posterior
-        understanding = Understanding(self.world, policy) if reads and estimators.get(policy.name).needs_goals else None
+        understanding = (
+            UnderstandingRecord(self.world, policy) if reads and estimators.get(policy.name).needs_goals else None
+        )
         begun = understanding.add if understanding else None
         (episodes,) = play(self.world, self.tasks, make, reword, begun).values()
         unknown = np.full(len(self.tasks), np.nan)

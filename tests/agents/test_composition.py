@@ -14,15 +14,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from minigrid.envs.babyai.core.verifier import AfterInstr, AndInstr, BeforeInstr
 
-from goalbridge.agents.composition import Task, parse
+from goalbridge.agents.composition import Composition, parse
 
 A, B, C, D = "go to the red ball", "go to a blue key", "go to the grey door", "go to a box"
 NONE: frozenset[int] = frozenset()
 
 
-def task(*parts: str, **before: tuple[int, ...]) -> Task:
+def task(*parts: str, **before: tuple[int, ...]) -> Composition:
     """`task(A, B, _1=(0,))`: B after A."""
-    return Task(parts, tuple(frozenset(before.get(f"_{i}", ())) for i in range(len(parts))))
+    return Composition(parts, tuple(frozenset(before.get(f"_{i}", ())) for i in range(len(parts))))
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def task(*parts: str, **before: tuple[int, ...]) -> Task:
         (f"{A} and {A}", task(A, A)),
     ],
 )
-def test_sentences_are_taken_apart(text: str, expected: Task) -> None:
+def test_sentences_are_taken_apart(text: str, expected: Composition) -> None:
     assert parse(text) == expected
     shouted = parse(text.upper())
     assert [part.lower() for part in shouted.parts] == [part.lower() for part in expected.parts]
@@ -69,7 +69,7 @@ def test_sentences_are_taken_apart(text: str, expected: Task) -> None:
     ],
 )
 def test_what_joins_no_instructions_stays_one_part(text: str) -> None:
-    assert parse(text) == Task((text.strip() or text,), (NONE,))
+    assert parse(text) == Composition((text.strip() or text,), (NONE,))
 
 
 @pytest.mark.parametrize("joint", [", then ", " after you ", " and "])
@@ -100,7 +100,7 @@ def test_whatever_begins_with_a_verb_can_be_joined(text: str, joint: str) -> Non
     assert set(parse(f"{A}{joint}{text}").parts) == {A, text}
 
 
-def own_order(instruction: Any, env: Any) -> Task:
+def own_order(instruction: Any, env: Any) -> Composition:
     """The parts and their order as minigrid's own verifier has them."""
     several: Any = AndInstr
     if isinstance(instruction, BeforeInstr | AfterInstr):
@@ -110,10 +110,10 @@ def own_order(instruction: Any, env: Any) -> Task:
         early, late = own_order(first, env), own_order(last, env)
         assert len(early.parts) <= 2 >= len(late.parts)
         every = frozenset(range(len(early.parts)))
-        return Task(early.parts + late.parts, (*(NONE for _ in early.parts), *(every for _ in late.parts)))
+        return Composition(early.parts + late.parts, (*(NONE for _ in early.parts), *(every for _ in late.parts)))
     if isinstance(instruction, several):
-        return Task((instruction.instr_a.surface(env), instruction.instr_b.surface(env)), (NONE, NONE))
-    return Task((instruction.surface(env),), (NONE,))
+        return Composition((instruction.instr_a.surface(env), instruction.instr_b.surface(env)), (NONE, NONE))
+    return Composition((instruction.surface(env),), (NONE,))
 
 
 def test_minigrids_own_sequences_are_understood_as_it_judges_them() -> None:
@@ -131,7 +131,7 @@ def test_minigrids_own_sequences_are_understood_as_it_judges_them() -> None:
     assert shapes == sequences | {("GoToInstr", False, False), ("AndInstr", False, False)}
 
 
-def linear_extensions(task: Task) -> list[tuple[int, ...]]:
+def linear_extensions(task: Composition) -> list[tuple[int, ...]]:
     """Every order in which the parts may be done."""
     orders: list[tuple[int, ...]] = [()]
     for _ in task.parts:

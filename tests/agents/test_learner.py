@@ -14,9 +14,9 @@ from goalbridge.agents import Agent, Learner
 from goalbridge.benchmarks.files_read import files_run
 from goalbridge.configs.data_schema import DataConfig
 from goalbridge.configs.schema import TrainConfig
+from goalbridge.data.captions import CaptionPairs
 from goalbridge.data.collect import caption_goals, stream
 from goalbridge.data.trajectories import TrajectoryBuffer
-from goalbridge.env.categories import CaptionPairs
 from goalbridge.envs.places import MazePlaces
 from goalbridge.worlds.maze.collect import collect_maze
 from goalbridge.worlds.maze.settings import MazeSettings

@@ -14,7 +14,7 @@ import pytest
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
-from goalbridge.configs.job import LONGEST_LINE, Task
+from goalbridge.configs.job import LONGEST_LINE, TaskFunction
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = {
@@ -27,21 +27,21 @@ SCRIPTS = {
 
 
 @pytest.fixture
-def task_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Task]:
+def task_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], TaskFunction]:
     """`task_of("fails")`: the task that runs one of the scripts, as a launcher would, for the job in tmp_path/job."""
     (tmp_path / "job").mkdir()
     overrides = {"task": ["seed=5", "run_dir='runs/a b'"], "hydra": []}
     composed = OmegaConf.create({"hydra": {"runtime": {"output_dir": str(tmp_path / "job")}, "overrides": overrides}})
     monkeypatch.setattr(HydraConfig, "get", lambda: composed.hydra)
 
-    def make(name: str) -> Task:
+    def make(name: str) -> TaskFunction:
         (tmp_path / "script.py").write_text(SCRIPTS[name])
-        return Task("script.py", str(tmp_path))
+        return TaskFunction("script.py", str(tmp_path))
 
     return make
 
 
-def test_the_script_gets_the_jobs_overrides(task_of: Callable[[str], Task], tmp_path: Path) -> None:
+def test_the_script_gets_the_jobs_overrides(task_of: Callable[[str], TaskFunction], tmp_path: Path) -> None:
     outcome = task_of("finishes")(OmegaConf.create())
     assert (outcome.name, outcome.error) == ("job", "")
     assert (tmp_path / "job" / "output.txt").read_text() == "script.py seed=5 run_dir='runs/a b'\n"
@@ -57,7 +57,7 @@ def test_the_script_gets_the_jobs_overrides(task_of: Callable[[str], Task], tmp_
     ],
 )
 def test_how_a_job_ended_is_told_in_a_line(
-    task_of: Callable[[str], Task], name: str, error: str, capsys: pytest.CaptureFixture[str]
+    task_of: Callable[[str], TaskFunction], name: str, error: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert task_of(name)(OmegaConf.create()).error == error
     assert capsys.readouterr().out.startswith(f"job: {error} (")
@@ -98,8 +98,8 @@ def test_ctrl_c_lets_the_job_end_by_itself(tmp_path: Path) -> None:
         "except KeyboardInterrupt:\n    time.sleep(0.5)\n    print('saved')\n    raise SystemExit(130)\n"
     )
     worker = (
-        "import pathlib, sys; from goalbridge.configs.job import Task; "
-        "Task('script.py', sys.argv[1])._run([], pathlib.Path(sys.argv[1], 'output.txt'))"
+        "import pathlib, sys; from goalbridge.configs.job import TaskFunction; "
+        "TaskFunction('script.py', sys.argv[1])._run([], pathlib.Path(sys.argv[1], 'output.txt'))"
     )
     heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # who runs the tests may have it ignored
     with subprocess.Popen(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from goalbridge.configs.registries import metrics
 from goalbridge.evaluation.metrics import measured
-from goalbridge.evaluation.understanding import Understanding
+from goalbridge.evaluation.understanding import UnderstandingRecord
 from goalbridge.worlds import Begun, Episodes, Task
 
 GOALS = np.array([[0.2], [0.7], [1.5], [2.5], [3.5], [4.5]])  # [M, 1]; the first two are one place
@@ -48,9 +48,9 @@ TASKS = (Task("left", "c", 0, meant=[0]), Task("right", "c", 1, meant=[4]), Task
 PATHS = tuple(np.array(path)[:, None] for path in ([5.5, 2.1, 2.9, 0.1], [2.5, 0.5, 0.9, 3.5], [0.5, 1.5]))
 
 
-def understood(tasks: tuple[Task, ...], shared: bool = True) -> Understanding:
+def understood(tasks: tuple[Task, ...], shared: bool = True) -> UnderstandingRecord:
     world: Any = Line()
-    found = Understanding(world, Reader(shared))
+    found = UnderstandingRecord(world, Reader(shared))
     for part in (tasks[:1], tasks[1:]):
         if part:
             env: Any = SimpleNamespace()

@@ -105,12 +105,12 @@ class BabyAIEpisodes(World):
 
     def references(self, agent: Agent, settings: Any, seed: int) -> Mapping[str, Reference]:
         """bot: minigrid's own, which sees 7 x 7 cells and cannot read FourRooms. random: any action."""
-        from goalbridge.worlds.babyai.references import Bot, RandomPolicy
+        from goalbridge.worlds.babyai.references import Bot, RandomActions
 
         def bot(tasks: Sequence[Task]) -> Any:
             return None if LEVELS[tasks[0].group].family == "four_rooms" else Bot()
 
-        return {"bot": bot, "random": lambda _tasks: RandomPolicy(len(ACTIONS), seed)}
+        return {"bot": bot, "random": lambda _tasks: RandomActions(len(ACTIONS), seed)}
 
     def default_estimators(self, agent: Agent, settings: Any) -> tuple[str, ...]:
         """The planners first: the critic's horizon is short."""

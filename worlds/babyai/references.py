@@ -15,7 +15,7 @@ from goalbridge.worlds._base import Episodes, Task
 from goalbridge.worlds.babyai.episodes import optimum_of
 
 
-class RandomPolicy:
+class RandomActions:
     """Any of the actions, each as likely; every episode has draws of its own."""
 
     def __init__(self, actions: int, seed: int) -> None:

@@ -28,7 +28,7 @@ _PROBED: Final = 32  # steps of play before anything is written, in which mistak
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
+class StateAndGoal:
     """One moment: the observation's row [S] and that of the goal reached, [G]."""
 
     observation: NDArray[Any]
@@ -88,21 +88,21 @@ class GymWorld(GymEpisodes):
         """One of the user's environments."""
         return make_env(self.settings, self.settings.max_episode_steps, "rgb_array" if render else None)
 
-    def reset(self, env: gymnasium.Env[Any, Any], seed: int) -> Seen:
+    def reset(self, env: gymnasium.Env[Any, Any], seed: int) -> StateAndGoal:
         """Resets one of these environments."""
         return self._seen(env.reset(seed=seed)[0])
 
-    def step(self, env: gymnasium.Env[Any, Any], action: Any) -> tuple[Seen, bool, dict[str, Any]]:
+    def step(self, env: gymnasium.Env[Any, Any], action: Any) -> tuple[StateAndGoal, bool, dict[str, Any]]:
         """One step of an environment, with an action as policies give it; whether the episode is over; its info."""
         observation, _, terminated, truncated, info = env.step(self.actions.to_env(action))
         return self._seen(observation), bool(terminated or truncated), info
 
-    def _seen(self, observation: Any) -> Seen:
+    def _seen(self, observation: Any) -> StateAndGoal:
         if not self._in_dict:
             row = self.observations.row(observation)
-            return Seen(row, row)
+            return StateAndGoal(row, row)
         row = self.observations.row(observation["observation"])
-        return Seen(row, self.goals.row(observation["achieved_goal"]) if self.goals_apart else row)
+        return StateAndGoal(row, self.goals.row(observation["achieved_goal"]) if self.goals_apart else row)
 
     def captions_of(self, goal: NDArray[Any]) -> list[str]:
         """All that is true of a goal's row [G]."""
@@ -159,7 +159,7 @@ class GymWorld(GymEpisodes):
     def collect(self, data: DataConfig, seed: int) -> TrajectoryBuffer:
         """Random play, one episode of at most `data.walk_length` steps a trajectory."""
         rng, env = stream(seed, TRAJECTORIES), make_env(self.settings, data.walk_length)
-        seen: list[Seen] = []
+        seen: list[StateAndGoal] = []
         actions: list[NDArray[np.float32]] = []
         lengths = np.zeros(data.trajectories, dtype=np.int64)
         for episode in range(data.trajectories):

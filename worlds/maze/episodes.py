@@ -88,14 +88,14 @@ class MazeEpisodes(World):
 
     def references(self, agent: Agent, settings: Any, seed: int) -> Mapping[str, Reference]:
         """limit: the optimal policy, that knows maze, command and noise. expert: the data's. random: any direction."""
-        from goalbridge.worlds.maze.references import Expert, OptimalPolicy, RandomPolicy
+        from goalbridge.worlds.maze.references import Expert, OptimalPolicy, RandomDirections
 
         count = self._directions(agent, settings)
         layout, noise = self.layout, self.maze.action_noise_degrees
         return {
             "expert": lambda tasks: Expert(layout, _commands(tasks)),
             "limit": lambda tasks: OptimalPolicy(layout, _commands(tasks), noise, count),
-            "random": lambda tasks: RandomPolicy(self.candidates(count).actions, seed),
+            "random": lambda tasks: RandomDirections(self.candidates(count).actions, seed),
         }
 
     def _directions(self, agent: Agent, settings: Any) -> int:

@@ -57,7 +57,7 @@ class Expert(_Told):
         )
 
 
-class RandomPolicy:
+class RandomDirections:
     """Picks one of the candidate actions [A, D] at random."""
 
     def __init__(self, actions: NDArray[np.float32], seed: int) -> None:
