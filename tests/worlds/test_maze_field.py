@@ -127,5 +127,5 @@ def test_an_arrow_points_where_it_says(direction: tuple[float, float]) -> None:
     nothing = draw_field(layout, middle, np.zeros((1, 2)), nowhere, size_px=300)
     assert not near(nothing, rendering.PATH_COLOUR).any()
     np.testing.assert_array_equal(nothing, draw_field(layout, middle[:0], middle[:0], nowhere, size_px=300))
-    with pytest.raises(ValueError, match="size_px: 2"):
+    with pytest.raises(ValueError, match="size_px: expected 3 or more for this maze, got 2"):
         draw_field(layout, middle, np.array([direction]), nowhere, size_px=2)
