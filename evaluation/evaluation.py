@@ -34,7 +34,7 @@ from goalbridge.evaluation.rollout import Reword, by_group, play, rows_of
 from goalbridge.evaluation.statistics import estimated
 from goalbridge.evaluation.understanding import UnderstandingRecord
 from goalbridge.evaluation.watch import MOST_FRAMES, Recording, frames, gif, png, record, write_pictures
-from goalbridge.worlds import Actor, Begun, Metrics, Reference, Task, World
+from goalbridge.worlds import Actor, Begun, Metrics, Player, Reference, Task, World
 
 SHOWN_LENGTH: Final = 100  # letters of an instruction
 PLOTTED: Final = range(3, 13)  # so many categories make a picture
@@ -90,18 +90,21 @@ class Evaluation:
         """
         believed: dict[str, UnderstandingRecord] = {}
         results: dict[str, dict[str, Played]] = {}
+        groups = by_group(self.tasks)
+        # All are made before anybody plays: what the last one cannot do is not to show at the end of an hour.
+        players = {name: {group: self.make(name)(own) for group, own in groups.items()} for name in self.estimators}
+        if all(player is None for made in players.values() for player in made.values()):
+            asked = ", ".join(groups)
+            raise ConfigError(f"estimators={self.estimators[0]}: expected one that can play {asked}; try random")
         for name in self.estimators:
             report(f"{len(self.tasks)} episodes of {name}")
             reads = name in self._policies and self.agent.has_goal_posterior and estimators.get(name).needs_goals
             begun = partial(self._take_in, believed, self._policies.get(name)) if reads and not believed else None
-            episodes = play(self.world, self.tasks, self.make(name), reword, begun)
+            episodes = play(self.world, self.tasks, partial(_of_group, players[name]), reword, begun)
             results[name] = {
                 group: Played(own, measured(self.world, own, believed[group] if reads else None))
                 for group, own in episodes.items()
             }
-        if not any(results.values()):
-            name, groups = next(iter(results)), ", ".join(by_group(self.tasks))
-            raise ConfigError(f"estimators={name}: expected one that can play {groups}; try random")
         return results
 
     def _take_in(self, believed: dict[str, UnderstandingRecord], policy: Any, begun: Begun) -> None:
@@ -283,6 +286,10 @@ class Evaluation:
             outcome += ": there" if meant[-1] else ": not there"
         places = f"from {self.world.describe(path[0])} to {self.world.describe(path[-1])}"
         return f"{places} in {episodes.steps[0]} steps{outcome}"
+
+
+def _of_group(players: Mapping[str, Actor | Player | None], tasks: Sequence[Task]) -> Actor | Player | None:
+    return players[tasks[0].group]
 
 
 def episodes_file(world: World, results: Results) -> bytes:

@@ -214,7 +214,8 @@ def sure(found: Mapping[str, Mapping[str, float]] | None) -> str:
     if not found or "success" not in found:
         return ""
     success = found["success"]
-    return f"{success['mean']:+.3f}{'*' if success['low'] > 0 or success['high'] < 0 else ''}"
+    mean = f"{success['mean']:+.3f}" if abs(success["mean"]) >= 0.0005 else "0"
+    return f"{mean}{'*' if success['low'] > 0 or success['high'] < 0 else ''}"
 
 
 def slices_line(report: Report) -> str:

@@ -12,7 +12,16 @@ import pytest
 from rich.console import Console
 
 from goalbridge.evaluation.plots import category_plot
-from goalbridge.evaluation.report import LEGEND, Played, category_tables, overall_table, short, slices_line, summary
+from goalbridge.evaluation.report import (
+    LEGEND,
+    Played,
+    category_tables,
+    overall_table,
+    short,
+    slices_line,
+    summary,
+    sure,
+)
 from goalbridge.worlds import Episodes, Task
 
 E = 40
@@ -172,6 +181,15 @@ def test_differences_that_are_sure_are_starred() -> None:
     assert random.rstrip().endswith("*")
     (ours,) = (row for row in rows if row.startswith("ours"))
     assert not ours.rstrip().endswith("*")
+
+
+@pytest.mark.parametrize(
+    ("mean", "half", "text"),
+    [(0.02, 0.03, "+0.020"), (-0.02, 0.01, "-0.020*"), (-0.0004, 0.0001, "0*"), (0.0, 0.0, "0")],
+)
+def test_a_difference_that_rounds_to_nothing_has_no_sign(mean: float, half: float, text: str) -> None:
+    assert sure({"success": {"mean": mean, "low": mean - half, "high": mean + half}}) == text
+    assert sure(None) == sure({"steps": {"mean": 1, "low": 1, "high": 1}}) == ""
 
 
 def test_a_plot_shows_each_estimator_at_its_height() -> None:

@@ -27,7 +27,7 @@ from goalbridge.evaluation.watch import (
     spread,
     write_pictures,
 )
-from goalbridge.worlds import Moment, Task, World
+from goalbridge.worlds import Belief, Moment, Task, World
 from goalbridge.worlds.babyai.references import RandomActions
 
 LEVEL = {"view": "full", "canonical": False}
@@ -108,6 +108,52 @@ def test_a_belief_is_read_anew_only_where_its_goals_change() -> None:
     assert beliefs[2].goals is other
     silent: Any = SimpleNamespace(frame=lambda *_: None)
     assert frames(silent, Recording("x", moments)) == []
+
+
+class Doorman(Turning):
+    """Looks for doors, and opens them."""
+
+    def act(self, observation: Any, instructions: Sequence[str], episodes: Any = None) -> NDArray[Any]:
+        self.turn = getattr(self, "turn", -1) + 1
+        return np.full(len(instructions), (2, 3, 2, 0)[self.turn % 4])
+
+
+def test_moments_are_as_they_were_though_environments_change_their_arrays(world: World) -> None:
+    def doors(moment: Moment) -> bytes:
+        grid = moment.observation["grid"][0]  # [W, H, 3]
+        return bytes(grid[..., 2][grid[..., 0] == 4].tobytes())
+
+    tasks = [Task("", "c", seed, "GoToObjMazeS4R2", LEVEL) for seed in range(30)]
+    assert any(len(set(map(doors, record(world, task, Doorman()).moments))) > 1 for task in tasks)
+
+
+@pytest.mark.parametrize(
+    ("where", "draws"),
+    [("maze", "rendering.draw"), ("babyai", "babyai.rendering.draw_grid")],
+)
+def test_what_is_believed_is_drawn_where_it_lies(
+    world: World, make_maze: Any, make_agent: Any, make_grid_agent: Any, fake_text: Any,
+    monkeypatch: pytest.MonkeyPatch, where: str, draws: str,
+) -> None:  # fmt: skip
+    drawn: list[Any] = []
+
+    def draw(*arguments: Any, **named: Any) -> NDArray[np.uint8]:
+        drawn.append(named.get("heat", arguments[2]))
+        return np.zeros((2, 2, 3), np.uint8)
+
+    monkeypatch.setattr(f"goalbridge.envs.{draws}", draw)
+    agent = make_agent(text=fake_text) if where == "maze" else make_grid_agent()
+    here = make_maze() if where == "maze" else world
+    task = here.watched_tasks(agent, 4, 0)[0] if where == "maze" else Task("", "c", 5, "GoToLocal", LEVEL)
+    begun = here.begin([task])
+    goal = begun.observation["achieved_goal"]  # [1, G]
+    moment = Moment(begun.tasks[0], begun.observation["observation"], goal)
+    goals = np.concatenate([goal, goal, goal * 0 + 1])  # [3, G]
+    here.frame(moment, Belief(goals, np.array([0.5, 0.25, 0.25])), "title")
+    here.frame(moment, None, "title")
+    row, column = np.floor(goal[0, :2]).astype(int)
+    assert (drawn[0][row, column], drawn[0][1, 1], drawn[0].sum()) == (0.75, 0.25, 1)
+    assert drawn[1] is None
 
 
 @pytest.mark.parametrize("last", [0, 1, 2, 49, 50, 100, 119, 120, 238, 400, 401, 576])
