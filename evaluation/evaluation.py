@@ -17,7 +17,7 @@ from rich.console import Console
 from goalbridge.agents import Agent
 from goalbridge.agents.storage import write_atomically, write_json
 from goalbridge.configs.checks import ConfigError, one_of
-from goalbridge.configs.registries import estimators
+from goalbridge.configs.registries import estimators, metrics
 from goalbridge.encoders import check_instruction
 from goalbridge.evaluation.metrics import measured
 from goalbridge.evaluation.report import (
@@ -176,7 +176,8 @@ class Evaluation:
                 console.print()
         each = " each" if self.world.grouped and many else ""
         title = f"{report['env']}, {report['episodes']} paired episodes{each} (95 % intervals)"
-        console.print(overall_table(dict(report), title, (*self.world.shown, "mass", "first_guess", "wrong_visits")))
+        shown = dict.fromkeys([*self.world.shown, "mass", "first_guess", "wrong_visits", *metrics.names()])
+        console.print(overall_table(dict(report), title, tuple(shown)))
         console.print(LEGEND, soft_wrap=True)
         health = report.get("bridge")
         bridge = health and (

@@ -40,7 +40,9 @@ class Reading:
             path = Path(code.co_filename).resolve()
             written = code.co_name != "<module>" and path.is_file()  # no import, and nothing made by dataclasses
             if written and path.is_relative_to(ROOT) and path != Path(__file__).resolve():
-                found.add(str(path.relative_to(ROOT)))
+                relative = path.relative_to(ROOT)
+                if relative.parts[0][0] != ".":  # a virtual environment in the repository
+                    found.add(str(relative))
         return found
 
     def _note(self, frame: FrameType, event: str, _argument: object) -> None:

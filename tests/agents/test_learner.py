@@ -11,13 +11,13 @@ import pytest
 import torch
 
 from goalbridge.agents import Agent, Learner
-from goalbridge.benchmarks.files_read import files_run
 from goalbridge.configs.data_schema import DataConfig
 from goalbridge.configs.schema import TrainConfig
 from goalbridge.data.captions import CaptionPairs
 from goalbridge.data.collect import caption_goals, stream
 from goalbridge.data.trajectories import TrajectoryBuffer
 from goalbridge.envs.places import MazePlaces
+from goalbridge.experiments.reading import Reading
 from goalbridge.worlds.maze.collect import collect_maze
 from goalbridge.worlds.maze.settings import MazeSettings
 from goalbridge.worlds.maze.vector import make_world, surface
@@ -90,10 +90,13 @@ def test_every_part_is_trained_and_buffers_stay(make_agent: Callable[..., Agent]
     assert {"critic_ab.log_scale", "critic_bc.log_scale"} <= trained
 
 
-def test_a_step_is_read_in_five_files(make_agent: Callable[..., Agent], data: Data, fake_text: Any) -> None:
+def test_an_update_is_read_in_five_files(make_agent: Callable[..., Agent], data: Data, fake_text: Any) -> None:
     learner, rng = make_learner(lambda: make_agent(fake_text)), stream(0, 9, 0)
     batch = data[0].sample_futures(rng, 32, 0.9), data[1].sample(rng, 32)
-    assert len(files_run(lambda: learner.update(*batch, rng))) <= 5
+    reading = Reading()
+    reading.start()
+    learner.update(*batch, rng)
+    assert len(reading.stop()) <= 5
 
 
 def test_averages_are_the_formula(make_agent: Callable[..., Agent], data: Data) -> None:

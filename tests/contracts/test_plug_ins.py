@@ -3,88 +3,109 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-OBJECTIVE = """
-    from goalbridge.agents.objectives import Objective
-    from goalbridge.configs.registries import objectives
-
-    @objectives.register("words_alone")
-    class WordsAlone(Objective):
-        has_goal_posterior = False
-
-        def __call__(self, batch, detailed=True):
-            a = self.encode_state_actions(batch)[:, 0]
-            b = self.agent.encode_meanings(batch.caption_goals)
-            c = self.agent.encode_language(self.text_features(batch.captions))
-            loss, info = self.contrast(self.agent.critic_bc, b, c, batch.duplicates, detailed)
-            loss = loss + 0 * a.sum()
-            return loss, info | {"loss": loss.detach()}
-"""
-TEXT_ENCODER = """
-    import numpy as np
-    from goalbridge.configs.registries import text_encoders
-    from goalbridge.encoders.text import TextEncoder, check_instruction
-
-    @text_encoders.register("bag_of_letters")
-    class BagOfLetters(TextEncoder):
-        fingerprint, dim = "letters", 26
-
-        @classmethod
-        def from_config(cls, config, cache_path, labels):
-            return cls()
-
-        @classmethod
-        def from_description(cls, description, folder):
-            return cls()
-
-        def encode(self, texts):
-            for text in texts:
-                check_instruction(text)
-            return np.array([[text.count(chr(97 + i)) for i in range(26)] for text in texts], dtype=np.float32)
-"""
+THEIRS = Path(__file__).with_name("theirs")
 ENTRY_POINTS = """
+    [goalbridge.worlds]
+    corridor = their_world:CorridorWorld
+    [goalbridge.estimators]
+    average = their_estimator:Average
     [goalbridge.objectives]
-    words_alone = their_objective:WordsAlone
+    words_twice = their_objective:WordsTwice
     [goalbridge.text_encoders]
-    bag_of_letters = their_text_encoder:BagOfLetters
+    letters = their_text_encoder:Letters
+    [goalbridge.metrics]
+    turns = their_metric:turns
 """
+SETTINGS = (
+    *("env=corridor", "train.objective=words_twice", "encoder.kind=letters", "policy.name=average"),
+    *("data.trajectories=200", "data.walk_length=12", "data.labelled_goals=200", "data.environments=4"),
+    *("agent.width=32", "agent.depth=2", "agent.embedding_dim=16", "agent.bridge_goals=40", "train.batch_size=64"),
+    *("train.steps=300", "train.evaluate_every=150", "train.evaluation_episodes=18"),
+)
+Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
-def installed(tmp_path: Path, script_environment: dict[str, str]) -> dict[str, str]:
-    """The environment of a process that has the package installed."""
+def run(tmp_path: Path, script_environment: dict[str, str]) -> Run:
+    """A command in a folder of one's own, with the package installed; it is to end as `code` says."""
     package = tmp_path / "site"
     about = package / "theirs-1.0.dist-info"
     about.mkdir(parents=True)
-    (package / "their_objective.py").write_text(dedent(OBJECTIVE))
-    (package / "their_text_encoder.py").write_text(dedent(TEXT_ENCODER))
+    for path in THEIRS.glob("their_*.py"):
+        shutil.copy(path, package)
     (about / "entry_points.txt").write_text(dedent(ENTRY_POINTS))
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
-    path = [str(package), *filter(None, [script_environment.get("PYTHONPATH")])]
-    return {**script_environment, "PYTHONPATH": ":".join(path)}
+    places = [str(package), *filter(None, [script_environment.get("PYTHONPATH")])]
+    environment = {**script_environment, "PYTHONPATH": ":".join(places)}
+
+    def command(*arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [sys.executable, *arguments], env=environment, cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == code, done.stderr
+        return done
+
+    return command
 
 
-def test_an_objective_and_a_text_encoder_are_trained_and_evaluated(
-    installed: dict[str, str], tiny: tuple[str, ...], tmp_path: Path
-) -> None:
-    def run(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", f"goalbridge.{name}", f"run_dir={tmp_path / 'run'}", *arguments]
-        return subprocess.run(command, env=installed, cwd=tmp_path, capture_output=True, text=True, check=False)
-
-    theirs = ("train.objective=words_alone", "encoder.kind=bag_of_letters")
-    trained = run("train", *tiny[1:], *theirs)
-    assert trained.returncode == 0, trained.stderr
+def test_what_others_add_is_trained_evaluated_watched_and_swept(run: Run, tmp_path: Path) -> None:
+    run("-m", "goalbridge.train", *SETTINGS, "env.length=7", "run_dir=run")
     saved = json.loads((tmp_path / "run" / "agent.json").read_text())
-    assert (saved["text"], saved["has_goal_posterior"]) == ({"kind": "bag_of_letters"}, False)
-    evaluated = run("evaluate", "episodes=4", "rollouts=0", "estimators=[logsumexp,random]")
-    assert evaluated.returncode == 0, evaluated.stderr
-    told = run("evaluate", "instruction=go to row 3", "rollouts=0")
-    assert told.returncode == 0, told.stderr
-    mistyped = run("train", "encoder.kind=bag_of_leters", "train.steps=1")
-    assert (mistyped.returncode, "did you mean bag_of_letters?" in mistyped.stderr) == (2, True)
+    assert saved["text"] == {"kind": "letters"}
+
+    logged = EventAccumulator(str(tmp_path / "run"))
+    logged.Reload()
+    assert {"evaluation/success", "evaluation/mass"} <= set(logged.Tags()["scalars"])
+    assert logged.Tags()["images"], "rollouts are watched"
+
+    played = run("-m", "goalbridge.evaluate", "run_dir=run", "episodes=40", "rollouts=1", "halves=true")
+    found = json.loads((tmp_path / "run" / "evaluation.json").read_text())
+    assert set(found["estimators"]) == {"average", "logsumexp", "drifter"}
+    for name, figures in found["estimators"].items():
+        assert {"success", "turns"} <= set(figures)
+        assert ("mass" in figures) == (name != "drifter")
+    assert set(found["categories"]) == {"half"}
+    success, mass = (found["estimators"]["average"][one]["mean"] for one in ("success", "mass"))
+    assert (success > 0.9, mass > 0.7) == (True, True), "it has learnt"
+    assert "turns" in played.stdout
+    assert list((tmp_path / "run" / "rollouts").glob("*.gif"))
+
+    told = run("-m", "goalbridge.evaluate", "run_dir=run", "instruction=left half", "rollouts=0")
+    assert "judged" in told.stdout
+
+    sweep = ("-m", "goalbridge.train", "-m", *SETTINGS, "train.steps=5", "train.evaluate_every=0", "env.length=5,6")
+    run(*sweep, "sweep_dir=sweep")
+    table = run("-m", "goalbridge.evaluate", "run_dir=sweep/*", "episodes=9", "rollouts=0").stdout
+    assert ("Corridor5:" in table, "Corridor6:" in table) == (True, True)
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ("encoder.kind=leters", "did you mean letters?"),
+        ("env=coridor", "corridor"),
+        ("env.lenght=4", "did you mean env.length?"),
+        ("policy.name=averige", "did you mean average?"),
+        ("train.objective=words_twise", "did you mean words_twice?"),
+    ],
+)
+def test_their_names_are_named_where_one_is_mistyped(run: Run, given: str, says: str) -> None:
+    assert says in run("-m", "goalbridge.train", *SETTINGS, given, "run_dir=run", code=2).stderr
+
+
+def test_their_world_keeps_the_contract(run: Run) -> None:
+    run(
+        "-c",
+        "from goalbridge.worlds import check_world, worlds; world = worlds.get('corridor'); "
+        "broken = check_world(world(world.Settings())); assert broken == [], broken",
+    )
