@@ -9,6 +9,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import numpy as np
 import torch
@@ -79,9 +80,14 @@ class Training:
     @contextmanager
     def _interruptible(self) -> Iterator[None]:
         """Ctrl-C and SIGTERM stop the run after its present step."""
-        previous = {number: signal.signal(number, self._interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+        previous: dict[int, Any] = {
+            number: signal.signal(number, self._interrupt) for number in (signal.SIGINT, signal.SIGTERM)
+        }
         try:
             yield
+        except PeerError:
+            previous[signal.SIGTERM] = signal.SIG_IGN  # torchrun ends the others, which have something to say first
+            raise
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)
