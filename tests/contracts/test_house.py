@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import tomllib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -74,3 +75,11 @@ def test_no_public_class_name_stands_for_two() -> None:
         if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
     )
     assert [name for name, count in found.items() if count > 1] == []
+
+
+def test_every_package_is_installed() -> None:
+    """setuptools finds no packages below a mapped folder by itself: pyproject.toml names each."""
+    named = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    rooms = (*ROOMS, "envs", "experiments", "worlds")
+    folders = (path.parent.relative_to(ROOT) for room in rooms for path in (ROOT / room).rglob("__init__.py"))
+    assert named == sorted(["goalbridge", *(".".join(("goalbridge", *folder.parts)) for folder in folders)])
