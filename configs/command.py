@@ -6,6 +6,7 @@ Nothing heavy is imported here: a script imports what it runs with once its sett
 from __future__ import annotations
 
 import difflib
+import re
 import shlex
 import sys
 import warnings
@@ -20,6 +21,7 @@ from goalbridge.configs.help import help_text
 
 MULTIRUN: Final = ("-m", "--multirun")
 HELP: Final = ("-h", "--help")
+INSTALLED: Final = "goalbridge-"
 T = TypeVar("T")
 
 
@@ -38,7 +40,7 @@ def command_line(
     try:
         _refuse_mistyped(kind, given)
         if set(options) & set(HELP):
-            print(help_text(kind, usage, given))
+            print(help_text(kind, as_called(usage), given))
             return
         if options:
             script = SCRIPTS[kind]
@@ -54,6 +56,14 @@ def command_line(
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         raise SystemExit(130) from None
+
+
+def as_called(text: str) -> str:
+    """A text whose commands are those of a clone, for who called an installed script: `goalbridge-train`, ..."""
+    if not Path(sys.argv[0]).name.startswith(INSTALLED):
+        return text
+    text = re.sub(r"python (train|evaluate)\.py", rf"{INSTALLED}\1", text)
+    return re.sub(r"(torchrun .*?)(train)\.py", r"\1-m goalbridge.\2", text)
 
 
 def _refuse_mistyped(kind: type[Any], arguments: Sequence[str]) -> None:

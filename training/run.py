@@ -22,6 +22,7 @@ from goalbridge.agents.learner import DivergedError
 from goalbridge.agents.parallel import ALONE, PeerError, Processes, joined
 from goalbridge.agents.storage import CheckpointError
 from goalbridge.configs.checks import ConfigError
+from goalbridge.configs.command import as_called
 from goalbridge.configs.run_folder import claimed, open_run
 from goalbridge.configs.schema import RunConfig
 from goalbridge.data.collect import BATCHES, stream
@@ -147,7 +148,7 @@ class Training:
     def _next(self) -> str:
         if not world_of(self.config.env).playable:
             return f"Agent.from_pretrained({str(self.folder)!r}).policy().act(observations, instructions), from Python"
-        return f"python evaluate.py run_dir={self.folder}"
+        return as_called(f"python evaluate.py run_dir={self.folder}")
 
     def _save(self, learner: Learner, source: BatchSource, identity: dict[str, str]) -> None:
         source.renew_bridge(learner)
