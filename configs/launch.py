@@ -85,7 +85,7 @@ def _launch(planned: Sweep, jobs: Sequence[Job]) -> dict[str, str]:
     where = f"hydra.sweep.dir={quoted(str(folder))}"
     with Composer(RunConfig) as composer:
         master = composer.compose([*planned.hydra, where])
-        _for_running_cluster(master)
+        for_running_cluster(master)
         launcher = Plugins.instance().instantiate_launcher(
             hydra_context=HydraContext(GlobalHydra.instance().config_loader(), Callbacks()),
             task_function=TaskFunction(sys.argv[0], os.getcwd()),
@@ -99,7 +99,7 @@ def _launch(planned: Sweep, jobs: Sequence[Job]) -> dict[str, str]:
     return {job.name: _error(result) for job, result in zip(jobs, results, strict=True)}
 
 
-def _for_running_cluster(master: DictConfig) -> None:
+def for_running_cluster(master: DictConfig) -> None:
     """Ray takes no memory's size where it is running already, which hydra-ray-launcher gives unless it finds one."""
     init = OmegaConf.select(master, "hydra.launcher.ray.init")
     if init is not None and init.get("address") is not None and "object_store_memory" not in init:

@@ -85,7 +85,7 @@ def export(
         see, act = _spaces(buffer, spaces)
         storage = MinariStorage.new(partial / "data", see, act, data_format="hdf5", jpeg_encoding=False)
         drawer = None if captions is None else _CaptionDrawer(captions, split, seed)
-        storage.update_episodes(_episodes(buffer, spaces, drawer))
+        storage.update_episodes(minari_episodes(buffer, spaces, drawer))
         what = f"Trajectories of {spaces.world}, for no task: all rewards are 0. {spaces.form}"
         description = what if captions is None else f"{what} {_SAYS}"
         metadata = {"description": description, "algorithm_name": algorithm or "unknown"}
@@ -128,7 +128,7 @@ def _spaces(buffer: TrajectoryBuffer, spaces: SpaceSpec) -> tuple[Space[Any], Sp
     return see, Box(-most, most, (spaces.action_dim,), np.float32)
 
 
-def _episodes(buffer: TrajectoryBuffer, spaces: SpaceSpec, drawer: _CaptionDrawer | None) -> Iterator[Any]:
+def minari_episodes(buffer: TrajectoryBuffer, spaces: SpaceSpec, drawer: _CaptionDrawer | None) -> Iterator[Any]:
     """Minari's buffers of episodes, one at a time."""
     from minari.data_collector import EpisodeBuffer
 

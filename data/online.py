@@ -60,7 +60,7 @@ class OnlineData:
         self._env, self._captions, self._bounds = env, captions, bounds
         self._config, self._steps, self._split, self._seed = config, steps, split, seed
         self.rounds = max(1, config.environment_steps // (env.size * config.walk_length))
-        self.played, self._commanded, self._reached = 0, 0, 0
+        self.played, self._commanded, self.reached = 0, 0, 0
         self._pairs: CaptionPairs | None = None
         self._captioned = 0  # goals given to be captioned so far; of some nothing can be said
         action_dim = env.random_actions(np.random.default_rng(0)).shape[1]
@@ -80,7 +80,7 @@ class OnlineData:
             "online/environment_steps": self.environment_steps,
             "online/transitions": self.replay.transitions,
             "online/captions": len(self.captions.goals),
-            "online/goals_reached": self._reached / max(1, self._commanded),
+            "online/goals_reached": self.reached / max(1, self._commanded),
         }
 
     @property
@@ -129,7 +129,7 @@ class OnlineData:
                 reached = np.flatnonzero(self._is_reached(place, goals) & (roaming == 0))  # [R]
                 if len(reached):
                     goals[reached], roaming[reached] = command(rng, reached), self._config.random_steps_after_goal
-                self._reached += len(reached)
+                self.reached += len(reached)
         groups, starts = self._env.groups, self._env.places
         visited = self.replay.add(np.stack(places, axis=1), np.stack(actions, axis=1), groups, starts)  # [V, S]
         self._caption(visited, rng)
@@ -175,14 +175,14 @@ class OnlineData:
     def state_arrays(self) -> dict[str, NDArray[Any]]:
         """All that later play and batches depend on, as arrays, for `load_state_arrays`."""
         pairs = self.captions
-        counters = (self.played, self._commanded, self._reached, self._captioned)
+        counters = (self.played, self._commanded, self.reached, self._captioned)
         arrays = {"counters": np.array(counters), "goals": pairs.goals, "text": pairs.text, "label": pairs.label}
         arrays |= {f"replay.{name}": array for name, array in self.replay.state_arrays().items()}
         return arrays | {f"{_ENV}{name}": array for name, array in self._env.state_arrays().items()}
 
     def load_state_arrays(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Restores what `state_arrays` gave; KeyError or ValueError where it does not fit."""
-        self.played, self._commanded, self._reached, self._captioned = arrays["counters"].tolist()
+        self.played, self._commanded, self.reached, self._captioned = arrays["counters"].tolist()
         goals = arrays["goals"]
         true_labels = self._captions.true_labels(goals)  # [N, T]
         self._pairs = CaptionPairs(goals, self.captions.texts, arrays["text"], arrays["label"], true_labels)

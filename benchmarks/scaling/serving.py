@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from goalbridge.agents import Agent
 from goalbridge.agents.policy import Policy
-from goalbridge.encoders.text._cache import TextCache
 from goalbridge.encoders.text.sentence import SentenceEncoder
+from goalbridge.encoders.text_cache import TextCache
 from goalbridge.worlds.maze.settings import MazeSettings
 from goalbridge.worlds.maze.vector import candidates, make_world
 

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from goalbridge.configs.registries import text_encoders
 from goalbridge.configs.schema import EncoderConfig
 from goalbridge.encoders.text._base import TextEncoder, TextModelError, check_instruction
-from goalbridge.encoders.text._cache import TextCache
-from goalbridge.encoders.text._model import PACKAGED_NAMES, find_text_model, load_text_model
+from goalbridge.encoders.text_cache import TextCache
+from goalbridge.encoders.text_model import PACKAGED_NAMES, find_text_model, load_text_model
 
 CACHE: Final = "text_cache.safetensors"  # beside an agent: grows as it meets texts
 SHIPPED: Final = "texts.safetensors"  # saved with an agent: is only read

@@ -9,8 +9,8 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from goalbridge.experiments.agent._evaluate import compared, estimates
-from goalbridge.experiments.agent._measure import SEEDS, header, prepare, run_folder, train, train_command, write
+from goalbridge.experiments.agent.measuring import SEEDS, header, prepare, run_folder, train, train_command, write
+from goalbridge.experiments.agent.trials import compared, estimates
 
 MAZE = "fork_maze"
 ESTIMATORS = ("logsumexp", "direct")

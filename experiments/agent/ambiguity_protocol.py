@@ -24,8 +24,8 @@ from goalbridge.configs.run_folder import read_run_config
 from goalbridge.data import TrajectoryBuffer
 from goalbridge.data.collect import BRIDGE_GOALS, stream
 from goalbridge.envs.suite import SATISFIABLE
-from goalbridge.experiments.agent._evaluate import Trial, compared, estimates, spread
-from goalbridge.experiments.agent._measure import SEEDS, agent_of, measure_parts, run_folder
+from goalbridge.experiments.agent.measuring import SEEDS, agent_of, measure_parts, run_folder
+from goalbridge.experiments.agent.trials import Trial, compared, estimates, spread
 from goalbridge.worlds import Metrics
 
 MAZES = ("fork_maze", "island_maze")

@@ -26,8 +26,8 @@ from goalbridge.agents import Policy
 from goalbridge.envs.babyai.layouts import HELD_OUT_COMBINATIONS
 from goalbridge.envs.babyai.levels import LEVELS
 from goalbridge.envs.babyai.lexicon import DEVELOPMENT_WORDS, TEST_WORDS, reword
-from goalbridge.experiments.agent._evaluate import Outcome, level_trial, spread
-from goalbridge.experiments.agent._measure import SEEDS, agent_of, measure_parts, run_folder
+from goalbridge.experiments.agent.measuring import SEEDS, agent_of, measure_parts, run_folder
+from goalbridge.experiments.agent.trials import Outcome, level_trial, spread
 
 ENV, BOT = "babyai", "bot"
 EVALUATION_SEED = 40_000_000  # blocks 20 000 000 and 30 000 000 were looked at before the recipe was what it is

@@ -18,9 +18,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from goalbridge.experiments.agent._evaluate import Trial, compared, estimates, expert_length
-from goalbridge.experiments.agent._measure import SEEDS, measure_parts, run_folder, train, train_command
+from goalbridge.experiments.agent.measuring import SEEDS, measure_parts, run_folder, train, train_command
 from goalbridge.experiments.agent.online_search import Searching
+from goalbridge.experiments.agent.trials import Trial, compared, estimates, expert_length
 from goalbridge.worlds import Metrics
 
 EPISODES = 1000

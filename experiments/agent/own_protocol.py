@@ -19,8 +19,8 @@ from typing import Any, Final
 
 from goalbridge.agents.storage import write_atomically
 from goalbridge.configs.checks import one_of
-from goalbridge.experiments.agent._evaluate import compared, spread
-from goalbridge.experiments.agent._measure import ROOT, RUNS, SEEDS, header, prepare, train, write
+from goalbridge.experiments.agent.measuring import ROOT, RUNS, SEEDS, header, prepare, train, write
+from goalbridge.experiments.agent.trials import compared, spread
 from goalbridge.experiments.report.markdown import RESULTS
 from goalbridge.worlds import Metrics
 

@@ -14,8 +14,8 @@ from functools import partial
 from typing import Any
 
 from goalbridge.configs.evaluation import EvaluateConfig
-from goalbridge.experiments.agent._evaluate import compared, estimates, spread
-from goalbridge.experiments.agent._measure import MAZES, SEEDS, measure_parts, run_folder, train, train_command
+from goalbridge.experiments.agent.measuring import MAZES, SEEDS, measure_parts, run_folder, train, train_command
+from goalbridge.experiments.agent.trials import compared, estimates, spread
 
 EPISODES = 1000
 # How the agent acts: as it does by default, and as the published reference does.

@@ -24,7 +24,7 @@ from goalbridge.configs.checks import ConfigError, UserError
 from goalbridge.envs.rendering import WALL_COLOUR
 from goalbridge.envs.suite import SATISFIABLE
 from goalbridge.evaluation.watch import gif
-from goalbridge.experiments.agent._evaluate import Trial
+from goalbridge.experiments.agent.trials import Trial
 from goalbridge.worlds import Belief, Episodes, Moment, World
 
 ESTIMATORS: Final = {"direct": "Direct", "logsumexp": "LogSumExp"}

@@ -10,7 +10,7 @@ import platform
 import tempfile
 from pathlib import Path
 
-from goalbridge.experiments.agent._measure import MAZES, header, timed, train_command, write
+from goalbridge.experiments.agent.measuring import MAZES, header, timed, train_command, write
 
 
 def main() -> None:

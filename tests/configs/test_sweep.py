@@ -184,7 +184,7 @@ def test_launchers_of_the_extra_compose(launcher: str) -> None:
     for given in CLUSTER[launcher]:
         name, _, value = given.lstrip("+").partition("=")
         assert str(OmegaConf.select(master, name)) == value
-    launch._for_running_cluster(master)
+    launch.for_running_cluster(master)
     if launcher == "ray":
         assert "object_store_memory" in master.hydra.launcher.ray.init
         assert master.hydra.launcher.ray.init.object_store_memory is None

@@ -147,7 +147,7 @@ def _export_and_die(root: str) -> None:
     os.environ["MINARI_DATASETS_PATH"] = root
     from goalbridge.data import minari_export
 
-    real = minari_export._episodes
+    real = minari_export.minari_episodes
 
     def episodes(*arguments: Any) -> Any:
         for number, episode in enumerate(real(*arguments)):
@@ -155,7 +155,7 @@ def _export_and_die(root: str) -> None:
                 os.kill(os.getpid(), signal.SIGKILL)
             yield episode
 
-    minari_export._episodes = episodes  # type: ignore[assignment]
+    minari_export.minari_episodes = episodes  # type: ignore[assignment]
     _, buffer, spaces = maze()
     export(buffer, spaces, DATASET)
 

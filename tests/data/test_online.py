@@ -85,7 +85,7 @@ def test_who_has_reached_a_goal_roams_for_a_while_before_it_goes_to_the_next() -
     directed, roaming = online(**settings), online(random_steps_after_goal=20, **settings)
     for data in (directed, roaming):
         data.advance(1, Wanderer)
-    assert 0 < roaming._reached < directed._reached
+    assert 0 < roaming.reached < directed.reached
     assert roaming.replay.added == directed.replay.added == 12
 
 

@@ -21,9 +21,9 @@ import torch
 
 from goalbridge.encoders import InstructionError, LabelEncoder, SentenceEncoder, TextModelError
 from goalbridge.encoders.text import sentence
-from goalbridge.encoders.text._cache import TextCache
-from goalbridge.encoders.text._model import PACKAGED_MODEL, PACKAGED_SHA256, find_text_model
 from goalbridge.encoders.text.sentence import first_moments
+from goalbridge.encoders.text_cache import TextCache
+from goalbridge.encoders.text_model import PACKAGED_MODEL, PACKAGED_SHA256, find_text_model
 
 
 class FakeModel:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from goalbridge.envs.babyai.levels import LEVELS
-from goalbridge.experiments.agent._evaluate import Outcome
 from goalbridge.experiments.agent.grid_protocol import FOUR, LARGE, MOST, SIX, beside, episodes_of, figures, ratio
+from goalbridge.experiments.agent.trials import Outcome
 from goalbridge.worlds import Episodes, Task
 from goalbridge.worlds.babyai.settings import BabyAISettings
 from goalbridge.worlds.babyai.world import BabyAIWorld
