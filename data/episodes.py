@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from typing import IO, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from goalbridge.configs import durable
 from goalbridge.data.trajectories import DatasetError, TrajectoryBuffer, first_not_finite, write_checked
 
 CAPTIONS = "captions.jsonl"  # beside the arrays, a line for each caption: [row of the observations, text]
@@ -106,14 +106,12 @@ class _Column:
         self.low, self.high = np.minimum(self.low, rows.min(axis=0)), np.maximum(self.high, rows.max(axis=0))
 
     def close(self, whole: bool) -> None:
-        """Ends the file; `whole`: with the header that says how many rows there are, all of it on the disk."""
+        """Ends the file; `whole`: with the header that says how many rows there are."""
         try:
             if whole:
                 self._file.seek(0)
                 self._write_header()
                 assert self._file.tell() == self._begin
-                self._file.flush()
-                os.fsync(self._file.fileno())
         finally:
             self._file.close()
 
@@ -168,7 +166,7 @@ class _Writer:
         self._digest.update(rows.tobytes())
 
     def close(self, whole: bool, discrete: bool) -> None:
-        """Ends all files; `whole`: they hold all that there is, and are brought to the disk."""
+        """Ends all files; `whole`: they hold all that there is."""
         self._captions.close()
         for column in self._columns.values():
             column.close(whole)
@@ -205,7 +203,7 @@ def stage(episodes: EpisodeSource, folder: Path) -> Path:
     whole = False
     try:
         shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
+        durable.make_folder(partial)
         _write(episodes, partial)
         TrajectoryBuffer.open(partial)
         whole = True
@@ -226,7 +224,7 @@ def discard(folder: Path) -> None:
 
 def settle(folder: Path) -> None:
     """What was staged for `folder` becomes it."""
-    os.replace(partial_folder(folder), folder)
+    durable.settle(partial_folder(folder), folder)
 
 
 def _write(episodes: EpisodeSource, partial: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import warnings
@@ -14,6 +13,7 @@ import numpy as np
 from gymnasium.spaces import Box, Dict, Discrete, Space
 from numpy.typing import NDArray
 
+from goalbridge.configs.durable import make_folder, settle
 from goalbridge.configs.splits import Split
 from goalbridge.data.collect import CAPTIONS, Captions, stream
 from goalbridge.data.minari_import import CAPTION
@@ -78,7 +78,7 @@ def export(
             raise DatasetError(f"dataset={dataset}: is already in {folder}; another id would do")
         partial = folder.with_name(f".{folder.name}.partial")
         shutil.rmtree(partial, ignore_errors=True)  # of an export that was killed
-        partial.mkdir(parents=True)
+        make_folder(partial)
     except OSError as error:
         raise DatasetError(f"dataset={dataset}: cannot be written ({error.strerror or error})") from error
     try:
@@ -94,9 +94,7 @@ def export(
             # Without its id Minari loads no dataset: it is written last.
             storage.update_metadata(metadata)
             storage.update_metadata({"dataset_id": dataset, "minari_version": minari.__version__})
-        for path in (partial / "data").iterdir():
-            _to_disk(path)
-        os.replace(partial, folder)
+        settle(partial, folder)
     except OSError as error:
         reason = error.strerror or str(error)
         raise DatasetError(
@@ -105,11 +103,6 @@ def export(
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return folder
-
-
-def _to_disk(path: Path) -> None:
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
 
 
 def _spaces(buffer: TrajectoryBuffer, spaces: SpaceSpec) -> tuple[Space[Any], Space[Any]]:
