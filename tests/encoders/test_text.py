@@ -246,7 +246,7 @@ def test_a_folder_without_a_model(tmp_path: Path) -> None:
         SentenceEncoder(str(tmp_path))
     (tmp_path / "modules.json").write_text("[{]")
     (tmp_path / "model.safetensors").write_bytes(b"")
-    with pytest.raises(TextModelError, match="modules.json cannot be read") as caught:
+    with pytest.raises(TextModelError, match=r"modules\.json cannot be read") as caught:
         SentenceEncoder(str(tmp_path))
     assert "\n" not in str(caught.value)
 
