@@ -16,6 +16,7 @@ from torch import Tensor
 
 from goalbridge.configs.checks import CheckpointError
 from goalbridge.configs.durable import write_atomically
+from goalbridge.configs.texts import parse_json
 
 __all__ = ["CheckpointError"]
 _DIGEST = "blake2b"  # of the tensors, in a file's metadata; files of earlier versions, and others' files, have none
@@ -45,10 +46,10 @@ def _digest(tensors: Mapping[str, Tensor]) -> str:
 def read_json(path: Path) -> Any:
     """The JSON value in `path`; CheckpointError where it is missing or damaged."""
     try:
-        return json.loads(path.read_text())
+        return parse_json(path.read_bytes())
     except FileNotFoundError:
         raise CheckpointError(f"{path}: there is no such file; train with run_dir={path.parent} first") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise CheckpointError(f"{path}: cannot be read ({error})") from error
 
 
@@ -67,7 +68,7 @@ def _opened(path: Path) -> Iterator[Any]:
 
 
 def _metadata(file: Any) -> dict[str, Any]:
-    found = json.loads((file.metadata() or {}).get("metadata", "{}"))
+    found = parse_json((file.metadata() or {}).get("metadata", "{}"))
     if not isinstance(found, dict):
         raise ValueError(f"metadata: expected an object, got {found!r:.60}")
     return found

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goalbridge.configs import durable
+from goalbridge.configs.texts import parse_json
 from goalbridge.data.trajectories import DatasetError, TrajectoryBuffer, first_not_finite, write_checked
 
 CAPTIONS = "captions.jsonl"  # beside the arrays, a line for each caption: [row of the observations, text]
@@ -248,6 +249,6 @@ def read_captions(folder: Path) -> list[tuple[int, str]]:
         return []
     try:
         with path.open(encoding="utf-8") as lines:
-            return [(int(row), str(text)) for row, text in map(json.loads, lines)]
+            return [(int(row), str(text)) for row, text in map(parse_json, lines)]
     except (OSError, ValueError, TypeError) as error:
         raise DatasetError(f"{path}: cannot be read ({error}); delete {folder} to read the dataset anew") from error

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from goalbridge.configs.checks import UserError
 from goalbridge.configs.durable import digest, make_folder, settle
+from goalbridge.configs.texts import read_json_object
 from goalbridge.data.futures import geometric_offsets
 from goalbridge.data.groups import Groups
 
@@ -195,10 +196,10 @@ def write_checked(folder: Path) -> None:
 def _checked(folder: Path) -> dict[str, Any]:
     """What `write_checked` noted; nothing where it is missing, damaged or of an earlier version."""
     try:
-        kept = json.loads((folder / CHECKED).read_text())
-    except (OSError, ValueError, RecursionError):
+        kept = read_json_object(folder / CHECKED)
+    except (OSError, ValueError):
         return {}
-    return kept if isinstance(kept, dict) and isinstance(kept.get("digests"), dict) else {}
+    return kept if isinstance(kept.get("digests"), dict) else {}
 
 
 def _is_checked(folder: Path, arrays: Mapping[str, NDArray[Any]]) -> bool:

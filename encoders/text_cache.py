@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from goalbridge.configs.durable import remove_leftovers, write_atomically
+from goalbridge.configs.texts import parse_json
 
 MOST_KEPT: Final = 100_000  # texts; those not asked for longest are forgotten first
 _UNWRITABLE: Final = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT)
@@ -77,8 +78,8 @@ class TextCache:
                 metadata = file.metadata() or {}
                 if metadata.get("fingerprint") != self.fingerprint:
                     return {}
-                texts, vectors = json.loads(metadata["texts"]), file.get_tensor("embeddings")
-        except (SafetensorError, OSError, ValueError, KeyError, TypeError, RecursionError):
+                texts, vectors = parse_json(metadata["texts"]), file.get_tensor("embeddings")
+        except (SafetensorError, OSError, ValueError, KeyError, TypeError):
             return {}
         form = isinstance(texts, list) and vectors.ndim == 2 and vectors.dtype == np.float32  # [N, T]
         if not form or not all(isinstance(text, str) for text in texts) or len(set(texts)) != len(vectors):

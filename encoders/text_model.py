@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import json
 import os
 from pathlib import Path
 from typing import Any, Final
 
+from goalbridge.configs.texts import parse_json
 from goalbridge.encoders.text._base import TextModelError
 
 PACKAGED_MODEL: Final = "all-MiniLM-L6-v2"
@@ -85,8 +85,8 @@ def _refuse_own_code(name: str, folder: Path) -> None:
 
 def _read_json(name: str, path: Path) -> Any:
     try:
-        return json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
+        return parse_json(path.read_bytes())
+    except (OSError, ValueError) as error:
         raise TextModelError(f"encoder.text_model={name}: {path} cannot be read ({type(error).__name__})") from error
 
 
