@@ -16,7 +16,7 @@ from goalbridge.configs.splits import Split
 from goalbridge.envs.commands import Command
 from goalbridge.envs.layouts import Layout
 from goalbridge.envs.point_maze import MazeBatch, MazeSurface, PointMaze
-from goalbridge.envs.spaces import INSTRUCTION_SPACE, Direction, Observation, check_render_mode
+from goalbridge.envs.spaces import INSTRUCTION_SPACE, Direction, Observation, check_options, check_render_mode
 from goalbridge.envs.vector import BatchedEnv, Flags, Seeds, row_of
 
 
@@ -63,7 +63,8 @@ class PointMazeEnv(MazeSurface, gymnasium.Env[Observation, NDArray[np.float32]])
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
         """Begin an episode; options may fix "position" and "instruction". Raises ValueError on bad options."""
-        starts = [self.world.read_start(options)] if options else None
+        check_options(options, ("position", "instruction"))
+        starts = self.world.read_starts(options, np.arange(1), 1) if options else None
         super().reset(seed=seed)
         self._batch.generators[0] = self.np_random
         self._batch.reset(np.arange(1), starts)

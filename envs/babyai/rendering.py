@@ -45,7 +45,14 @@ def draw_grid(
     """
     from PIL import Image, ImageDraw
 
-    _check(grid, pose, heat, path, tile)
+    if grid.ndim != 3 or grid.shape[2] != 3 or min(grid.shape[:2]) < 3 or pose.shape != (3,):
+        raise ValueError(f"grid, pose: expected [W >= 3, H >= 3, 3] and [3], got {grid.shape} and {pose.shape}")
+    if heat is not None and heat.shape != grid.shape[:2]:
+        raise ValueError(f"heat: expected the grid's {grid.shape[:2]}, got {heat.shape}")
+    if path is not None and path.shape != (len(path), 2):
+        raise ValueError(f"path: expected [T, 2], got {path.shape}")
+    if tile < _SMALLEST_TILE:
+        raise ValueError(f"tile: expected {_SMALLEST_TILE} pixels or more, got {tile}")
     picture, things = _scene(grid, pose, tile)
     ground = picture.copy()
     if heat is not None:
@@ -55,23 +62,6 @@ def draw_grid(
         draw_path(ImageDraw.Draw(ground), path * tile + tile // 2, width, tile // 6, ((0, 0, 0), PATH_COLOUR))
     ground.paste(picture, mask=Image.fromarray(things))
     return titled(ground, title)
-
-
-def _check(
-    grid: NDArray[np.uint8],
-    pose: NDArray[np.integer],
-    heat: NDArray[np.floating] | None,
-    path: NDArray[np.integer] | None,
-    tile: int,
-) -> None:
-    if grid.ndim != 3 or grid.shape[2] != 3 or min(grid.shape[:2]) < 3 or pose.shape != (3,):
-        raise ValueError(f"grid, pose: expected [W >= 3, H >= 3, 3] and [3], got {grid.shape} and {pose.shape}")
-    if heat is not None and heat.shape != grid.shape[:2]:
-        raise ValueError(f"heat: expected the grid's {grid.shape[:2]}, got {heat.shape}")
-    if path is not None and path.shape != (len(path), 2):
-        raise ValueError(f"path: expected [T, 2], got {path.shape}")
-    if tile < _SMALLEST_TILE:
-        raise ValueError(f"tile: expected {_SMALLEST_TILE} pixels or more, got {tile}")
 
 
 def _scene(grid: NDArray[np.uint8], pose: NDArray[np.integer], tile: int) -> tuple[Image.Image, NDArray[np.bool_]]:
@@ -93,22 +83,12 @@ def _scene(grid: NDArray[np.uint8], pose: NDArray[np.integer], tile: int) -> tup
 def _draw_heat(ground: Image.Image, heat: NDArray[np.floating], things: NDArray[np.bool_], tile: int) -> None:
     """Shade the floor, but for a rim around things, which keeps their colours apart from the heat's."""
     from PIL import Image
+    from scipy.ndimage import maximum_filter
 
     share = heat.T / max(float(heat.max()), 1e-300)  # [H, W]
     channels = [np.interp(share, _HEAT_SHARES, channel) for channel in zip(*_HEAT_COLOURS, strict=True)]
     colours = Image.fromarray(np.stack(channels, axis=-1).astype(np.uint8))  # [H, W]
     tint = np.where(share < _HEAT_LEAST, 0.0, _HEAT_TINT * np.sqrt(share))  # [H, W]
     opacity = np.round(255 * tint).astype(np.uint8).repeat(tile, axis=0).repeat(tile, axis=1)  # [h, w]
-    opacity[_widened(things, max(1, tile // 12))] = 0
+    opacity[maximum_filter(things, 2 * max(1, tile // 12) + 1)] = 0
     ground.paste(colours.resize(ground.size, Image.Resampling.NEAREST), mask=Image.fromarray(opacity))
-
-
-def _widened(mask: NDArray[np.bool_], by: int) -> NDArray[np.bool_]:
-    """The mask [h, w] and all within `by` pixels of it, both ways."""
-    for axis in (0, 1):
-        lines, wide = mask.swapaxes(0, axis), mask.copy().swapaxes(0, axis)
-        for step in range(1, by + 1):
-            wide[step:] |= lines[:-step]
-            wide[:-step] |= lines[step:]
-        mask = wide.swapaxes(0, axis)
-    return mask

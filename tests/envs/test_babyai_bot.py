@@ -8,8 +8,7 @@ import minigrid  # noqa: F401  (registers the levels)
 import pytest
 from minigrid.utils.baby_ai_bot import BabyAIBot, DisappearedBoxError
 
-from goalbridge.envs.babyai.bot import bot_steps
-from goalbridge.envs.babyai.optimum import fewest_steps, mission_targets
+from goalbridge.envs.babyai.optimum import bot_steps, fewest_steps, mission_targets
 
 
 def level(name: str, seed: int = 0) -> Any:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from goalbridge.envs.babyai.layouts import draw_layouts, free_cells, free_poses
+from goalbridge.envs.babyai.layouts import draw_layouts, free_poses
 from goalbridge.envs.babyai.optimum import PoseGraph, facing, fewest_steps, mission_targets
 from goalbridge.envs.babyai.simulator import (
     BALL,
@@ -21,6 +21,7 @@ from goalbridge.envs.babyai.simulator import (
     RIGHT,
     TOGGLE,
     GridBatch,
+    free_cells,
 )
 
 CELLS = {"#": (2, 5, 0), ".": (1, 0, 0), "o": (4, 0, 0), "c": (4, 0, 1), "l": (4, 0, 2), "b": (7, 0, 0), "k": (5, 0, 0)}

@@ -76,8 +76,8 @@ def test_the_promised_ids_are_registered() -> None:
         ("", ("scipy", "PIL", "networkx", "minigrid", "pygame", "torch", "matplotlib")),
         ("envs.vector", ("scipy", "PIL", "torch")),
         ("envs.babyai.vector, goalbridge.envs.babyai.captions", ("scipy", "PIL", "networkx", "minigrid", "pygame")),
-        ("envs.babyai.explore, goalbridge.envs.babyai.bot", ("scipy.ndimage", "networkx", "minigrid", "pygame")),
-        ("envs.suite, goalbridge.envs.optimal, goalbridge.envs.geodesic", ("scipy.ndimage", "scipy.special", "PIL")),
+        ("envs.babyai.layouts", ("scipy.ndimage", "networkx", "minigrid", "pygame")),
+        ("envs.suite, goalbridge.envs.optimal", ("scipy.ndimage", "scipy.special", "PIL")),
     ],
 )
 def test_libraries_are_loaded_where_they_are_used(module: str, heavy: tuple[str, ...]) -> None:

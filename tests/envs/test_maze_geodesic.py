@@ -6,8 +6,8 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array, csgraph
 
 from goalbridge.envs.expert import grid_shortest
-from goalbridge.envs.geodesic import geodesic_shortest
 from goalbridge.envs.layouts import LAYOUTS, Layout, LayoutError
+from goalbridge.envs.optimal import geodesic_shortest
 from goalbridge.envs.places import MazePlaces
 
 
