@@ -103,7 +103,7 @@ def collect_expert(layout: Layout, trajectories: int, seed: int, noise_degrees: 
     paths, noise = ShortestPaths(layout), float(np.deg2rad(noise_degrees))
     start, goal = _draw_pairs(layout, trajectories, rng)  # [N] each
     position = draw_positions(layout.free_cells[start], rng)  # [N, 2]
-    log = [_logged(np.arange(trajectories), np.zeros((trajectories, 2)), position)]
+    log: list[_Step] = [(np.arange(trajectories), np.empty((trajectories, 2), np.float32), position.astype(np.float32))]
     # Only so many goals' distances are held at a time; within a group all its trajectories are stepped together.
     cells = len(layout.free_cells)
     groups = 1 if cells**2 <= _DISTANCES_AT_ONCE else 1 + trajectories * cells // _DISTANCES_AT_ONCE
@@ -138,10 +138,6 @@ _Step = tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]
 """Which trajectories [A], their actions [A, 2], and what they led to [A, 2]; the first action of each is none."""
 
 
-def _logged(rows: NDArray[np.int64], action: NDArray[np.float64], position: NDArray[np.float64]) -> _Step:
-    return rows, action.astype(np.float32), position.astype(np.float32)
-
-
 def _run_expert(
     paths: ShortestPaths,
     rows: NDArray[np.int64],  # [A] which trajectories these are
@@ -164,7 +160,7 @@ def _run_expert(
         heading = _towards_centre(position, paths.layout.free_cells[following])
         action = rotate(heading, noise * rng.standard_normal(len(rows)))
         position = move(paths.layout, position, action)
-        log.append(_logged(rows, action, position))
+        log.append((rows, action.astype(np.float32), position.astype(np.float32)))
         cell = paths.layout.cell_index[tuple(position.astype(np.int64).T)]
         going = (cell != goals[goal_row]) & (len(log) < cap)
         rows, cell, goal_row, position, cap = rows[going], cell[going], goal_row[going], position[going], cap[going]

@@ -22,9 +22,8 @@ from goalbridge.envs.vector import BatchedEnv, Flags, Seeds, row_of
 
 def _observation_space(layout: Layout) -> Dict:
     """The position twice, as `observation` and `achieved_goal` (row, column), and the `instruction`."""
-    low, high = np.zeros(2, dtype=np.float32), np.array(layout.walls.shape, dtype=np.float32)
-    spaces = {"observation": Box(low, high), "achieved_goal": Box(low, high)}
-    return Dict({**spaces, "instruction": deepcopy(INSTRUCTION_SPACE)})
+    seen, goal = (Box(0.0, np.array(layout.walls.shape, dtype=np.float32)) for _ in range(2))
+    return Dict({"observation": seen, "achieved_goal": goal, "instruction": deepcopy(INSTRUCTION_SPACE)})
 
 
 class PointMazeEnv(MazeSurface, gymnasium.Env[Observation, NDArray[np.float32]]):

@@ -76,30 +76,24 @@ class PointMaze:
         return [self._read_start(positions[row], told[row]) for row in rows.tolist()]
 
     def _read_start(self, position: NDArray[np.float64] | None, instruction: str | Command | None) -> Start:
-        point = None if position is None else self._read_position(position)
         command = None if instruction is None else self.check_command(instruction)
-        if point is None:
+        if position is None:
             if command is not None:
                 self.cells_asking(command)
             return Start(None, command)
-        row, column = point.astype(np.int64)
-        if not self.commands.askable[self.layout.cell_index[row, column]]:
-            raise CommandError(f"position: expected one where something can be asked, got {point.tolist()}")
-        if command and not self.commands.reachable(command.region)[self.layout.component[row, column]]:
-            raise CommandError(f"instruction {command.text!r}: expected one in reach of {point.tolist()}")
-        return Start(point, command)
-
-    def _read_position(self, point: NDArray[np.float64]) -> NDArray[np.float64]:
-        """A free position [2], kept off its cell's faces; ValueError if it is in a wall or outside."""
-        height, width = self.layout.walls.shape
-        if not np.isfinite(point).all():
-            raise ValueError(f"position: expected two finite numbers (row, column), got {point.tolist()}")
-        row, column = cell = np.floor(point).astype(np.int64)
+        if not np.isfinite(position).all():
+            raise ValueError(f"position: expected two finite numbers (row, column), got {position.tolist()}")
+        (height, width), (row, column) = self.layout.walls.shape, np.floor(position).astype(np.int64)
         if not (0 <= row < height and 0 <= column < width):
-            raise ValueError(f"position: expected one within {height} x {width} cells, got {point.tolist()} outside")
+            raise ValueError(f"position: expected one within {height} x {width} cells, got {position.tolist()} outside")
         if self.layout.walls[row, column]:
-            raise ValueError(f"position: expected a free cell of {self.layout.name!r}, got {point.tolist()} in a wall")
-        return into_cell(point, cell)
+            where = f"a free cell of {self.layout.name!r}"
+            raise ValueError(f"position: expected {where}, got {position.tolist()} in a wall")
+        if not self.commands.askable[self.layout.cell_index[row, column]]:
+            raise CommandError(f"position: expected one where something can be asked, got {position.tolist()}")
+        if command and not self.commands.reachable(command.region)[self.layout.component[row, column]]:
+            raise CommandError(f"instruction {command.text!r}: expected one in reach of {position.tolist()}")
+        return Start(into_cell(position, np.array([row, column])), command)
 
     def check_command(self, instruction: str | Command) -> Command:
         """The command meant by a text or a command; CommandError unless it can be asked somewhere here."""

@@ -94,20 +94,11 @@ _VIEWS: Final[dict[str, type[FullView]]] = {"full": FullView, "partial": Partial
 
 def observation_space(level: Level) -> Dict:
     """The grid and the pose as `observation`, what the pose achieves, and the `instruction`; see `Navigation`."""
-    size = (level.width, level.height)
-    pose = (level.width - 1, level.height - 1, 3)
-
-    def integers(high: Any, kind: type[np.integer]) -> Box:
-        return Box(np.zeros_like(high, dtype=kind), np.array(high, dtype=kind), dtype=kind)
-
-    grid = integers(np.broadcast_to(_CELL_HIGH, (*size, 3)), np.uint8)
-    return Dict(
-        {
-            "observation": Dict({"grid": grid, "pose": integers(pose, np.int64)}),
-            "achieved_goal": integers((*pose, *size, *_CELL_HIGH[:2]), np.int64),
-            "instruction": deepcopy(INSTRUCTION_SPACE),
-        }
-    )
+    size, pose = (level.width, level.height), (level.width - 1, level.height - 1, 3)
+    grid = Box(0, np.full((*size, 3), _CELL_HIGH, dtype=np.uint8), dtype=np.uint8)
+    goal = Box(0, np.array([*pose, *size, *_CELL_HIGH[:2]]), dtype=np.int64)
+    observation = Dict({"grid": grid, "pose": Box(0, np.array(pose), dtype=np.int64)})
+    return Dict({"observation": observation, "achieved_goal": goal, "instruction": deepcopy(INSTRUCTION_SPACE)})
 
 
 class Navigation(gymnasium.Wrapper[Observation, Any, Any, Any]):
@@ -144,17 +135,13 @@ class Navigation(gymnasium.Wrapper[Observation, Any, Any, Any]):
         self.mission: str = ""
         self._raw: Any = made
         self._view = _VIEWS[view](made)
+        self.grid: Final = self._view.grid  # uint8 [W, H, 3]: what is known of it; a buffer that the next step changes
         self._begun = False
 
     @property
     def spec(self) -> EnvSpec | None:  # type: ignore[override]
         """The spec that the level was made by; this wrapper is a part of it and not listed."""
         return self.unwrapped.spec
-
-    @property
-    def grid(self) -> NDArray[np.uint8]:
-        """Uint8 [W, H, 3]: what is known of the grid; a buffer that the next step changes."""
-        return self._view.grid
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -193,14 +180,14 @@ class Navigation(gymnasium.Wrapper[Observation, Any, Any, Any]):
         """What the present pose achieves: x, y, direction, W, H, type and colour of the cell in front."""
         raw = self._raw
         x, y = (int(value) for value in raw.agent_pos)
-        kind, colour, _ = self._view.grid[tuple(raw.front_pos)].tolist()
+        kind, colour, _ = self.grid[tuple(raw.front_pos)].tolist()
         return x, y, int(raw.agent_dir), raw.width, raw.height, kind, colour
 
     def observe(self) -> Observation:
         """The present observation, in arrays of its own."""
         goal = np.array(self.goal(), dtype=np.int64)
         return {
-            "observation": {"grid": self._view.grid.copy(), "pose": goal[:3].copy()},
+            "observation": {"grid": self.grid.copy(), "pose": goal[:3].copy()},
             "achieved_goal": goal,
             "instruction": self.mission,
         }
