@@ -323,7 +323,8 @@ def test_the_doorway_is_not_yet_the_room() -> None:
 
 
 def test_the_green_square_is_scenery() -> None:
-    env, crossed = make_navigation("FourRooms"), 0
+    env: Any = make_navigation("FourRooms")
+    crossed = 0
     for seed in range(40):
         env.reset(seed=seed)
         x, y = np.argwhere(env.grid[..., 0] == OBJECT_TO_IDX["goal"])[0].tolist()

@@ -245,29 +245,21 @@ def test_bad_arguments_are_refused_in_one_line(name: str, kwargs: Kwargs, error:
 
 @pytest.mark.parametrize("name", [FORK, LOCAL])
 def test_bad_arguments_of_a_batch(name: str) -> None:
-    for wrong in ({"num_envs": 0}, {"num_envs": 1, "render_mode": "human"}, {"num_envs": 1, "autoreset_mode": "No"}):
-        with pytest.raises(ValueError, match=r"num_envs: .*0|render_mode: .*'human'|'No'"):
-            make_vec(name, **wrong)
-    if name == FORK:
-        with pytest.raises(ValueError, match=r"max_episode_steps: .*0"):
-            make_vec(name, num_envs=1, max_episode_steps=0)
+    wrong: dict[str, Any] = {"num_envs": 0, "render_mode": "human", "autoreset_mode": "No", "max_episode_steps": 0}
+    for argument, value in wrong.items():
+        if argument != "max_episode_steps" or name == FORK:  # levels have limits of their own
+            with pytest.raises(ValueError, match=f"({argument}: .*{value!r}|'No')"):
+                make_vec(name, **({"num_envs": 1} | {argument: value}))
 
 
-@pytest.mark.parametrize(
-    ("options", "says"),
-    [
-        ({"reset_mask": np.ones(3, dtype=bool)}, "reset_mask: expected a bool array"),
-        ({"reset_mask": [True, True]}, "reset_mask: expected a bool array"),
-        ({"reset_mask": np.zeros(2, dtype=bool)}, "reset_mask: expected all, at first"),
-        ({"reset_mask": np.array([True, False])}, "reset_mask: expected all, at first"),
-        ({"positon": 1}, "options: .*'positon'"),
-    ],
-)
 @pytest.mark.parametrize("name", [FORK, LOCAL])
-def test_bad_resets_change_nothing(name: str, options: Kwargs, says: str) -> None:
+def test_bad_resets_change_nothing(name: str) -> None:
     batch = make_vec(name, num_envs=2)
-    with pytest.raises(ValueError, match=says):
-        batch.reset(options=options)
+    for mask in (np.ones(3, dtype=bool), [True, True], np.zeros(2, dtype=bool), np.array([True, False])):
+        with pytest.raises(ValueError, match=r"reset_mask: expected (a bool array|all, at first)"):
+            batch.reset(options={"reset_mask": mask})
+    with pytest.raises(ValueError, match=r"options: .*'positon'"):
+        batch.reset(options={"positon": 1})
     with pytest.raises(ValueError, match="seed: expected one for each of 2 environments, got 3"):
         batch.reset(seed=[1, 2, 3])
     assert data_equivalence(batch.reset(seed=0), make_vec(name, num_envs=2).reset(seed=0), exact=True)
