@@ -303,7 +303,8 @@ def main(scenario: str, base: Path, loses: str) -> None:
                 break
             after = in_a_child(steps_of(scenario, root, resume=True))
             found = contents(root)
-            if after != 0:
+            done = scenario == "export" and found == expected  # a dataset that is there is not written again
+            if after != 0 and not done:
                 differed[str(operation)] = f"ended with {after}"
             elif found != expected:
                 names = found.keys() ^ expected.keys() or {n for n in found if found[n] != expected[n]}

@@ -91,8 +91,9 @@ def made(tmp_path: Path, finished: Path) -> Callable[[str], tuple[Path, Path, Ca
         elif name == "data.jsonl":
             (folder / name).write_text((json.dumps(ROOMS) + "\n") * 3)
         elif name == "data.npz":
-            arrays = {"observations": np.zeros((4, 2)), "actions": np.ones((2, 2)), "lengths": np.array([1, 1])}
-            np.savez(folder / name, **arrays, captions=np.array(["right"]), caption_rows=np.array([1]))
+            said = {"captions": np.array(["right"]), "caption_rows": np.array([1]), "lengths": np.array([1, 1])}
+            arrays: Any = {"observations": np.zeros((4, 2)), "actions": np.ones((2, 2)), **said}
+            np.savez(folder / name, **arrays)
         else:
             (folder / name).write_text("#####\n#...#\n#.#.#\n#####\n")
         return folder, folder / name, read
