@@ -6,6 +6,7 @@ Nothing heavy is imported here: a script imports what it runs with once its sett
 from __future__ import annotations
 
 import difflib
+import os
 import re
 import shlex
 import sys
@@ -52,6 +53,11 @@ def command_line(
     try:
         run(values)
     except UserError as error:
+        fail(error)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what Python would still flush there
+        fail(UserError("standard output was closed before all was printed; try > FILE, and look at that"))
+    except OSError as error:
         fail(error)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
