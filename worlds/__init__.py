@@ -18,10 +18,12 @@ from goalbridge.worlds._base import (
     Reference,
     Task,
     World,
+    open_trained,
+    require_same,
     spl,
+    world_of,
 )
 from goalbridge.worlds._check import check_world
-from goalbridge.worlds._opening import open_trained, require_same, world_of
 
 register = worlds.register
 

@@ -17,7 +17,7 @@ from goalbridge.envs.babyai.captions import GridCaptions
 from goalbridge.evaluation.metrics import measured
 from goalbridge.evaluation.rollout import by_group, play, rollout, rows_of
 from goalbridge.worlds import Begun, Episodes, Task, World
-from goalbridge.worlds.babyai.references import RandomActions
+from goalbridge.worlds.babyai.episodes import random_actions
 from goalbridge.worlds.babyai.settings import BabyAIEvaluation
 from goalbridge.worlds.maze.settings import MazeEvaluation
 
@@ -128,7 +128,7 @@ def test_how_many_are_played_at_once_changes_nothing(
 ) -> None:
     world, agent = make_babyai(), make_grid_agent()
     tasks = world.tasks(agent, BabyAIEvaluation(("GoToLocalS6N3",), view), 7, 5)
-    actor: Any = RandomActions(4, 11) if name == "random" else agent.policy(name)
+    actor: Any = random_actions(11) if name == "random" else agent.policy(name)
     played = []
     for world.at_once in (128, 3, 1):
         played.append(play(world, tasks, lambda _: actor)["GoToLocalS6N3"])
@@ -143,7 +143,7 @@ def test_groups_are_played_one_after_the_other_and_some_are_left_out(make_babyai
     assert {group: len(own) for group, own in by_group(tasks).items()} == dict.fromkeys(names, 2)
 
     def make(own: Sequence[Task]) -> Any:
-        return None if own[0].group == "FourRooms" else RandomActions(4, 0)
+        return None if own[0].group == "FourRooms" else random_actions(0)
 
     played = play(world, tasks, make)
     assert set(played) == {"GoToLocal", "GoToObjMazeS4R2"}

@@ -28,7 +28,7 @@ from goalbridge.evaluation.watch import (
     write_pictures,
 )
 from goalbridge.worlds import Belief, Moment, Task, World
-from goalbridge.worlds.babyai.references import RandomActions
+from goalbridge.worlds.babyai.episodes import random_actions
 
 LEVEL = {"view": "full", "canonical": False}
 
@@ -50,9 +50,9 @@ class Turning:
 @pytest.mark.parametrize("name", ["GoToLocal", "FourRooms", "GoToObjMazeS4R2"])
 def test_a_recording_is_the_episode_that_was_counted(world: World, name: str) -> None:
     tasks = [Task("", name, 25 + i, name, LEVEL) for i in range(3)]
-    counted = play(world, tasks, lambda _: RandomActions(4, 0))[name]
+    counted = play(world, tasks, lambda _: random_actions(0))[name]
     for i, task in enumerate(tasks):
-        recording = record(world, task, RandomActions(4, 0), i)
+        recording = record(world, task, random_actions(0), i)
         np.testing.assert_array_equal(recording.outcome.goals[0], counted.goals[i])
         assert recording.outcome.success[0] == counted.success[i]
         assert recording.told == counted.tasks[i].text

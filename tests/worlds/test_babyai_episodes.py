@@ -19,8 +19,7 @@ from goalbridge.envs.babyai.levels import LEVELS, LevelError
 from goalbridge.evaluation.metrics import measured
 from goalbridge.evaluation.rollout import play
 from goalbridge.worlds import Task
-from goalbridge.worlds.babyai.episodes import ambiguous, names_held_out, watched_levels
-from goalbridge.worlds.babyai.references import Bot, RandomActions
+from goalbridge.worlds.babyai.episodes import Bot, ambiguous, names_held_out, random_actions, watched_levels
 from goalbridge.worlds.babyai.settings import BabyAIEvaluation
 from goalbridge.worlds.babyai.world import BabyAIWorld
 
@@ -41,7 +40,7 @@ def asked(name: str, count: int, seed: int, view: str = "full") -> list[Task]:
 def test_the_optimum_is_what_nobody_beats_and_the_bot_finds_its_way(world: BabyAIWorld, name: str) -> None:
     tasks = asked(name, 6, 11)
     found = {who: play(world, tasks, partial(lambda actor, _: actor, actor))[name] for who, actor in
-             {"bot": Bot(), "random": RandomActions(4, 0)}.items()}  # fmt: skip
+             {"bot": Bot(), "random": random_actions(0)}.items()}  # fmt: skip
     assert [task.text for task in found["bot"].tasks] == [task.text for task in found["random"].tasks]
     np.testing.assert_array_equal(found["bot"].info["optimum"], found["random"].info["optimum"])
     assert found["bot"].success.all()
@@ -77,7 +76,7 @@ def test_environments_are_used_again_as_if_they_were_new(
 ) -> None:
     played = []
     for seed, chance in ((5, 0), (100, 1), (5, 0)):
-        make = partial(lambda drawn, _: RandomActions(4, drawn), chance)
+        make = partial(lambda drawn, _: random_actions(drawn), chance)
         played.append(play(make_babyai(), asked(name, 3, seed, view), make)[name])
     first, _, again = played
     assert [task.text for task in first.tasks] == [task.text for task in again.tasks]
@@ -88,7 +87,7 @@ def test_environments_are_used_again_as_if_they_were_new(
 
 
 def test_chance_is_uniform_and_each_episodes_own() -> None:
-    chance = RandomActions(4, 3)
+    chance = random_actions(3)
     drawn = np.array([chance.act({}, ["x"] * 50) for _ in range(80)])  # [80, 50]
     assert (np.abs(np.bincount(drawn.reshape(-1), minlength=4) / drawn.size - 0.25) < 0.03).all()
     assert not (drawn[:, 0] == drawn[:, 1]).all()
@@ -121,7 +120,7 @@ def test_missions_belong_to_slices(world: BabyAIWorld, mission: str, is_ambiguou
 
 @pytest.mark.parametrize("name", ["GoToLocal", "FourRooms", "GoToObjMazeS4R2"])
 def test_a_success_ends_where_the_mission_was_meant(world: BabyAIWorld, name: str) -> None:
-    episodes = play(world, asked(name, 12, 3), lambda _: RandomActions(4, 1))[name]
+    episodes = play(world, asked(name, 12, 3), lambda _: random_actions(1))[name]
     assert episodes.success.any()
     for task, path, success in zip(episodes.tasks, episodes.goals, episodes.success, strict=True):
         meant = world.satisfied_by(task, path)
@@ -158,7 +157,7 @@ def test_own_words_are_followed_and_not_judged(world: BabyAIWorld, words: str, s
     assert begun.tasks[0].text == words
     assert world.satisfied_by(begun.tasks[0], np.asarray(begun.observation["achieved_goal"])) is None
     assert world.ends_where_meant()
-    episodes = play(world, [task], lambda _: RandomActions(4, 0))["GoToObjS4"]
+    episodes = play(world, [task], lambda _: random_actions(0))["GoToObjS4"]
     assert (episodes.success[0], episodes.steps[0]) == (False, episodes.info["_limit"][0])  # whatever it met
 
 

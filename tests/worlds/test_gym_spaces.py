@@ -82,13 +82,15 @@ def test_actions_go_to_the_environment_in_its_own_form() -> None:
 
 @pytest.mark.parametrize("space", [spaces.MultiDiscrete([2, 2]), spaces.Discrete(3, start=1), spaces.Box(0, np.inf)])
 def test_other_actions_are_refused(space: spaces.Space[object]) -> None:
-    with pytest.raises(ConfigError, match=r"env.id=x: action space .*; Discrete from 0 on or a bounded Box would do"):
+    with pytest.raises(
+        ConfigError, match=r"env.id=x: action space: expected Discrete from 0 on or a bounded Box, got "
+    ):
         Actions(space, "env.id=x")
 
 
 @pytest.mark.parametrize("space", [spaces.MultiDiscrete([2, 2]), spaces.Discrete(3, start=1), spaces.Box(0, 1, (0,))])
 def test_other_observations_are_refused(space: spaces.Space[object]) -> None:
-    with pytest.raises(ConfigError, match=r"env.id=x: observation space .* would do"):
+    with pytest.raises(ConfigError, match=r"env.id=x: observation space: expected .*, got"):
         read_space(space, "env.id=x: observation")
 
 

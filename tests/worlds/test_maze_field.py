@@ -15,7 +15,7 @@ from goalbridge.envs import rendering
 from goalbridge.envs.layouts import LAYOUTS, Layout
 from goalbridge.envs.places import MazePlaces
 from goalbridge.envs.rendering import draw, draw_field
-from goalbridge.worlds.maze.field import MOST_ARROWS, arrow_places, directions, field_commands, field_picture
+from goalbridge.worlds.maze.pictures import MOST_ARROWS, arrow_places, directions, field_commands, field_picture
 
 MakeAgent = Callable[..., Agent]
 FORK = LAYOUTS["fork"]

@@ -88,8 +88,8 @@ class Words:
             raise ConfigError(f"{self._setting}: raised {said(error)} for the goal {_short(goal)}") from error
         if not isinstance(found, list | tuple) or not all(isinstance(text, str) and text.strip() for text in found):
             raise ConfigError(
-                f"{self._setting}: gave {_short(found)} for the goal {_short(goal)}; "
-                "a list of texts would do, empty where nothing can be said"
+                f"{self._setting}: expected a list of texts, empty where nothing can be said, got {_short(found)} for "
+                f"the goal {_short(goal)}"
             )
         return list(dict.fromkeys(found))
 
