@@ -1,44 +1,41 @@
-"""One agent in its world: estimators compared in the same episodes, or somebody's own words followed."""
+"""One agent in its world: estimators compared in the same episodes."""
 
 from __future__ import annotations
 
-import io
-import math
-import textwrap
+import glob
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
+import torch
 from rich.console import Console
 
 from goalbridge.agents import Agent
+from goalbridge.agents.device import resolve_device
 from goalbridge.agents.storage import write_atomically, write_json
 from goalbridge.configs.checks import ConfigError, one_of
+from goalbridge.configs.evaluation import LINES, EvaluateConfig
 from goalbridge.configs.registries import estimators, metrics
-from goalbridge.encoders import check_instruction
-from goalbridge.evaluation.metrics import measured
+from goalbridge.configs.run_folder import read_run_config
+from goalbridge.evaluation.metrics import UnderstandingRecord, measured
 from goalbridge.evaluation.report import (
     LEGEND,
     Played,
     Results,
     category_tables,
+    episodes_file,
     overall_table,
     slices_line,
     summary,
-    tasks_of,
 )
 from goalbridge.evaluation.rollout import Reword, by_group, play, rows_of
 from goalbridge.evaluation.statistics import estimated
-from goalbridge.evaluation.understanding import UnderstandingRecord
-from goalbridge.evaluation.watch import MOST_FRAMES, Recording, frames, gif, png, record, write_pictures
-from goalbridge.worlds import Actor, Begun, Metrics, Player, Reference, Task, World
+from goalbridge.evaluation.watch import category_plot, frames, gif, png, record, write_pictures
+from goalbridge.worlds import Actor, Begun, Metrics, Player, Reference, Task, World, open_trained, require_same
 
-SHOWN_LENGTH: Final = 100  # letters of an instruction
 PLOTTED: Final = range(3, 13)  # so many categories make a picture
-_LIKELIEST: Final = 3
 _STARTS: Final = 200  # episodes at whose starts it is looked how far LogSumExp can be trusted
 
 
@@ -69,8 +66,8 @@ class Evaluation:
         return self.agent.policy(name, mask_blocked=self.config.mask_blocked, seed=self.config.seed, **options)
 
     @cached_property
-    def _reader(self) -> Any:
-        """The policy by which it is told what the agent understands."""
+    def reader(self) -> Any:
+        """The policy by which it is told what the agent understands, and which follows somebody's own words."""
         return next(iter(self._policies.values()), None) or self._policy(self.agent.policy_config.name)
 
     @property
@@ -164,7 +161,7 @@ class Evaluation:
         count = len(self.tasks) // len(groups) if self.world.grouped else len(self.tasks)
         about = self.world.about(self.settings) | {"episodes": count, "seed": self.config.seed}
         about |= {"bridge": self._health} if self._health else {}
-        further = self.world.further_report(self._reader, self.settings, self.config.episodes, self.config.seed)
+        further = self.world.further_report(self.reader, self.settings, self.config.episodes, self.config.seed)
         found: dict[str, Any] = summary(self.world, results, about) | estimated(further)
         return found
 
@@ -191,8 +188,6 @@ class Evaluation:
     def _plots(self, report: Mapping[str, Any]) -> dict[str, bytes]:
         if len(report["categories"]) not in PLOTTED:
             return {}
-        from goalbridge.evaluation.plots import category_plot
-
         shown = [metric for metric in (*self.world.shown[:2], "mass") if metric != "steps"]
         return {f"plots/{metric}.png": png(category_plot(report, metric)) for metric in shown}
 
@@ -227,102 +222,39 @@ class Evaluation:
         turns = [own[turn] for turn in range(deepest) for own in places.values() if turn < len(own)]
         return turns[: self.config.rollouts]
 
-    def follow(self, instruction: str, name: str = "instruction") -> None:
-        """Follows one instruction from a few starts: says how it was understood, where it ended, and draws it.
-
-        Says too whether it was fulfilled, where the words are ones that the world can judge. name: of the files in
-        `folder`/rollouts.
-        """
-        check_instruction(instruction)
-        console = Console(markup=False)  # an instruction may hold brackets
-        shown = textwrap.shorten(instruction, SHOWN_LENGTH, placeholder=" ...")
-        count = max(1, self.config.rollouts)
-        followed = [self.world.follow_task(instruction, self.config.seed + i, self.settings) for i in range(count)]
-        console.print(f"{shown!r} {followed[0][1]}", soft_wrap=True)
-        recordings = [self._follow(task, i) for i, (task, _) in enumerate(followed)]
-        for line in self._understood(instruction, recordings[0]):
-            console.print(line, soft_wrap=True)
-        for recording in recordings:
-            console.print(self._ending(recording), soft_wrap=True)
-        if self.config.rollouts == 0:
-            return
-        believes = self._reader if self.agent.has_goal_posterior else None
-        drawn = [frames(self.world, recording, believes, shown, MOST_FRAMES) for recording in recordings]
-        if all(drawn):
-            pictures = {f"rollouts/{name}_{i}.gif": gif(every) for i, every in enumerate(drawn)}
-            write_pictures(pictures | {f"rollouts/{name}_posterior.png": png(drawn[0][0])}, self.folder)
-
-    def _follow(self, task: Task, key: int) -> Recording:
-        policy = self._reader
-        actor = next(iter(self._policies.values()), policy)
-        stop = None
-        if self.world.ends_where_meant():
-            there = policy.fulfilment(task.text)
-            stop = lambda observation: bool(there(observation))  # noqa: E731
-        return record(self.world, task, actor, key, stop)
-
-    def _understood(self, instruction: str, recording: Recording) -> list[str]:
-        """What the agent took an instruction to mean, line by line."""
-        found = self._reader.understand(instruction, recording.moments[0].observation)
-        said = [f"read as: {found.reading}"] if found.reading else []
-        places = list(dict.fromkeys(self.world.describe(goal) for goal in found.likeliest))[:_LIKELIEST]
-        said.append(f"likeliest goals: {', '.join(places)}")
-        said.append(f"meant: about {math.exp(found.entropy):.0f} of {found.goals} goals")
-        if not found.known:
-            said.append(
-                f"not understood: familiarity {found.familiarity:.2f}; instructions that it knows have "
-                f"{float(self.agent.least_familiarity):.2f} or more"
-            )
-        if not found.consistent:
-            said.append(f"not understood: the parts contradict each other (agreement {found.agreement:.1f} nats)")
-        return said
-
-    def _ending(self, recording: Recording) -> str:
-        """Where an episode began and ended, and whether it is what was asked for, where anybody can say so."""
-        episodes, (task,) = recording.outcome, recording.outcome.tasks
-        path = episodes.goals[0]
-        outcome = ": it stands where it takes itself to be sent" if recording.stopped else ""
-        meant = self.world.satisfied_by(task, path)  # [T + 1]
-        if meant is not None:
-            outcome += ": there" if meant[-1] else ": not there"
-        places = f"from {self.world.describe(path[0])} to {self.world.describe(path[-1])}"
-        return f"{places} in {episodes.steps[0]} steps{outcome}"
-
 
 def _of_group(players: Mapping[str, Actor | Player | None], tasks: Sequence[Task]) -> Actor | Player | None:
     return players[tasks[0].group]
 
 
-def episodes_file(world: World, results: Results) -> bytes:
-    """Every episode of N estimators as an .npz without pickle, for `numpy.load`.
-
-    group, category, text: str [E]. seed: int [E]. estimator: str [N]. Every metric: float64 [N, E], NaN where an
-    estimator did not play, or the metric says nothing. Where there is one group, path: [N, E, T + 1, G], the goals
-    achieved, the last one repeated. What the world adds: see `World.task_arrays`.
-    """
-    tasks = tasks_of(results)
-    every = [task for own in tasks.values() for task in own]
-    names = dict.fromkeys(m for own in results.values() for played in own.values() for m in played.metrics)
-    arrays = {metric: np.stack([_column(own, tasks, metric) for own in results.values()]) for metric in names}
-    if not world.grouped:
-        arrays["path"] = _paths([path for own in results.values() for played in own.values() for path in played.goals])
-        arrays["path"] = arrays["path"].reshape(len(results), len(every), *arrays["path"].shape[1:])
-    buffer = io.BytesIO()
-    said = {name: np.array([getattr(task, name) for task in every]) for name in ("group", "category", "text", "seed")}
-    content: dict[str, Any] = {**said, "estimator": np.array(list(results)), **arrays, **world.task_arrays(every)}
-    np.savez_compressed(buffer, **content)
-    return buffer.getvalue()
+def evaluation_of(config: EvaluateConfig) -> Evaluation:
+    """The evaluation that the settings ask for, of the agent in run_dir, in the world that it was trained in."""
+    folder = Path(config.run_dir)
+    run = read_run_config(folder)
+    settings = config.of_world(run.env.world)
+    world = open_trained(run, folder)
+    agent = Agent.from_pretrained(folder, resolve_device(config.device))
+    require_same(world, agent.world, str(folder))
+    return Evaluation(agent, world, config, settings, folder)
 
 
-def _column(own: Mapping[str, Played], tasks: Mapping[str, Sequence[Task]], metric: str) -> NDArray[np.float64]:
-    """One metric of one estimator over all groups, [E]; NaN where it is not known."""
-    unknown = {group: np.full(len(some), np.nan) for group, some in tasks.items()}
-    return np.concatenate(
-        [own[group].metrics.get(metric, unknown[group]) if group in own else unknown[group] for group in tasks]
-    )
+def is_pattern(run_dir: str) -> bool:
+    """Whether it stands for several folders; a folder of that very name is one."""
+    return glob.has_magic(run_dir) and not Path(run_dir).is_dir()
 
 
-def _paths(paths: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    """Paths [t + 1, G] brought to one length, [P, T + 1, G]."""
-    longest = max(map(len, paths))
-    return np.stack([np.pad(path, ((0, longest - len(path)), (0, 0)), "edge") for path in paths])
+def evaluate(config: EvaluateConfig) -> None:
+    """Evaluates the agent of one run_dir, or those of all that match a pattern, or follows words, as `config` says."""
+    from goalbridge.evaluation import aggregate, follow  # which use this module
+
+    torch.set_flush_denormal(True)
+    if is_pattern(config.run_dir):
+        aggregate.aggregate(config)
+        return
+    evaluation = evaluation_of(config)
+    if config.instruction is None:
+        evaluation.compare()
+    elif config.instruction == LINES:
+        follow.follow_each(evaluation, follow.typed_lines())
+    else:
+        follow.follow(evaluation, config.instruction)

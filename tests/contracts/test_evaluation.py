@@ -15,6 +15,7 @@ from goalbridge.configs.data_schema import DataConfig
 from goalbridge.configs.registries import worlds
 from goalbridge.configs.schema import AgentConfig, PolicyConfig, RunConfig, TrainConfig
 from goalbridge.evaluation.evaluation import Evaluation
+from goalbridge.evaluation.follow import follow
 from goalbridge.training.watcher import Watcher
 from goalbridge.worlds import World, world_of
 from goalbridge.worlds.babyai.settings import BabyAISettings
@@ -114,7 +115,7 @@ def test_own_words_are_followed_in_every_world(
     opened: Callable[[str], Opened], evaluate: Callable[..., Evaluation], tmp_path: Path, name: str, capsys: Any
 ) -> None:
     world, agent, _ = opened(name)
-    evaluate(agent, world, rollouts=2).follow(WORDS[name], "mine")
+    follow(evaluate(agent, world, rollouts=2), WORDS[name], "mine")
     printed = capsys.readouterr().out
     assert printed.startswith(f"{WORDS[name]!r} ")
     assert "likeliest goals: " in printed

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from goalbridge.evaluation.plots import category_plot
 from goalbridge.evaluation.report import (
     LEGEND,
     Played,
@@ -22,6 +21,7 @@ from goalbridge.evaluation.report import (
     summary,
     sure,
 )
+from goalbridge.evaluation.watch import category_plot
 from goalbridge.worlds import Episodes, Task
 
 E = 40
@@ -95,7 +95,7 @@ def test_every_estimate_is_a_mean_within_its_interval(results: Any, grouped: boo
 
 def test_categories_and_differences_are_of_the_same_episodes() -> None:
     found = report(ONE, False)
-    rows = np.array([task.category == "line" for task in ONE["ours"][""].tasks])
+    rows = np.array([task.category == "line" for task in ONE["ours"][""].episodes.tasks])
     steps = {name: ONE[name][""].metrics["steps"] for name in NAMES}
     assert list(found["categories"]) == ["line", "region"]
     assert found["categories"]["line"]["region_cells"] == E / 2
