@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
+from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,10 +31,10 @@ from goalbridge.evaluation.report import (
     slices_line,
     summary,
 )
-from goalbridge.evaluation.rollout import Reword, by_group, play, rows_of
+from goalbridge.evaluation.rollout import by_group, play, rows_of
 from goalbridge.evaluation.statistics import estimated
 from goalbridge.evaluation.watch import category_plot, frames, gif, png, record, write_pictures
-from goalbridge.worlds import Actor, Begun, Metrics, Player, Reference, Task, World, open_trained, require_same
+from goalbridge.worlds import Actor, Begun, Metrics, Reference, Task, World, open_trained, require_same
 
 PLOTTED: Final = range(3, 13)  # so many categories make a picture
 _STARTS: Final = 200  # episodes at whose starts it is looked how far LogSumExp can be trusted
@@ -49,17 +50,13 @@ class Evaluation:
     def __init__(self, agent: Agent, world: World, config: Any, settings: Any, folder: Path) -> None:
         self.agent, self.world, self.config, self.settings, self.folder = agent, world, config, settings, folder
         self.references = world.references(agent, settings, config.seed)
-        self.estimators = self._chosen()
+        for name in config.estimators:
+            one_of("estimators", name, (*estimators.names(), *self.references))
+        self.estimators = tuple(dict.fromkeys(config.estimators or world.default_estimators(agent, settings)))
         self.tasks = world.tasks(agent, settings, config.episodes, config.seed)
+        self.groups = by_group(self.tasks)
         self._health: dict[str, float] = {}
         self._policies = {name: self._policy(name) for name in self.estimators if name not in self.references}
-
-    def _chosen(self) -> tuple[str, ...]:
-        """The estimators to compare, each once; ConfigError for one that there is not."""
-        possible = (*estimators.names(), *self.references)
-        for name in self.config.estimators:
-            one_of("estimators", name, possible)
-        return tuple(dict.fromkeys(self.config.estimators or self.world.default_estimators(self.agent, self.settings)))
 
     def _policy(self, name: str) -> Any:
         options = self.world.policy_options(self.agent, self.settings)
@@ -73,31 +70,31 @@ class Evaluation:
     @property
     def episodes_of(self) -> dict[str, Any]:
         """What decides on the episodes beside the settings of the evaluation."""
-        about = self.world.about(self.settings)
-        return about | {"groups": list(by_group(self.tasks))}
+        return self.world.about(self.settings) | {"groups": list(self.groups)}
 
     def make(self, name: str) -> Reference:
         """Who plays under that name."""
         return self.references.get(name) or (lambda _tasks: self._policies[name])
 
-    def play(self, report: Callable[[str], None] = lambda _: None, reword: Reword | None = None) -> Results:
+    def play(self, report: Callable[[str], None] = lambda _: None) -> Results:
         """Each estimator's episodes and metrics by group: the same starts, instructions and noise for all.
 
-        report: is told what is about to be played. reword: what the agent is told instead of a text.
+        report: is told what is about to be played.
         """
         believed: dict[str, UnderstandingRecord] = {}
         results: dict[str, dict[str, Played]] = {}
-        groups = by_group(self.tasks)
         # All are made before anybody plays: what the last one cannot do is not to show at the end of an hour.
-        players = {name: {group: self.make(name)(own) for group, own in groups.items()} for name in self.estimators}
+        players = {
+            name: {group: self.make(name)(own) for group, own in self.groups.items()} for name in self.estimators
+        }
         if all(player is None for made in players.values() for player in made.values()):
-            asked = ", ".join(groups)
+            asked = ", ".join(self.groups)
             raise ConfigError(f"estimators={self.estimators[0]}: expected one that can play {asked}; try random")
         for name in self.estimators:
             report(f"{len(self.tasks)} episodes of {name}")
             reads = name in self._policies and self.agent.has_goal_posterior and estimators.get(name).needs_goals
             begun = partial(self._take_in, believed, self._policies.get(name)) if reads and not believed else None
-            episodes = play(self.world, self.tasks, partial(_of_group, players[name]), reword, begun)
+            episodes = play(self.world, self.tasks, partial(_made_for, players[name]), begun=begun)
             results[name] = {
                 group: Played(own, measured(self.world, own, believed[group] if reads else None))
                 for group, own in episodes.items()
@@ -132,10 +129,9 @@ class Evaluation:
 
         Left out are estimators that do not play in all groups, and metrics that not all groups have.
         """
-        results, groups = self.play(), by_group(self.tasks)
         found: dict[str, Metrics] = {}
-        for name, own in results.items():
-            if len(own) == len(groups):
+        for name, own in self.play().items():
+            if len(own) == len(self.groups):
                 columns = [played.metrics for played in own.values()]
                 shared = [metric for metric in columns[0] if all(metric in column for column in columns)]
                 found[name] = {metric: np.concatenate([column[metric] for column in columns]) for metric in shared}
@@ -157,31 +153,29 @@ class Evaluation:
 
     def report(self, results: Results) -> dict[str, Any]:
         """What evaluation.json holds."""
-        groups = by_group(self.tasks)
-        count = len(self.tasks) // len(groups) if self.world.grouped else len(self.tasks)
+        count = len(self.tasks) // len(self.groups) if self.world.grouped else len(self.tasks)
         about = self.world.about(self.settings) | {"episodes": count, "seed": self.config.seed}
         about |= {"bridge": self._health} if self._health else {}
         further = self.world.further_report(self.reader, self.settings, self.config.episodes, self.config.seed)
         found: dict[str, Any] = summary(self.world, results, about) | estimated(further)
         return found
 
-    def _print(self, console: Console, report: Mapping[str, Any]) -> None:
+    def _print(self, console: Console, report: dict[str, Any]) -> None:
         many = len(report["categories"]) > 1
-        if many:
-            for table in category_tables(dict(report), self.world.shown[1], console.width):
-                console.print(table)
-                console.print()
+        for table in category_tables(report, self.world.shown[1], console.width) if many else ():
+            console.print(table)
+            console.print()
         each = " each" if self.world.grouped and many else ""
         title = f"{report['env']}, {report['episodes']} paired episodes{each} (95 % intervals)"
         shown = dict.fromkeys([*self.world.shown, "mass", "first_guess", "wrong_visits", *metrics.names()])
-        console.print(overall_table(dict(report), title, tuple(shown)))
+        console.print(overall_table(report, title, tuple(shown)))
         console.print(LEGEND, soft_wrap=True)
         health = report.get("bridge")
         bridge = health and (
             f"bridge: {health['goals']:.0f} goals, effective sample size {health['effective_sample_size']:.0f}, "
             f"standard error of a score {health['standard_error']:.2f} nats (medians)"
         )
-        for line in (bridge, slices_line(dict(report)), *self.world.notes(report)):
+        for line in (bridge, slices_line(report), *self.world.notes(report)):
             if line:
                 console.print(line, soft_wrap=True)
 
@@ -198,7 +192,7 @@ class Evaluation:
         for name in results:
             drawn = {}
             for number, (group, row) in enumerate(self._watched()):
-                own = [task for task in self.tasks if task.group == group]
+                own = self.groups[group]
                 actor = self.make(name)(own)
                 if not isinstance(actor, Actor):
                     break
@@ -215,15 +209,14 @@ class Evaluation:
     def _watched(self) -> list[tuple[str, int]]:
         """Groups and rows in them of the episodes to be drawn: one of each category, then another of each, ..."""
         places: dict[str, list[tuple[str, int]]] = {}
-        for group, own in by_group(self.tasks).items():
+        for group, own in self.groups.items():
             for row, task in enumerate(own):
                 places.setdefault(task.category, []).append((group, row))
-        deepest = max(map(len, places.values()))
-        turns = [own[turn] for turn in range(deepest) for own in places.values() if turn < len(own)]
-        return turns[: self.config.rollouts]
+        turns = chain.from_iterable(zip_longest(*places.values()))
+        return [place for place in turns if place is not None][: self.config.rollouts]
 
 
-def _of_group(players: Mapping[str, Actor | Player | None], tasks: Sequence[Task]) -> Actor | Player | None:
+def _made_for(players: Mapping[str, Any], tasks: Sequence[Task]) -> Any:
     return players[tasks[0].group]
 
 

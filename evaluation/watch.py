@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -32,24 +32,21 @@ _SPREAD: Final = 0.76  # of the room between two categories, how much the estima
 Stop = Callable[[Any], bool]
 
 
-@dataclass(eq=False)
+@dataclass(frozen=True, eq=False)
 class Recording:
     """One episode, moment by moment.
 
-    told: what the actor was told. moments: T + 1. stopped: whether it ended because `stop` said so. episodes: its
-    outcome, alone.
+    moments: T + 1. outcome: of this episode alone. stopped: whether it ended because `stop` said so.
     """
 
-    told: str = ""
-    moments: list[Moment] = field(default_factory=list)
+    moments: Sequence[Moment]
+    outcome: Episodes
     stopped: bool = False
-    episodes: Episodes | None = None
 
     @property
-    def outcome(self) -> Episodes:
-        """Of the finished episode."""
-        assert self.episodes is not None
-        return self.episodes
+    def told(self) -> str:
+        """What the actor was told."""
+        return self.moments[0].task.text
 
 
 def record(world: World, task: Task, actor: Actor, key: int = 0, stop: Stop | None = None) -> Recording:
@@ -57,21 +54,18 @@ def record(world: World, task: Task, actor: Actor, key: int = 0, stop: Stop | No
 
     key: of the episode, as the actor hears it. stop: says of each observation, a batch of one, whether that is the end.
     """
-    recording = Recording()
-    goals: list[NDArray[Any]] = []
+    goals, moments, stops = list[NDArray[Any]](), list[Moment](), list[bool]()
 
     def watch(begun: Begun, seen: Mapping[str, Any]) -> bool:
-        recording.told = begun.tasks[0].text
         goals.append(np.asarray(seen["achieved_goal"])[0])
         pictures = begun.env.render() if begun.env.render_mode == "rgb_array" else None
         picture = None if not pictures else np.asarray(pictures[0], np.uint8)
-        recording.moments.append(Moment(begun.tasks[0], seen["observation"], np.stack(goals), picture))
-        recording.stopped = stop is not None and stop(seen["observation"])
-        return recording.stopped
+        moments.append(Moment(begun.tasks[0], seen["observation"], np.stack(goals), picture))
+        stops.append(stop is not None and stop(seen["observation"]))
+        return stops[-1]
 
     actor.reset()
-    recording.episodes = rollout(world, [task], actor, key, watch=watch)
-    return recording
+    return Recording(moments, rollout(world, [task], actor, key, watch=watch), stops[-1])
 
 
 def frames(

@@ -162,6 +162,11 @@ class RandomActor:
         return np.stack([self._draws[key]() for key in keys])
 
 
+def said(error: BaseException) -> str:
+    """An exception of somebody else's code in a few words."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+
+
 def first_goals(agent: Agent, count: int | None) -> NDArray[Any]:
     """So many of an agent's bridge goals, [M, G], or all; ConfigError where it has fewer."""
     goals: NDArray[Any] = agent.bridge_goals.cpu().numpy()
@@ -259,7 +264,7 @@ class World(ABC):
 
     def watched_tasks(self, agent: Agent, episodes: int, seed: int) -> tuple[Task, ...]:
         """What an agent is asked at each evaluation in training, about `episodes` tasks."""
-        raise NotImplementedError
+        return self.tasks(agent, self.EvaluationSettings(), episodes, seed)
 
     def watching_options(self, agent: Agent) -> dict[str, Any]:
         """What `Agent.policy` is given then beside its name: fewer goals, where that is quicker and near enough."""

@@ -213,7 +213,8 @@ class BabyAIWorld(World):
             return None
         ours = goals[:, :3].astype(np.int64)  # [M, 3]
         cells = ours[:, :2] + DIRECTIONS[ours[:, 2]] if task.meant.faced else ours[:, :2]  # [M, 2]
-        return np.asarray(task.meant.cells[cells[:, 0], cells[:, 1]])
+        inside = (cells < task.meant.cells.shape).all(axis=1)  # [M]: goals may be of other, larger layouts
+        return np.asarray(inside & task.meant.cells[tuple(np.where(inside[:, None], cells, 0).T)])
 
     def places(self, goals: NDArray[Any]) -> NDArray[np.int64]:
         """The thing that is faced, or else the cell that is stood in."""

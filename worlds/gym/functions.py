@@ -13,12 +13,8 @@ from typing import Any
 import gymnasium
 
 from goalbridge.configs.checks import ConfigError, require
+from goalbridge.worlds._base import said
 from goalbridge.worlds.gym.settings import GymSettings
-
-
-def said(error: BaseException) -> str:
-    """An exception of the user's code in a few words."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
 
 
 def import_module(setting: str, name: str) -> ModuleType:

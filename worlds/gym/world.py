@@ -31,8 +31,9 @@ from goalbridge.worlds._base import (
     Task,
     World,
     first_goals,
+    said,
 )
-from goalbridge.worlds.gym.functions import Words, make_env, said
+from goalbridge.worlds.gym.functions import Words, make_env
 from goalbridge.worlds.gym.settings import GymEvaluation, GymSettings
 from goalbridge.worlds.gym.spaces import Actions, RandomPlay, read_space
 from goalbridge.worlds.gym.vector import GymVectorEnv, framed
@@ -202,25 +203,10 @@ class GymWorld(World):
 
     def tasks(self, agent: Agent, settings: Any, episodes: int | None, seed: int) -> tuple[Task, ...]:
         """A caption for each start, each as likely that does not hold there."""
-        return self._ask(self.known_texts(agent), episodes or EPISODES, seed)
-
-    def watched_tasks(self, agent: Agent, episodes: int, seed: int) -> tuple[Task, ...]:
-        """The same."""
-        return self._ask(self.known_texts(agent), episodes, seed)
-
-    def known_texts(self, agent: Agent) -> tuple[str, ...]:
-        """The captions of the agent's bridge goals, which are draws from its data, in the order of the alphabet."""
-        goals = np.unique(agent.bridge_goals.cpu().numpy(), axis=0)  # [M', G]
-        texts = {text for goal in goals for text in self.captions_of(goal)}
-        readable = agent.text.readable(sorted(texts))
-        self.words.require_some(len(readable), len(goals))
-        self._asked = readable
-        return readable
-
-    def _ask(self, texts: Sequence[str], episodes: int, seed: int) -> tuple[Task, ...]:
-        rng, env = np.random.default_rng([seed, episodes]), self.make_env()
+        texts, count = self.known_texts(agent), episodes or EPISODES
+        rng, env = np.random.default_rng([seed, count]), self.make_env()
         found = []
-        for episode in range(episodes):
+        for episode in range(count):
             start = self.goals.value(self.reset(env, seed + episode).goal)
             true = self.words.satisfied(start, texts)
             new = [text for text in texts if text not in true]
@@ -234,6 +220,15 @@ class GymWorld(World):
                 "that hold wherever an episode begins"
             )
         return tuple(found)
+
+    def known_texts(self, agent: Agent) -> tuple[str, ...]:
+        """The captions of the agent's bridge goals, which are draws from its data, in the order of the alphabet."""
+        goals = np.unique(agent.bridge_goals.cpu().numpy(), axis=0)  # [M', G]
+        texts = {text for goal in goals for text in self.captions_of(goal)}
+        readable = agent.text.readable(sorted(texts))
+        self.words.require_some(len(readable), len(goals))
+        self._asked = readable
+        return readable
 
     def begin(self, tasks: Sequence[Task], render: bool = False) -> Begun:
         """Environments that are kept for the next actor: some are slow to make."""
