@@ -152,7 +152,6 @@ class Evaluation:
         console.print(f"{written}; watch: tensorboard --logdir {self.folder}", soft_wrap=True)
 
     def report(self, results: Results) -> dict[str, Any]:
-        """What evaluation.json holds."""
         count = len(self.tasks) // len(self.groups) if self.world.grouped else len(self.tasks)
         about = self.world.about(self.settings) | {"episodes": count, "seed": self.config.seed}
         about |= {"bridge": self._health} if self._health else {}

@@ -150,11 +150,9 @@ class RandomActor:
         self.reset()
 
     def reset(self) -> None:
-        """Begins the same draws anew."""
         self._draws: dict[int, Callable[[], Any]] = {}
 
     def act(self, observation: Any, instructions: Sequence[str], episodes: Sequence[int] | None = None) -> NDArray[Any]:
-        """Actions [B] or [B, D]."""
         keys = range(len(instructions)) if episodes is None else episodes
         for key in keys:
             if key not in self._draws:

@@ -16,18 +16,9 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from goalbridge.agents import Agent
+from goalbridge.evaluation import watch
 from goalbridge.evaluation.rollout import play
-from goalbridge.evaluation.watch import (
-    FRAMES_PER_SECOND,
-    LAST_FRAME_HOLDS,
-    Recording,
-    frames,
-    gif,
-    png,
-    record,
-    spread,
-    write_pictures,
-)
+from goalbridge.evaluation.watch import Recording, frames, gif, png, record, spread, write_pictures
 from goalbridge.worlds import Belief, Moment, Task, World
 from goalbridge.worlds.babyai.episodes import random_actions
 
@@ -129,10 +120,7 @@ def test_moments_are_as_they_were_though_environments_change_their_arrays(world:
     assert any(len(set(map(doors, record(world, task, Doorman()).moments))) > 1 for task in tasks)
 
 
-@pytest.mark.parametrize(
-    ("where", "draws"),
-    [("maze", "rendering.draw"), ("babyai", "babyai.rendering.draw_grid")],
-)
+@pytest.mark.parametrize(("where", "draws"), [("maze", "rendering.draw"), ("babyai", "babyai.rendering.draw_grid")])
 def test_what_is_believed_is_drawn_where_it_lies(
     world: World, make_maze: Any, make_agent: Any, make_grid_agent: Any, fake_text: Any,
     monkeypatch: pytest.MonkeyPatch, where: str, draws: str,
@@ -182,8 +170,8 @@ def test_an_animation_keeps_its_colours_and_holds_its_end() -> None:
         animation.seek(i)
         durations.append(animation.info["duration"])
         np.testing.assert_allclose(np.asarray(animation.convert("RGB")), frame, atol=4)
-    once = 1000 // FRAMES_PER_SECOND
-    assert durations == [once] * 3 + [once * (1 + LAST_FRAME_HOLDS)]
+    once = 1000 // watch.FRAMES_PER_SECOND
+    assert durations == [once] * 3 + [once * (1 + watch.LAST_FRAME_HOLDS)]
     assert Image.open(io.BytesIO(gif(drawn[:1]))).n_frames == 1  # type: ignore[attr-defined]
     assert gif([]) == b""
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(png(drawn[2])))), drawn[2])

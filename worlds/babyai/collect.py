@@ -85,7 +85,6 @@ class BabyAISelfPlay:
         return {"turn": np.array(self._turn)}
 
     def load_state_arrays(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Restores what `state_arrays` gave."""
         self._turn = int(arrays["turn"])
 
     def _situations(self) -> NDArray[np.uint8]:

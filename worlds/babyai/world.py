@@ -97,19 +97,15 @@ class BabyAIWorld(World):
         return WorldSpec(BABYAI, "any layout", low, high, low, high, len(ACTIONS), kind="grid", discrete=True)
 
     def candidates(self, count: int) -> CandidateActions:
-        """All four actions, which do what they say."""
         return CandidateActions(np.eye(len(ACTIONS), dtype=np.float32), np.eye(len(ACTIONS)))
 
     def action_pool(self, count: int, rng: np.random.Generator) -> NDArray[np.float32]:
-        """Uniform over the four actions."""
         return np.eye(len(ACTIONS), dtype=np.float32)[rng.integers(len(ACTIONS), size=count)]
 
     def collect(self, data: DataConfig, seed: int) -> TrajectoryBuffer:
-        """Random play and walks to random poses in layouts drawn from the levels' own generators."""
         return collect_grids(self._draw(seed), data, seed)
 
     def self_play(self, data: DataConfig, seed: int) -> SelfPlayEnv:
-        """The simulator on the same layouts as `collect`'s."""
         return BabyAISelfPlay(self._draw(seed), data.environments)
 
     def dataset_spec(self) -> SpaceSpec:
@@ -130,7 +126,6 @@ class BabyAIWorld(World):
         return tuple(Task("", name, seed + i, name, options) for name in names for i in range(count))
 
     def watched_tasks(self, agent: Agent, episodes: int, seed: int) -> tuple[Task, ...]:
-        """A few small levels and one of many rooms."""
         names = watched_levels(self.levels)
         options = self._options(agent, None)
         each = max(1, round(episodes / len(names)))
@@ -184,15 +179,12 @@ class BabyAIWorld(World):
         return {"steps": steps} | ({"spl": spl(episodes.success, optimum, steps)} if known else {})
 
     def about(self, settings: Any) -> dict[str, Any]:
-        """Id and view."""
         return {"env": self.spec.env_id, "view": settings.view or self.settings.view}
 
     def further_report(self, policy: Any, settings: Any, episodes: int | None, seed: int) -> dict[str, Any]:
-        """about: how means over levels are made."""
         return {"about": ABOUT}
 
     def notes(self, report: Mapping[str, Any]) -> list[str]:
-        """What the steps are."""
         bot = "; the bot sees 7 x 7 cells, whatever the view" if "bot" in report["estimators"] else ""
         return [f"steps: a failure counts as its level's own limit{bot}"]
 
@@ -224,7 +216,6 @@ class BabyAIWorld(World):
         return np.asarray((cells[:, 0] * 1000 + cells[:, 1]) * 2 + thing)
 
     def describe(self, goal: NDArray[Any]) -> str:
-        """The thing that a goal faces, or else the cell that it stands in."""
         from minigrid.core.constants import IDX_TO_COLOR, IDX_TO_OBJECT
 
         x, y, direction, _, _, kind, colour = (int(value) for value in goal[:7])

@@ -78,7 +78,6 @@ class FilesWorld(World):
 
     @cached_property
     def spec(self) -> WorldSpec:
-        """The bounds of the data."""
         bounds = self._summary["bounds"]
         seen = _bounds(*bounds["observations"])
         goals = seen if self._buffer.goals is self._buffer.observations else _bounds(*bounds["goals"])
@@ -97,7 +96,6 @@ class FilesWorld(World):
         return CandidateActions(different, np.eye(len(different)))
 
     def action_pool(self, count: int, rng: np.random.Generator) -> NDArray[np.float32]:
-        """Actions of the data, drawn uniformly."""
         return np.asarray(self._buffer.actions[np.sort(rng.integers(self._buffer.transitions, size=count))])
 
     def collect(self, data: DataConfig, seed: int) -> TrajectoryBuffer:
@@ -159,7 +157,6 @@ class FilesWorld(World):
 
     @classmethod
     def open_trained(cls, config: RunConfig, folder: Path) -> FilesWorld:
-        """What the run kept."""
         return cls(folder / FOLDER)
 
     def _pairs(self, which: NDArray[np.bool_]) -> CaptionPairs:

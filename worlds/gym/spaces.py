@@ -90,7 +90,6 @@ class Actions:
 
     @property
     def discrete(self) -> bool:
-        """Whether actions are numbers."""
         return isinstance(self.space, spaces.Discrete)
 
     @property

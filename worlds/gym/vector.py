@@ -75,7 +75,6 @@ class GymVectorEnv(VectorEnv[Any, Any, Any]):
         return self._observe(), np.zeros(self.num_envs), over, never, figures | {"is_success": success}
 
     def render(self) -> tuple[Any, ...] | None:
-        """Pictures [h, w, 3] of all, where they give any."""
         return None if self.render_mode is None else tuple(env.render() for env in self.envs)
 
     def _observe(self) -> dict[str, NDArray[Any]]:

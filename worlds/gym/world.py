@@ -109,7 +109,6 @@ class GymWorld(World):
         made.close()
 
     def make_env(self, render: bool = False) -> gymnasium.Env[Any, Any]:
-        """One of the user's environments."""
         return make_env(self.settings, self.settings.max_episode_steps, "rgb_array" if render else None)
 
     def reset(self, env: gymnasium.Env[Any, Any], seed: int) -> StateAndGoal:
@@ -134,7 +133,6 @@ class GymWorld(World):
 
     @cached_property
     def fingerprint(self) -> str:
-        """Of its spaces."""
         parts = [(one.kind, one.size, one.shape) for one in (self.observations, self.goals)]
         known = repr((parts, self.goals_apart, self.actions.discrete, self.actions.size))
         return hashlib.sha256(known.encode()).hexdigest()[:16]
@@ -177,7 +175,6 @@ class GymWorld(World):
         return CandidateActions(actions, np.eye(len(actions)))
 
     def action_pool(self, count: int, rng: np.random.Generator) -> NDArray[np.float32]:
-        """Uniform actions."""
         return self.actions.draw(count, rng)
 
     def collect(self, data: DataConfig, seed: int) -> TrajectoryBuffer:
@@ -253,7 +250,6 @@ class GymWorld(World):
         )
 
     def policy_options(self, agent: Agent, settings: Any) -> dict[str, Any]:
-        """Bridge goals and candidate actions, as the settings say."""
         count = settings.candidate_actions
         return {
             "goals": first_goals(agent, settings.bridge_goals),
@@ -261,7 +257,6 @@ class GymWorld(World):
         }
 
     def about(self, settings: Any) -> dict[str, Any]:
-        """Id, captions and limit of steps."""
         return {
             "env": self.settings.id,
             "captions": self.settings.captions,
@@ -280,7 +275,6 @@ class GymWorld(World):
         return bool(self.words.satisfied(self.goals.value(row), [text]))
 
     def describe(self, goal: NDArray[Any]) -> str:
-        """All that is true of it."""
         texts = ", ".join(self.captions_of(goal)) or "nothing can be said"
         return f"where {textwrap.shorten(texts, _SHOWN_LENGTH, placeholder=' ...')}"
 
@@ -291,11 +285,9 @@ class GymWorld(World):
         return Task(instruction, "instruction", seed, meant=instruction if judged else None), said
 
     def frame(self, moment: Moment, belief: Belief | None, title: str) -> NDArray[np.uint8] | None:
-        """What the environment renders, below the instruction."""
         return None if moment.picture is None else framed(moment.picture, title)
 
     def project(self, agent: Agent) -> Projection:
-        """Goals by what is true of them, and the captions."""
         goals = agent.bridge_goals[:GOALS].cpu().numpy()  # [M, G]
         texts = self.known_texts(agent)[:GOALS]
         rows = [(", ".join(self.captions_of(goal)), "goal") for goal in goals]

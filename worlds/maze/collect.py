@@ -94,5 +94,4 @@ class MazeSelfPlay:
         return {"position": self._position, "age": self._age}
 
     def load_state_arrays(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Restores what `state_arrays` gave."""
         self._position, self._age = arrays["position"].copy(), arrays["age"].copy()

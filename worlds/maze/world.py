@@ -103,7 +103,6 @@ class MazeWorld(MazePictures):
 
     @property
     def spec(self) -> WorldSpec:
-        """The bounds of its spaces."""
         low, high = (0.0, 0.0), tuple(float(side) for side in self.layout.walls.shape)
         fingerprint = hashlib.sha256(self.layout_text.encode()).hexdigest()[:16]
         return WorldSpec(self.settings.id, fingerprint, low, high, low, high, action_dim=2)
@@ -113,12 +112,10 @@ class MazeWorld(MazePictures):
         return CandidateActions(unit_directions(count), execution_kernel(count, self.maze.action_noise_degrees))
 
     def action_pool(self, count: int, rng: np.random.Generator) -> NDArray[np.float32]:
-        """Uniform directions."""
         self._directions.seed(int(rng.integers(2**31)))
         return np.stack([self._directions.sample() for _ in range(count)])
 
     def collect(self, data: DataConfig, seed: int) -> TrajectoryBuffer:
-        """The noisy expert's trajectories, or random walks."""
         return collect_maze(self.layout, data, seed)
 
     def self_play(self, data: DataConfig, seed: int) -> SelfPlayEnv:
@@ -163,7 +160,6 @@ class MazeWorld(MazePictures):
         return tuple(_asked(command, seed + i) for i, command in enumerate(commands))
 
     def watching_options(self, agent: Agent) -> dict[str, Any]:
-        """A part of the bridge goals."""
         return {"goals": agent.bridge_goals[:WATCHING_GOALS].cpu().numpy()}
 
     def begin(self, tasks: Sequence[Task], render: bool = False) -> Begun:
@@ -199,7 +195,6 @@ class MazeWorld(MazePictures):
         return SUITE_ESTIMATORS if settings.suite else LINE_ESTIMATORS
 
     def policy_options(self, agent: Agent, settings: Any) -> dict[str, Any]:
-        """Bridge goals, directions and whether noise is averaged over, as the settings say."""
         return {
             "goals": first_goals(agent, settings.bridge_goals),
             "candidates": self.candidates(self._weighed(agent, settings)),
@@ -220,7 +215,6 @@ class MazeWorld(MazePictures):
         }
 
     def about(self, settings: Any) -> dict[str, Any]:
-        """Id, layout, noise, limit of steps, and what is asked."""
         asked = {"suite": settings.suite} if settings.suite else {"phrasings": settings.phrasings}
         return {
             "env": self.spec.env_id,
@@ -262,7 +256,6 @@ class MazeWorld(MazePictures):
         return np.asarray(task.meant.holds(goals)) if task.meant.region.any() else None
 
     def places(self, goals: NDArray[Any]) -> NDArray[np.int64]:
-        """Cells."""
         row, column = np.floor(goals).astype(np.int64).T
         return np.asarray(row * self.layout.walls.shape[1] + column)
 
@@ -288,7 +281,6 @@ class InformedActor:
         """Nothing is remembered of episodes."""
 
     def act(self, observation: Any, instructions: Sequence[str], episodes: Sequence[int] | None = None) -> NDArray[Any]:
-        """Directions [B, 2]."""
         rows = np.arange(len(observation)) if episodes is None else np.asarray(episodes)
         return self._act_for(observation, self._regions, self._which[rows])
 
@@ -301,11 +293,9 @@ class RandomDirections:
         self.reset()
 
     def reset(self) -> None:
-        """Begins the same draws anew."""
         self._rng = np.random.default_rng(self._seed)
 
     def act(self, observation: Any, instructions: Sequence[str], episodes: Sequence[int] | None = None) -> NDArray[Any]:
-        """Actions [B, D]."""
         return self._actions[self._rng.integers(len(self._actions), size=len(observation))]
 
 
