@@ -33,8 +33,7 @@ from goalbridge.worlds import World
 from goalbridge.worlds.babyai.settings import BabyAISettings
 from goalbridge.worlds.babyai.world import BabyAIWorld
 from goalbridge.worlds.maze.settings import MazeSettings
-from goalbridge.worlds.maze.vector import surface
-from goalbridge.worlds.maze.world import MazeWorld
+from goalbridge.worlds.maze.world import MazeWorld, make_world
 
 ROOT = Path(__file__).parents[1]
 
@@ -182,7 +181,7 @@ def build_agent(
     """An untrained agent of the fork maze whose temperatures are not the initial ones."""
     world = MazeWorld(env)
     text = text or LabelEncoder(MazeCommands(world.layout).labels)
-    goals = surface(world.make_mazes(1, "train")).candidate_goals()
+    goals = make_world(env, 1).candidate_goals()
     networks: dict[str, Any] = {"width": 16, "depth": 2, "embedding_dim": 8, "frequencies": (0.5, 1.0)}
     torch.manual_seed(0)
     agent = Agent(

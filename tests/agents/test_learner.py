@@ -20,9 +20,9 @@ from goalbridge.envs.places import MazePlaces
 from goalbridge.experiments.reading import Reading
 from goalbridge.worlds.maze.collect import collect_maze
 from goalbridge.worlds.maze.settings import MazeSettings
-from goalbridge.worlds.maze.vector import make_world, surface
+from goalbridge.worlds.maze.world import make_world
 
-MAZE = surface(make_world(MazeSettings("goalbridge/ForkMaze-v0"), 1))
+MAZE = make_world(MazeSettings("goalbridge/ForkMaze-v0"), 1)
 LINES = MazePlaces(MAZE.layout, ("line",))
 Data = tuple[TrajectoryBuffer, CaptionPairs]
 

@@ -119,7 +119,7 @@ def test_layouts_without_a_limit_on_pairs_are_collected_in_directly() -> None:
 
 
 def test_a_mixture_is_for_grids() -> None:
-    with pytest.raises(ConfigError, match=r"data\.kind=mixed: is for grids; in mazes expert or random would do"):
+    with pytest.raises(ConfigError, match=r"data\.kind=mixed: expected data of a maze; try data.kind=expert"):
         collect_maze(resolve_layout("fork"), DataConfig(kind="mixed"), 0)
 
 

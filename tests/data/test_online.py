@@ -13,7 +13,7 @@ from goalbridge.configs.data_schema import DataConfig
 from goalbridge.data.frontier import Frontier
 from goalbridge.data.online import OnlineData
 from goalbridge.envs.maze import PointMazeVectorEnv
-from goalbridge.worlds.maze.play import MazeSelfPlay
+from goalbridge.worlds.maze.collect import MazeSelfPlay
 from goalbridge.worlds.maze.settings import MazeSettings
 from goalbridge.worlds.maze.world import MazeWorld
 

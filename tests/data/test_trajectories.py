@@ -13,7 +13,7 @@ from goalbridge.configs.data_schema import DataConfig
 from goalbridge.data import DatasetError, TrajectoryBuffer
 from goalbridge.worlds.maze.collect import collect_maze
 from goalbridge.worlds.maze.settings import MazeSettings
-from goalbridge.worlds.maze.vector import make_world, surface
+from goalbridge.worlds.maze.world import make_world
 
 LENGTHS = np.array([1, 7, 3, 60])
 
@@ -131,7 +131,7 @@ def test_damaged_files_are_named(tmp_path: Path, damage: str) -> None:
 
 @pytest.mark.parametrize("kind", ["expert", "random"])
 def test_collected_trajectories_are_walks_of_the_world(kind: str) -> None:
-    maze = surface(make_world(MazeSettings("goalbridge/ForkMaze-v0"), 1))
+    maze = make_world(MazeSettings("goalbridge/ForkMaze-v0"), 1)
     config = DataConfig(kind=kind, trajectories=40, walk_length=9)
     buffer, again, other = (collect_maze(maze.layout, config, seed) for seed in (0, 0, 1))
     np.testing.assert_array_equal(buffer.observations, again.observations)

@@ -124,7 +124,10 @@ def test_a_dataset_of_another_maze_is_refused_before_anything_is_written(
 ) -> None:
     assert minari_io.main([f"run_dir={bare_run(tmp_path / 'a')}", "dataset=fork-v0"]) == 0
     for setting, says in (
-        ("env=babyai", "observations are Dict(achieved_goal, observation); for BabyAI whole grids would do"),
+        (
+            "env=babyai",
+            "expected observations of whole grids, got Dict(achieved_goal, observation); try a Dict",
+        ),
         ("env=island_maze", "in goalbridge/IslandMaze-v0; the env and layout that the data is from would do"),
         ("dataset=frok-v0", "did you mean fork-v0?"),
         ("dataset=''", "dataset='': must be an id or folder of a Minari dataset with data=minari"),
@@ -205,7 +208,7 @@ def changed(number: int, **changes: Any) -> list[dict[str, Any]]:
         (changed(1, actions=[]), "line 2: actions"),
         (changed(1, captions={"40": "far"}), "line 2: captions: speak of step 40"),
         (changed(1, captions={"0": ""}), "line 2: captions: at step 0 ''"),
-        ([line | {"captions": {}} for line in house(4)], "captions: there are none"),
+        ([line | {"captions": {}} for line in house(4)], "captions: expected at least one, got none"),
     ],
 )
 def test_bad_files_are_one_line_and_nothing_is_written(

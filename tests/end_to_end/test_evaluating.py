@@ -16,7 +16,7 @@ from PIL import Image
 
 from goalbridge.agents.storage import read_tensors, write_tensors
 from goalbridge.envs.suite import SATISFIABLE, SUITE
-from goalbridge.evaluation.run import typed_lines
+from goalbridge.evaluation.follow import typed_lines
 
 FEW = ("episodes=12", "rollouts=1", "estimators=[logsumexp,direct,random]")
 

@@ -19,7 +19,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from goalbridge.agents import Agent
 from goalbridge.agents.storage import read_tensors
 from goalbridge.experiments.agent.own_protocol import WORLDS, arguments, users_files
-from goalbridge.worlds.gym import drawing
+from goalbridge.worlds.gym.vector import survives_drawing
 
 ROOT = Path(__file__).parents[2]
 GUIDE = (ROOT / "docs" / "OWN_WORLD.md").read_text()
@@ -37,7 +37,7 @@ def my_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
     before = set(gymnasium.registry)
-    drawing.survives_drawing.cache_clear()  # names stay, worlds do not
+    survives_drawing.cache_clear()  # names stay, worlds do not
     yield tmp_path
     sys.modules.pop("my_worlds", None)
     for name in set(gymnasium.registry) - before:
@@ -157,23 +157,23 @@ REFUSED = {
     ),
     "no list": (
         ("env.captions=bad:text",),
-        "env.captions=bad:text: gave 'row 1' for the goal 0; a list of texts would",
+        "env.captions=bad:text: expected a list of texts, empty where nothing can be said, got 'row 1' for the goal 0",
     ),
     "no texts": (
         ("env.captions=bad:numbers",),
-        "env.captions=bad:numbers: gave [1, 2] for the goal 0; a list of texts",
+        "env.captions=bad:numbers: expected a list of texts, empty where nothing can be said, got [1, 2] for the goal",
     ),
     "raises": (("env.captions=bad:raises",), "env.captions=bad:raises: raised KeyError: 'x' for the goal 0"),
     "success": (("env.success=bad:nothing",), "env.success=bad:nothing: bad has no function nothing"),
     "import": (("env.captions=broken:text",), "env.captions=broken:text: importing broken raised ZeroDivisionError"),
     "tuple": (
         ("env.id=bad:Tuple-v0",),
-        "env.id=bad:Tuple-v0: observation space is Tuple; Box, Discrete, MultiBinary, o",
+        "env.id=bad:Tuple-v0: observation space: expected Box, Discrete, MultiBinary, or a Dict with",
     ),
-    "text": (("env.id=bad:Text-v0",), "env.id=bad:Text-v0: observation space is Text; Box, Discrete, MultiBinary, or"),
-    "dict": (("env.id=bad:Dict-v0",), "observation space has ['a']; a Dict with 'observation' would do"),
-    "actions": (("env.id=bad:Actions-v0",), "env.id=bad:Actions-v0: action space MultiDiscrete([2 2]); Discrete from"),
-    "unbounded": (("env.id=bad:Unbounded-v0",), "action space Box(-inf, inf, (1,), float32); Discrete from 0 on or a "),
+    "text": (("env.id=bad:Text-v0",), "MultiBinary, or a Dict with 'observation', got Text; try"),
+    "dict": (("env.id=bad:Dict-v0",), "observation space: expected a Dict with 'observation', got one of ['a']"),
+    "actions": (("env.id=bad:Actions-v0",), "env.id=bad:Actions-v0: action space: expected Discrete from 0 on or a b"),
+    "unbounded": (("env.id=bad:Unbounded-v0",), "or a bounded Box, got Box(-inf, inf, (1,), float32)"),
     "made": (("env.id=bad:Never-v0",), "env.id=bad:Never-v0: cannot be made (OSError: no such thing)"),
     "expert": (("data=expert",), "data.kind=expert: must be one of random, minari"),
 }
