@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from goalbridge.agents.bridge import bridge_scores_per_row, goal_posterior
+from goalbridge.agents.bridge import bridge_scores_per_row
 from goalbridge.agents.estimators import ScoringBatch
 from goalbridge.agents.estimators.resampled import propose, space_filling_order
 from goalbridge.agents.expressions import Instruction, say
@@ -138,7 +138,7 @@ class FixedGoals(GoalSource):
 
     def posterior(self, instructions: Sequence[Instruction], observation: Any) -> NDArray[np.float32]:
         require_one_each(instructions, None)
-        found: NDArray[np.float32] = goal_posterior(self.ratios(instructions)).cpu().numpy()
+        found: NDArray[np.float32] = self.ratios(instructions).softmax(-1).cpu().numpy()
         return found
 
     def understand(self, instruction: Instruction, observation: Any, likeliest: int) -> Understanding:
@@ -173,7 +173,7 @@ class FixedGoals(GoalSource):
         for row, (key, instruction) in enumerate(zip(seen.keys, seen.instructions, strict=True)):
             drawn = self._drawn.get(key) or self._drawn.put(key, Drawn(stream_of(self._seed, key)))
             if drawn.instruction != instruction or chances[row, drawn.goal].isneginf():
-                posterior = goal_posterior(chances[row]).numpy()  # [M]
+                posterior = chances[row].softmax(-1).numpy()  # [M]
                 drawn.goal = int(drawn.rng.choice(len(posterior), p=posterior / posterior.sum()))
                 drawn.instruction = instruction
             goals.append(drawn.goal)

@@ -12,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from goalbridge.agents.bridge import goal_posterior
 from goalbridge.agents.composition import Composition, parse
 from goalbridge.agents.expressions import Instruction, log_ratio, log_truth, read, say, texts_of
 from goalbridge.agents.lru import LRU
@@ -149,7 +148,7 @@ def understanding(
     agent: Agent, parsed: ParsedInstruction, rows: NDArray[np.generic], logits: Tensor, agreement: float, likeliest: int
 ) -> Understanding:
     """What an instruction was taken to mean over goals, rows [M, G], from log p(g | instruction) [M]."""
-    posterior = goal_posterior(logits.double()).cpu().numpy()  # [M]
+    posterior = logits.double().softmax(-1).cpu().numpy()  # [M]
     best = np.argsort(-posterior)[:likeliest]
     entropy = float(-(posterior * np.log(np.maximum(posterior, 1e-300))).sum())
     alike = min(encoded.familiarity for encoded in parsed.texts.values())

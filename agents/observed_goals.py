@@ -16,7 +16,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from goalbridge.agents.bridge import goal_posterior
 from goalbridge.agents.composition import Composition
 from goalbridge.agents.estimators import ScoringBatch
 from goalbridge.agents.expressions import Instruction
@@ -304,7 +303,7 @@ class ObservedGoals(GoalSource):
         views = self._views(observation, len(instructions))
         sets = read_goal_sets(self.agent, views, plans=False)
         return [
-            goal_posterior(self.fits(self._ground(text, view), goals.meaning, 0)).cpu().numpy()
+            self.fits(self._ground(text, view), goals.meaning, 0).softmax(-1).cpu().numpy()
             for text, view, goals in zip(instructions, views, sets, strict=True)
         ]
 
@@ -518,7 +517,7 @@ class ObservedBatch(ScoringBatch):
         found = []
         for episode, log_bc in zip(self._episodes, self.log_bc, strict=True):
             own = log_bc[: len(episode.goals.rows)].double()  # [M]
-            found.append(self._source.draw(episode, episode.part, goal_posterior(own).cpu().numpy()))
+            found.append(self._source.draw(episode, episode.part, own.softmax(-1).cpu().numpy()))
         return found
 
     def proposed(self, count: int) -> tuple[Tensor, Tensor]:

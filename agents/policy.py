@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from goalbridge.agents.bridge_diagnostics import effective_sample
+from goalbridge.agents.bridge import effective_sample
 from goalbridge.agents.estimators import Estimator
 from goalbridge.agents.expressions import Instruction
 from goalbridge.agents.fixed_goals import FixedGoals
@@ -117,7 +117,7 @@ class Policy:
         """How far LogSumExp can be trusted for each state, action [B, D] (or [B]) and instruction, at a start.
 
         Effective sample size of the goals [B] and standard error of the score in nats [B], see
-        `agents.bridge_diagnostics.effective_sample`.
+        `agents.bridge.effective_sample`.
         """
         seen = self.source.read(observation, instructions, [object() for _ in instructions])
         done = torch.as_tensor(actions, device=self.agent.device)
