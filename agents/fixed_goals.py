@@ -19,7 +19,7 @@ from goalbridge.agents.expressions import Instruction, say
 from goalbridge.agents.goals import GoalSource, require_one_each, stream_of
 from goalbridge.agents.instructions import InstructionEncoder, Understanding, log_ratios, understanding
 from goalbridge.agents.lru import LRU
-from goalbridge.agents.memory import VectorMemory
+from goalbridge.agents.memory import VectorMemory, cached
 from goalbridge.agents.planning import (
     TransitionModel,
     find_transitions,
@@ -90,9 +90,10 @@ class FixedGoals(GoalSource):
         self.planner = GoalPlanner(agent, self.rows, self.bridge, self.actions)
         self.instructions = InstructionEncoder(agent, in_time=False)
         self._ratios: LRU[Instruction, tuple[Tensor, float]] = LRU(INSTRUCTIONS_KEPT)
-        self._values: LRU[Any, Tensor] = LRU(INSTRUCTIONS_KEPT)
+        self._values: LRU[Instruction, Tensor] = LRU(INSTRUCTIONS_KEPT)
+        self._values_towards: LRU[int, Tensor] = LRU(INSTRUCTIONS_KEPT)
         self._distances: LRU[Instruction, Tensor] = LRU(INSTRUCTIONS_KEPT)
-        self._proposed: LRU[Any, tuple[Tensor, Tensor]] = LRU(INSTRUCTIONS_KEPT)
+        self._proposed: LRU[tuple[Instruction, int], tuple[Tensor, Tensor]] = LRU(INSTRUCTIONS_KEPT)
         self.reset()
 
     def reset(self) -> None:
@@ -157,11 +158,10 @@ class FixedGoals(GoalSource):
         return torch.cat([nothing, *(ratio.unsqueeze(0) for ratio, _ in self._known(instructions))])
 
     def _known(self, instructions: Sequence[Instruction]) -> list[tuple[Tensor, float]]:
-        known = {one: self._ratios.get(one) for one in dict.fromkeys(instructions)}
-        new = [one for one, ratio in known.items() if ratio is None]
-        for one, parsed in zip(new, self.instructions.parsed(new), strict=True):
-            known[one] = self._ratios.put(one, log_ratios(self.agent, parsed, self.bridge))
-        return [ratio for one in instructions if (ratio := known[one]) is not None]
+        def weigh(new: Sequence[Instruction]) -> list[tuple[Tensor, float]]:
+            return [log_ratios(self.agent, parsed, self.bridge) for parsed in self.instructions.parsed(new)]
+
+        return cached(self._ratios, instructions, weigh)
 
     def draw(self, seen: FixedSeen, log_bc: Tensor, most: int | None = None) -> list[int]:
         """A goal for each episode, of the first `most`; anew where it was ruled out, or something else is asked.
@@ -181,44 +181,39 @@ class FixedGoals(GoalSource):
 
     def values(self, instructions: Sequence[Instruction]) -> Tensor:
         """V [B, M'] of the goals that are planned over."""
-        missing = [one for one in dict.fromkeys(instructions) if one not in self._values]
-        for one, ratio in zip(missing, self.ratios(missing), strict=True):
-            self._plan(one, goal_weights(ratio[:PLANNED_GOALS].cpu().numpy()))
-        return self._stacked(self._values, instructions)
+        return torch.stack(cached(self._values, instructions, lambda new: map(self._plan, self._wanted(new))))
 
     def values_towards(self, goals: Sequence[int]) -> Tensor:
         """V [B, M'] where one goal is what counts."""
         single = np.eye(min(PLANNED_GOALS, len(self.rows)))  # [M', M']
-        keys = [("goal", goal) for goal in goals]
-        for key in dict.fromkeys(keys):
-            if key not in self._values:
-                self._plan(key, single[key[1]])
-        return self._stacked(self._values, keys)
+        return torch.stack(cached(self._values_towards, goals, lambda new: [self._plan(single[goal]) for goal in new]))
 
-    def _plan(self, key: Any, weights: NDArray[np.float64]) -> None:
+    def _plan(self, weights: NDArray[np.float64]) -> Tensor:
         config = self.agent.policy_config
         values = value_iteration(self._transitions, weights, config.hop_discount, config.max_iterations)
-        self._values.put(key, torch.as_tensor(values, device=self.bridge.device))
+        return torch.as_tensor(values, device=self.bridge.device)
 
-    @staticmethod
-    def _stacked(kept: LRU[Any, Tensor], keys: Sequence[Any]) -> Tensor:
-        return torch.stack([value for key in keys if (value := kept.get(key)) is not None])
+    def _wanted(self, instructions: Sequence[Instruction]) -> list[NDArray[np.float64]]:
+        """How much each goal that is planned over is what is asked for, B of [M']."""
+        return [goal_weights(ratio[:PLANNED_GOALS].cpu().numpy()) for ratio, _ in self._known(instructions)]
 
     def distances(self, instructions: Sequence[Instruction]) -> Tensor:
         """How far [B, M'] each goal that is planned over is from what is asked for."""
-        missing = [one for one in dict.fromkeys(instructions) if one not in self._distances]
-        for one, ratio in zip(missing, self.ratios(missing), strict=True):
-            away = distances(self.planner.graph, goal_weights(ratio[:PLANNED_GOALS].cpu().numpy()))
-            self._distances.put(one, torch.as_tensor(away, device=self.bridge.device))
-        return self._stacked(self._distances, instructions)
+
+        def measure(new: Sequence[Instruction]) -> list[Tensor]:
+            every = [distances(self.planner.graph, weights) for weights in self._wanted(new)]
+            return [torch.as_tensor(away, device=self.bridge.device) for away in every]
+
+        return torch.stack(cached(self._distances, instructions, measure))
 
     def proposals(self, instructions: Sequence[Instruction], count: int) -> tuple[Tensor, Tensor]:
         """Goals and their log weights, [B, n] each; drawn once for an instruction."""
-        missing = [one for one in dict.fromkeys(instructions) if (one, count) not in self._proposed]
-        for one, ratio in zip(missing, self.ratios(missing), strict=True):
-            self._proposed.put((one, count), propose(ratio, self._order, count, 0.5))
-        found = [proposed for one in instructions if (proposed := self._proposed.get((one, count))) is not None]
-        return torch.stack([which for which, _ in found]), torch.stack([weights for _, weights in found])
+
+        def draw(new: Sequence[tuple[Instruction, int]]) -> list[tuple[Tensor, Tensor]]:
+            return [propose(ratio, self._order, count, 0.5) for ratio, _ in self._known([one for one, _ in new])]
+
+        which, weights = zip(*cached(self._proposed, [(one, count) for one in instructions], draw), strict=True)
+        return torch.stack(which), torch.stack(weights)
 
     @cached_property
     def _order(self) -> Tensor:
