@@ -16,7 +16,7 @@ from goalbridge.agents.bridge import bridge_scores_per_row
 from goalbridge.agents.estimators import ScoringBatch
 from goalbridge.agents.estimators.resampled import propose, space_filling_order
 from goalbridge.agents.expressions import Instruction, say
-from goalbridge.agents.goals import GoalSource, require_one_each, stream_of
+from goalbridge.agents.goals import GoalSource, stream_of
 from goalbridge.agents.instructions import InstructionEncoder, Understanding, log_ratios, understanding
 from goalbridge.agents.lru import LRU
 from goalbridge.agents.memory import VectorMemory, cached
@@ -100,14 +100,12 @@ class FixedGoals(GoalSource):
         self.memory.reset()
         self._drawn: LRU[Hashable, Drawn] = LRU(DRAWS_KEPT)
 
-    def read(self, observation: Any, instructions: Sequence[Instruction], keys: Sequence[Hashable] | None) -> FixedSeen:
-        world = self.agent.world
-        keys = require_one_each(instructions, keys)
+    def read(self, observation: Any, instructions: Sequence[Instruction], keys: Sequence[Hashable]) -> FixedSeen:
+        needed = (len(instructions), len(self.agent.world.observation_low))
         try:
-            rows = as_rows(observation, world.kind, len(world.observation_low))  # [B, S]
+            rows = as_rows(observation, self.agent.world.kind, needed[1])  # [B, S]
         except ValueError as error:
             raise ConfigError(f"observation: {error}") from None
-        needed = (len(instructions), len(world.observation_low))
         if tuple(rows.shape) != needed:
             raise ConfigError(f"observation: expected shape {needed}, one row an instruction, got {tuple(rows.shape)}")
         return FixedSeen(torch.as_tensor(rows.astype(np.float32), device=self.agent.device), instructions, keys)
@@ -138,7 +136,6 @@ class FixedGoals(GoalSource):
         return found
 
     def posterior(self, instructions: Sequence[Instruction], observation: Any) -> NDArray[np.float32]:
-        require_one_each(instructions, None)
         found: NDArray[np.float32] = self.ratios(instructions).softmax(-1).cpu().numpy()
         return found
 

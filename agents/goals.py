@@ -29,8 +29,8 @@ class GoalSource(ABC):
         """Forgets the episodes so far."""
 
     @abstractmethod
-    def read(self, observation: Any, instructions: Sequence[Instruction], keys: Sequence[Hashable] | None) -> Any:
-        """B observations, their instructions and the keys of their episodes; ConfigError where they do not fit."""
+    def read(self, observation: Any, instructions: Sequence[Instruction], keys: Sequence[Hashable]) -> Any:
+        """B observations, with B instructions and keys of their episodes; ConfigError where they do not fit."""
 
     @abstractmethod
     def note(self, seen: Any) -> None:
@@ -67,24 +67,6 @@ class GoalSource(ABC):
     def fulfilment(self, instruction: str) -> Any:
         """See `Policy.fulfilment`."""
         raise ConfigError("fulfilment: expected goals that are read off each observation; the environment judges here")
-
-
-def require_one_each(instructions: Sequence[Instruction], keys: Sequence[Hashable] | None) -> tuple[Hashable, ...]:
-    """The keys, 0 ... B - 1 if left out; ConfigError where there is not one for each instruction."""
-    if isinstance(instructions, str):
-        raise ConfigError(f"instructions: expected a list, one for each state, got the text {instructions[:60]!r}")
-    if keys is None:
-        return tuple(range(len(instructions)))
-    if len(keys) != len(instructions):
-        raise ConfigError(f"episodes: expected a key for each of {len(instructions)} instructions, got {len(keys)}")
-    for key in keys:
-        try:
-            hash(key)
-        except TypeError:
-            raise ConfigError(
-                f"episodes: expected keys that can be hashed, got {key!r}; try numbers or texts"
-            ) from None
-    return tuple(keys)
 
 
 def stream_of(seed: int, key: Hashable) -> np.random.Generator:

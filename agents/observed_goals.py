@@ -6,7 +6,7 @@ is what each of its goals is worth to an instruction (`agents.planning`).
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
@@ -15,11 +15,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
-from goalbridge.agents.composition import Composition
 from goalbridge.agents.estimators import ScoringBatch
 from goalbridge.agents.expressions import Instruction
-from goalbridge.agents.goals import GoalSource, require_one_each, stream_of
+from goalbridge.agents.goals import GoalSource, stream_of
 from goalbridge.agents.instructions import (
     InstructionEncoder,
     ParsedInstruction,
@@ -68,13 +68,8 @@ class GoalSet:
         meaning: Tensor,
         left: Tensor | None,
     ) -> None:
-        self._critic, self.layout, self.rows, self.bridge, self.meaning = (
-            agent.critic_ab,
-            view.layout,
-            rows,
-            bridge,
-            meaning,
-        )
+        self._critic, self.layout = agent.critic_ab, view.layout
+        self.rows, self.bridge, self.meaning = rows, bridge, meaning
         self.frontier = view.frontier(rows).astype(np.float64)  # [M]
         self.transitions: TransitionModel | None = None
         if left is not None:
@@ -84,8 +79,7 @@ class GoalSet:
             )
 
     @cached_property
-    def _right(self) -> Tensor:
-        """The goals' side of f_AB, [d', M]."""
+    def _right(self) -> Tensor:  # [d', M]
         return self._critic.right_vectors(self.bridge).T.contiguous()
 
     def logits_of(self, left: Tensor) -> Tensor:
@@ -238,17 +232,14 @@ class ObservedGoals(GoalSource):
         self.agent, self.actions, self._seed, self._plans = agent, agent.candidate_actions, seed, plans
         self._masks = agent.policy_config.mask_blocked if mask_blocked is None else mask_blocked
         self._largest = (int(agent.world.observation_high[3]), int(agent.world.observation_high[4]))
-        self._instructions = InstructionEncoder(agent, in_time=True)
+        self.instructions = InstructionEncoder(agent, in_time=True)
         self._grounded: LRU[Any, Grounded] = LRU(FITS_KEPT)
         self.reset()
 
     def reset(self) -> None:
         self.episodes: LRU[Hashable, ObservedEpisode] = LRU()
 
-    def read(
-        self, observation: Any, instructions: Sequence[Instruction], keys: Sequence[Hashable] | None
-    ) -> ObservedSeen:
-        keys = require_one_each(instructions, keys)
+    def read(self, observation: Any, instructions: Sequence[Instruction], keys: Sequence[Hashable]) -> ObservedSeen:
         views = self._views(observation, len(instructions))
         return ObservedSeen(views, states_of(views), instructions, keys)
 
@@ -299,7 +290,6 @@ class ObservedGoals(GoalSource):
         return [view.goals(every) for view in read_grids(observation, self._largest)]
 
     def posterior(self, instructions: Sequence[Instruction], observation: Any) -> list[NDArray[np.float32]]:
-        require_one_each(instructions, None)
         views = self._views(observation, len(instructions))
         sets = read_goal_sets(self.agent, views, plans=False)
         return [
@@ -322,31 +312,31 @@ class ObservedGoals(GoalSource):
         for one, text, view in zip(a, seen.instructions, seen.views, strict=True):
             (goals,) = read_goal_sets(self.agent, [view], plans=False)
             rows.append(goals.logits(one.unsqueeze(0))[0] + self.fits(self._ground(text, view), goals.meaning, 0))
-        return _padded(rows)
+        return pad_sequence(rows, batch_first=True, padding_value=-torch.inf)
 
-    def fulfilment(self, instruction: str) -> Fulfilment:
-        return Fulfilment(self, instruction)
+    def fulfilment(self, instruction: str) -> Callable[[Any], bool]:
+        """Whether an agent that follows an instruction has come where, by its own reading, the instruction leads.
 
-    def composition(self, instruction: Instruction) -> Composition:
-        """Its parts in time."""
-        return self._instructions.parsed([instruction])[0].composition
+        A state is there if it fits at least `FOUND` times as well as the best goal that is seen (and, where not all is
+        seen, as the best imaginable one). Parts of a composed instruction are ticked off in their order.
+        """
+        done: frozenset[int] = frozenset()
 
-    def here(self, instruction: Instruction, observation: Any) -> list[bool]:
-        """Of each part, whether where an agent stands fits it as well as anything does; observation: a batch of one."""
-        (view,) = self._views(observation, 1)
-        grounded = self._ground(instruction, view)
-        seen = [view.goals(), states_of([view])]
-        imagined = [imaginable(*view.grid.shape[:2])] if grounded.partial else []
-        meaning = self._meaning(np.concatenate([*seen, *imagined]))  # [M + 1 + I, d']
-        place = len(seen[0])
-        every = [
-            self.fits(grounded, meaning, part).double().cpu().numpy() for part in range(len(grounded.parsed.readings))
-        ]
-        return [bool(goal_weights(fits[place][None], fits.max())[0] >= FOUND) for fits in every]
+        @torch.no_grad()
+        def arrived(observation: Any) -> bool:
+            nonlocal done
+            (view,) = self._views(observation, 1)
+            grounded, goals = self._ground(instruction, view), view.goals()
+            composition = grounded.parsed.composition
+            imagined = [imaginable(*view.grid.shape[:2])] if grounded.partial else []
+            meaning = self._meaning(np.concatenate([goals, states_of([view]), *imagined]))  # [M + 1 + I, d']
+            fits = [self.fits(grounded, meaning, part).double().cpu().numpy() for part in composition.all_parts]
+            here = {part for part, fit in enumerate(fits) if goal_weights(fit[len(goals)], fit.max()) >= FOUND}
+            while newly := here.intersection(composition.open_parts(done)):
+                done |= newly
+            return done == composition.all_parts
 
-    def language(self, texts: Sequence[str]) -> Tensor:
-        """phi_C [B, d] of texts."""
-        return self._instructions.whole(texts)
+        return arrived
 
     def fits(self, grounded: Grounded, meaning: Tensor, part: int) -> Tensor:
         """How much worse goals, meaning [M, d'], fit a part than what fits it best, in nats, [M]."""
@@ -357,7 +347,7 @@ class ObservedGoals(GoalSource):
         key = (instruction, partial, view.grid.shape[:2])
         found = self._grounded.get(key)
         if found is None:
-            agent, (parsed,) = self.agent, self._instructions.parsed([instruction])
+            agent, (parsed,) = self.agent, self.instructions.parsed([instruction])
             language = torch.stack([encoded.language for encoded in parsed.texts.values()])  # [K, d']
             things = torch.as_tensor(imaginable(*view.grid.shape[:2]), device=agent.device)  # [I, S]
             best = agent.critic_bc(agent.encode_meanings(things), language).amax(dim=0).tolist()  # K
@@ -490,28 +480,15 @@ class ObservedBatch(ScoringBatch):
             if not episode.ruled_out.all():
                 fits = fits.masked_fill(torch.as_tensor(episode.ruled_out, device=fits.device), -torch.inf)
             rows.append(fits)
-        return _padded(rows)
+        return pad_sequence(rows, batch_first=True, padding_value=-torch.inf)
 
     def logits(self) -> Tensor:
-        every = [episode.goals.logits(a) for episode, a in zip(self._episodes, self.encoded, strict=True)]
-        return torch.stack([_widened(one, self.log_bc.shape[1], 0.0) for one in every])
-
-    def summed(self, log_bc: Tensor, best_goal: bool = False) -> Tensor:
-        joint = self.logits() + log_bc.unsqueeze(1)  # [B, A, M]
-        return joint.amax(dim=-1) if best_goal else joint.logsumexp(dim=-1)
-
-    def summed_over(self, which: Tensor, log_bc: Tensor) -> Tensor:
-        logits = self.logits().gather(2, which.unsqueeze(1).expand(-1, self.encoded.shape[1], -1))  # [B, A, n]
-        return (logits + log_bc.unsqueeze(1)).logsumexp(dim=-1)
-
-    def towards(self, goals: list[int]) -> Tensor:
-        logits = self.logits()  # [B, A, M]
-        return logits[torch.arange(len(goals)), :, goals]
+        every = [episode.goals.logits(a).T for episode, a in zip(self._episodes, self.encoded, strict=True)]  # [M, A]
+        return pad_sequence(every, batch_first=True).transpose(1, 2).contiguous()
 
     def language(self) -> Tensor:
-        return self._source.language(
-            [episode.grounded.parsed.composition.parts[episode.part] for episode in self._episodes]
-        )
+        parts = [episode.grounded.parsed.composition.parts[episode.part] for episode in self._episodes]
+        return self._source.instructions.whole(parts)
 
     def drawn(self) -> list[int]:
         found = []
@@ -519,12 +496,6 @@ class ObservedBatch(ScoringBatch):
             own = log_bc[: len(episode.goals.rows)].double()  # [M]
             found.append(self._source.draw(episode, episode.part, own.softmax(-1).cpu().numpy()))
         return found
-
-    def proposed(self, count: int) -> tuple[Tensor, Tensor]:
-        raise ConfigError("proposed: expected goals that are the same in every episode")
-
-    def along_paths(self) -> Tensor:
-        raise ConfigError("along_paths: expected goals that are the same in every episode")
 
     def planned(self, drawn: bool = False) -> Tensor:
         """All at once: of tensors this small it is the calls that cost."""
@@ -542,35 +513,3 @@ class ObservedBatch(ScoringBatch):
         own[self._source.begins_where_sent(self._episodes, self._seen.states)] = False  # any action counts that stays
         here, values = (torch.as_tensor(array, device=logits.device) for array in (own, worth))
         return log_action_values(logits, values, agent.policy_config.hop_share, here)
-
-
-class Fulfilment:
-    """Whether an agent that follows an instruction has come where, by its own reading, the instruction leads.
-
-    A state is there if it fits at least `FOUND` times as well as the best goal that is seen (and, where not all is
-    seen, as the best imaginable one). Parts of a composed instruction are ticked off in their order.
-    """
-
-    def __init__(self, source: ObservedGoals, instruction: str) -> None:
-        self._source, self._instruction = source, instruction
-        self._done: frozenset[int] = frozenset()
-
-    @torch.no_grad()
-    def __call__(self, observation: Any) -> bool:
-        """Takes in one more moment, a batch of one; True once all parts are done."""
-        here = self._source.here(self._instruction, observation)  # P
-        composition = self._source.composition(self._instruction)
-        while newly := [part for part in composition.open_parts(self._done) if here[part]]:
-            self._done |= set(newly)
-        return self._done == composition.all_parts
-
-
-def _padded(rows: Sequence[Tensor]) -> Tensor:
-    """Rows [M] of several lengths, [B, M], with -inf."""
-    most = max(map(len, rows))
-    return torch.stack([_widened(row, most, -torch.inf) for row in rows])
-
-
-def _widened(values: Tensor, size: int, fill: float) -> Tensor:
-    """Values [..., M] brought to [..., size]."""
-    return torch.nn.functional.pad(values, (0, size - values.shape[-1]), value=fill)

@@ -267,7 +267,7 @@ def test_diagnose_counts_the_goals_that_decide(make_agent: MakeAgent, make_grid_
         source = policy.source
         done = torch.eye(4)[actions] if agent.world.discrete else torch.as_tensor(actions)
         with torch.no_grad():
-            terms = source.log_terms(source.read(observation, texts, None), done).double().numpy()
+            terms = source.log_terms(source.read(observation, texts, range(len(texts))), done).double().numpy()
         for row, one in enumerate(terms):
             weights = np.exp(one[np.isfinite(one)] - one.max())  # [M]
             size, goals = weights.sum() ** 2 / np.square(weights).sum(), len(weights)

@@ -259,7 +259,7 @@ def exact(here: Place, row: int) -> Exact:
 @torch.no_grad()
 def batch_of(policy: Policy, here: Place, ruled_out: dict[int, list[int]]) -> ScoringBatch:
     """What an estimator goes by where some goals of each row are ruled out."""
-    batch = policy.source.batch(policy.source.read(here.observation, here.texts, None))
+    batch = policy.source.batch(policy.source.read(here.observation, here.texts, range(B)))
     for row, goals in ruled_out.items() or {0: []}.items():
         batch.log_bc[row, goals] = -torch.inf
     return batch
