@@ -88,8 +88,7 @@ class GoalSet:
 
     def logits(self, a: Tensor) -> Tensor:
         """f_AB of state-actions [A, d] and the goals, [A, M]."""
-        output: Tensor = self._critic(a, self.bridge)
-        return output
+        return self._critic(a, self.bridge)  # type: ignore[no-any-return]
 
 
 def read_goal_sets(agent: Agent, views: Sequence[GridView], plans: bool) -> list[GoalSet]:
@@ -164,10 +163,6 @@ class ObservedEpisode:
     def __post_init__(self) -> None:
         self.ruled_out = np.zeros(len(self.goals.rows), dtype=np.bool_)
 
-    def goes_on(self, view: GridView, instruction: Instruction) -> bool:
-        """Whether what is seen and asked for may be a later moment of this episode."""
-        return self.instruction == instruction and view.goes_on_from(self.view)
-
     def enter(self, goals: GoalSet, grounded: Grounded, view: GridView) -> None:
         """Goes on with other goals: the layout has changed, or more of it has been seen."""
         self.goals, self.grounded, self.plan = goals, grounded, None
@@ -177,20 +172,13 @@ class ObservedEpisode:
         for state in self.visited:
             self.ruled_out |= view.alike(goals.rows, state)
 
-    def mask(self, situation: bytes, action: int) -> None:
-        """Notes that the action changed nothing in that situation."""
-        if (situation, action) not in self.masked:
-            self.masked.add((situation, action))
-            self.plan = None
-
     def blocked(self, actions: int) -> NDArray[np.int64]:
         """Rows of the transitions, goal times action, that have been tried in vain."""
-        rows: list[NDArray[np.int64]] = [np.empty(0, dtype=np.int64)]
+        rows = np.zeros((len(self.goals.rows), actions), dtype=np.bool_)
         for situation, action in self.masked:
             own = np.frombuffer(situation, dtype=np.uint8)[:OWN]
-            goals = np.flatnonzero((self.goals.rows[:, :OWN] == own).all(axis=1))
-            rows.append(goals * actions + action)
-        return np.concatenate(rows)
+            rows[:, action] |= (self.goals.rows[:, :OWN] == own).all(axis=1)
+        return np.flatnonzero(rows)
 
     def rule_out(self, state: NDArray[np.uint8]) -> None:
         """Notes that the episode went on after `state`: what means the same is not what was asked for."""
@@ -255,16 +243,15 @@ class ObservedGoals(GoalSource):
         for episode, state in zip(self._episodes_of(seen), seen.states, strict=True):
             if episode.begun:
                 self._learn_from_going_on(episode, state)
-            if self._masks and episode.last is not None and episode.last[0] == state.tobytes():
-                episode.mask(*episode.last)
+            last = episode.last
+            if self._masks and last is not None and last[0] == state.tobytes() and last not in episode.masked:
+                episode.masked.add(last)  # it changed nothing
+                episode.plan = None
 
     def batch(self, seen: ObservedSeen) -> ObservedBatch:
         states = torch.as_tensor(seen.states, device=self.agent.device)  # [B, S]
         encoded = self.agent.encode_state_actions(states.unsqueeze(1), self.actions)  # [B, A, d]
         return ObservedBatch(self, self._episodes_of(seen), seen, encoded)
-
-    def adjust(self, seen: ObservedSeen, batch: ScoringBatch, scores: Tensor) -> Tensor:
-        return scores
 
     def choose(self, seen: ObservedSeen, scores: Tensor) -> Tensor:
         rows = scores.double().cpu().numpy()  # [B, A]
@@ -380,7 +367,7 @@ class ObservedGoals(GoalSource):
         """The episodes, begun anew where what is seen or asked for cannot be a later moment of what is remembered."""
         known = [self.episodes.get(key) for key in seen.keys]
         going = [
-            episode if episode is not None and episode.goes_on(view, text) else None
+            episode if episode and episode.instruction == text and view.goes_on_from(episode.view) else None
             for episode, view, text in zip(known, seen.views, seen.instructions, strict=True)
         ]
         unread = [
@@ -392,21 +379,17 @@ class ObservedGoals(GoalSource):
         for row, goals in zip(unread, sets, strict=True):
             view, text, key = seen.views[row], seen.instructions[row], seen.keys[row]
             grounded, episode = self._ground(text, view), going[row]
-            if episode is None:
-                going[row] = self._begin(
-                    key, ObservedEpisode(text, view, goals, grounded, stream_of(self._seed, key)), len(going)
-                )
-            else:
+            if episode is not None:
                 episode.enter(goals, grounded, view)
+                continue
+            if key not in self.episodes and len(self.episodes) >= max(EPISODES_KEPT, len(going)):
+                self.episodes.forget_oldest()
+            rng = stream_of(self._seed, key)
+            going[row] = self.episodes.put(key, ObservedEpisode(text, view, goals, grounded, rng))
         found = [episode for episode in going if episode is not None]
         for episode, view in zip(found, seen.views, strict=True):
             episode.view = view
         return found
-
-    def _begin(self, key: Hashable, episode: ObservedEpisode, at_once: int) -> ObservedEpisode:
-        if key not in self.episodes and len(self.episodes) >= max(EPISODES_KEPT, at_once):
-            self.episodes.forget_oldest()
-        return self.episodes.put(key, episode)
 
     def draw(self, episode: ObservedEpisode, part: int, chances: NDArray[np.float64]) -> int:
         """The goal drawn for one part, of chances [M] in any scale; kept until it is ruled out."""
@@ -423,9 +406,10 @@ class ObservedGoals(GoalSource):
             goals, composition, config = episode.goals, episode.grounded.parsed.composition, self.agent.policy_config
             assert goals.transitions is not None
             transitions = goals.transitions.without(episode.blocked(len(self.actions)))
-            weights = np.stack(
-                [self._weights(episode, part, drawn) for part in range(len(composition.parts))]
-            )  # [P, M]
+            weights = np.stack([self._wanted(episode, part) for part in range(len(composition.parts))])  # [P, M]
+            if drawn:
+                chosen = [self.draw(episode, part, chances) for part, chances in enumerate(weights)]  # P
+                weights = np.eye(weights.shape[1])[chosen]
             values: dict[frozenset[int], NDArray[np.float64]] = {composition.all_parts: np.ones(len(goals.rows))}
             for done in composition.stages()[1:]:
                 options = [weights[part] * values[done | {part}] for part in composition.open_parts(done)]  # each [M]
@@ -433,14 +417,6 @@ class ObservedGoals(GoalSource):
                 values[done] = value_iteration(transitions, best, config.hop_discount, config.max_iterations)
             episode.plan = Plan(weights, values)
         return episode.plan
-
-    def _weights(self, episode: ObservedEpisode, part: int, drawn: bool) -> NDArray[np.float64]:
-        weights = self._wanted(episode, part)
-        if not drawn:
-            return weights
-        chosen = np.zeros_like(weights)  # [M]
-        chosen[self.draw(episode, part, weights)] = 1.0
-        return chosen
 
     def _wanted(self, episode: ObservedEpisode, part: int) -> NDArray[np.float64]:
         """How much each goal is what one part asks for, [M] in [0, 1]; the frontier where nothing seen fits.
