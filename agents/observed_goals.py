@@ -317,8 +317,11 @@ class ObservedGoals(GoalSource):
             composition = grounded.parsed.composition
             imagined = [imaginable(*view.grid.shape[:2])] if grounded.partial else []
             meaning = self._meaning(np.concatenate([goals, states_of([view]), *imagined]))  # [M + 1 + I, d']
-            fits = [self.fits(grounded, meaning, part).double().cpu().numpy() for part in composition.all_parts]
-            here = {part for part, fit in enumerate(fits) if goal_weights(fit[len(goals)], fit.max()) >= FOUND}
+            here = set()
+            for part in composition.all_parts:
+                fits = self.fits(grounded, meaning, part).double().cpu().numpy()  # [M + 1 + I]
+                if goal_weights(fits[len(goals)], fits.max()) >= FOUND:
+                    here.add(part)
             while newly := here.intersection(composition.open_parts(done)):
                 done |= newly
             return done == composition.all_parts

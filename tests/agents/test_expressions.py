@@ -145,7 +145,7 @@ def test_compositions_are_values() -> None:
     assert AnyOf("a", "b") != AnyOf("b", "a")
     assert len({AnyOf("a", "b"), AnyOf("a", "b"), AllOf("a", "b"), Not("a"), "a"}) == 4
     for kind in (AnyOf, AllOf):
-        with pytest.raises(ValueError, match=f"{kind.__name__}: has no parts; one or more would do"):
+        with pytest.raises(ValueError, match=f"{kind.__name__}: expected one or more parts, got none"):
             kind()
 
 

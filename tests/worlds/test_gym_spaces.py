@@ -45,7 +45,7 @@ def test_a_row_is_a_copy() -> None:
 
 
 def test_numbers_out_of_range_are_refused() -> None:
-    with pytest.raises(ValueError, match="whole numbers from 0 to 4 would do"):
+    with pytest.raises(ValueError, match="expected whole numbers from 0 to 4"):
         as_rows(np.array([5]), "number", 5)
     with pytest.raises(ValueError, match="whole numbers"):
         as_rows(np.array([0.5]), "number", 5)
