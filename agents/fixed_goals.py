@@ -132,12 +132,10 @@ class FixedGoals(GoalSource):
         return best
 
     def goals(self, observation: Any) -> NDArray[np.float32]:
-        found: NDArray[np.float32] = self.rows.cpu().numpy()
-        return found
+        return self.rows.cpu().numpy()
 
     def posterior(self, instructions: Sequence[Instruction], observation: Any) -> NDArray[np.float32]:
-        found: NDArray[np.float32] = self.ratios(instructions).softmax(-1).cpu().numpy()
-        return found
+        return self.ratios(instructions).softmax(-1).cpu().numpy()
 
     def understand(self, instruction: Instruction, observation: Any, likeliest: int) -> Understanding:
         (parsed,) = self.instructions.parsed([instruction])
@@ -146,8 +144,7 @@ class FixedGoals(GoalSource):
 
     def log_terms(self, seen: FixedSeen, actions: Tensor) -> Tensor:
         a = self.agent.encode_state_actions(seen.states, actions)  # [B, d]
-        terms: Tensor = self.agent.critic_ab(a, self.bridge) + self.ratios(seen.instructions)
-        return terms
+        return self.agent.critic_ab(a, self.bridge) + self.ratios(seen.instructions)  # type: ignore[no-any-return]
 
     def ratios(self, instructions: Sequence[Instruction]) -> Tensor:
         """log p(g | instruction) / p(g), [B, M]."""
@@ -218,14 +215,8 @@ class FixedGoals(GoalSource):
 
     @cached_property
     def _transitions(self) -> TransitionModel:
-        agent, bridge, goals = self.agent, self.bridge[:PLANNED_GOALS], self.rows[:PLANNED_GOALS]
-
-        def logits(start: int, stop: int) -> Tensor:
-            a = agent.encode_state_actions(goals[start:stop].unsqueeze(1), self.actions)  # [m, A, d]
-            found: Tensor = agent.critic_ab(a, bridge)  # [m, A, M']
-            return found
-
-        return find_transitions(logits, len(goals), len(self.actions), agent.policy_config.hop_share)
+        nodes, share = min(PLANNED_GOALS, len(self.rows)), self.agent.policy_config.hop_share
+        return find_transitions(self.planner.logits, nodes, len(self.actions), share)
 
 
 class FixedBatch(ScoringBatch):
@@ -236,8 +227,7 @@ class FixedBatch(ScoringBatch):
         self._source, self._seen, self._critic = source, seen, source.agent.critic_ab
 
     def logits(self) -> Tensor:
-        found: Tensor = self._critic(self.encoded, self._source.bridge)
-        return found
+        return self._critic(self.encoded, self._source.bridge)  # type: ignore[no-any-return]
 
     def summed(self, log_bc: Tensor, best_goal: bool = False) -> Tensor:
         return bridge_scores_per_row(self.encoded, log_bc, self._source.bridge, self._critic, best_goal=best_goal)
