@@ -93,24 +93,6 @@ def test_all_goals_count_again_when_next_to_nothing_would_be_left() -> None:
         assert torch.equal(kept.eliminate(log_bc, [0]), log_bc) is all_count
 
 
-def test_any_keys_tell_episodes_apart_and_a_batch_is_one_after_another() -> None:
-    keys: list[Hashable] = [10**7, "a", (1, 2), None, 3]
-    texts = ["row 3", "row 9", "row 3", "column 1", "row 3"]
-    paths = torch.as_tensor(np.random.default_rng(0).uniform(-1, 1, size=(8, 5, 2)).cumsum(axis=0) + 5.0).float()
-    together, alone, even = memory(eliminates=True), memory(eliminates=True), torch.full((5, 100), -math.log(100))
-    for states in paths:
-        together.note(states, texts, keys)
-    for row in (3, 1, 4, 0, 2):
-        for states in paths:
-            alone.note(states[row : row + 1], texts[row : row + 1], keys[row : row + 1])
-    found = together.eliminate(even, keys)
-    assert torch.equal(found, alone.eliminate(even, keys))
-    assert found.isneginf().any(dim=1).all()
-    assert not together.eliminate(FLAT, ["never met"]).isneginf().any()
-    together.reset()
-    assert torch.equal(together.eliminate(even, keys), even)
-
-
 def test_an_empty_batch_passes() -> None:
     kept = memory(True, True, True)
     for _ in range(2):
