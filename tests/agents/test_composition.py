@@ -53,8 +53,8 @@ def test_sentences_are_taken_apart(text: str, expected: Composition) -> None:
 
 
 WHOLE = """
-    go to the red and the blue ball|go to the red and blue ball|find a ball and a key|go to the landing|then go to the ball
-    go to the top left room|go to the strengthened door|athena, look after your ball|and
+    go to the red and the blue ball|go to the red and blue ball|find a ball and a key|go to the landing
+    then go to the ball|go to the top left room|go to the strengthened door|athena, look after your ball|and
 """
 JOINED = """
     walk to the red ball|find something blue|head for the left side|reach a box|look for the key|get to a door

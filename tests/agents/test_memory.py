@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from goalbridge.agents import Agent, Policy
+from goalbridge.agents import Agent, Policy, fixed_goals
 from goalbridge.agents.expressions import AnyOf
 from goalbridge.agents.lru import LRU
 from goalbridge.agents.memory import EPISODES_KEPT, FAR, LEAST_LEFT, MASKED_STEPS, REACH, VectorMemory
@@ -184,6 +184,16 @@ def test_a_policy_that_serves_for_long_stays_of_one_size(make_agent: Callable[..
     policy.act(states[:1], ["row 3"], [10**7])
     assert tracemalloc.get_traced_memory()[1] < 1e6  # a large number costs what a small one does
     tracemalloc.stop()
+
+
+@pytest.mark.parametrize("name", ["planned", "planned_sample", "resampled", "shortest"])
+def test_more_instructions_at_once_than_are_kept_are_all_answered(
+    make_agent: Callable[..., Agent], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    texts, states = [f"row {row}" for row in range(4)], np.full((4, 2), 7.5, np.float32)
+    expected = make_agent().policy(name).scores(states, texts)
+    monkeypatch.setattr(fixed_goals, "INSTRUCTIONS_KEPT", 2)
+    torch.testing.assert_close(make_agent().policy(name).scores(states, texts), expected)
 
 
 # What the policy makes of it. The walks do not depend on the actions, so that memories can be compared.
