@@ -41,7 +41,21 @@ def info_nce(
     separately, its column), mean logits of true pairs and of the others.
     Source: van den Oord et al. 2018, Eq. 4; the symmetric form is that of Radford et al. 2021.
     """
-    return info_nce_share(logits, logits.mT, slice(None), duplicates, treat, logsumexp_penalty, detailed)
+    size = logits.shape[-1]
+    diagonal = torch.eye(size, dtype=torch.bool, device=logits.device)  # [B, B]
+    true = diagonal if duplicates is None else duplicates | diagonal  # [B, B]
+    kept = logits.masked_fill(true & ~diagonal, -torch.inf) if duplicates is not None and treat == "masked" else logits
+    rows, columns = kept.logsumexp(dim=-1), kept.logsumexp(dim=-2)  # [..., B] each
+    if duplicates is not None and treat == "positives":
+        share = true.to(logits.dtype)  # [B, B]
+        share = share / share.sum(dim=-1, keepdim=True) + share / share.sum(dim=-2, keepdim=True)
+        positives = (logits * share).sum() * (size / (2 * logits.numel()))
+    else:
+        positives = logits.diagonal(dim1=-2, dim2=-1).mean()
+    loss = (rows.mean() + columns.mean()) / 2 - positives
+    if logsumexp_penalty > 0:
+        loss = loss + logsumexp_penalty * rows.square().mean()
+    return loss, _pair_info(logits.detach(), true) if detailed else {}
 
 
 def info_nce_share(
@@ -55,35 +69,43 @@ def info_nce_share(
 ) -> tuple[Tensor, Info]:
     """What one of several processes adds to `info_nce` of a batch of B that they share: the sum is that loss and info.
 
-    rows: [..., n, B] scores of its own n anchors with all candidates. columns: [..., n, B] scores of its own candidates
-    with all anchors. own: which of the B they are. duplicates: [B, B], and the rest, as `info_nce` takes them.
+    rows: [n, B] scores of its own n anchors with all candidates. columns: [n, B] scores of its own candidates with all
+    anchors. own: which of the B they are. duplicates: [B, B], and the rest, as `info_nce` takes them.
     No process ever scores all B x B pairs.
     """
     size = rows.shape[-1]
-    batches = rows.shape[:-2].numel()
     diagonal = torch.eye(size, dtype=torch.bool, device=rows.device)  # [B, B]
     true = diagonal if duplicates is None else duplicates | diagonal  # [B, B]
     loss, info = rows.new_zeros(()), {}
-    for suffix, logits, pairs in (("", rows, true[own]), ("_columns", columns, true.T[own])):  # [..., n, B], [n, B]
-        kept = logits.masked_fill(pairs & ~diagonal[own], -torch.inf) if treat == "masked" else logits
-        partition = kept.logsumexp(dim=-1)  # [..., n]
-        if treat == "positives" and duplicates is not None:
-            target = pairs.to(logits.dtype)  # [n, B]
-            positive = (logits * (target / target.sum(dim=-1, keepdim=True))).sum(dim=-1)  # [..., n]
-        else:
-            positive = logits.diagonal(own.start or 0, dim1=-2, dim2=-1)  # [..., n]
-        loss = loss + (partition - positive).sum() / (2 * size * batches)
+    for suffix, logits, pairs in (("", rows, true[own]), ("_columns", columns, true.T[own])):  # [n, B] each
+        apart = pairs & ~diagonal[own]  # [n, B]
+        kept = logits.masked_fill(apart, -torch.inf) if treat == "masked" else logits
+        partition = kept.logsumexp(dim=-1)  # [n]
+        target = (pairs if treat == "positives" else diagonal[own]).to(logits.dtype)  # [n, B]
+        positive = (logits * (target / target.sum(dim=-1, keepdim=True))).sum(dim=-1)  # [n]
+        loss = loss + (partition - positive).sum() / (2 * size)
         if not suffix and logsumexp_penalty > 0:
-            loss = loss + logsumexp_penalty * partition.square().sum() / (size * batches)
+            loss = loss + logsumexp_penalty * partition.square().sum() / size
         if detailed:
             scores = logits.detach()
-            wins = scores.masked_fill(~pairs, -torch.inf).amax(dim=-1) >= scores.amax(dim=-1)  # [..., n]
-            info[f"accuracy{suffix}"] = wins.float().sum() / (size * batches)
+            wins = scores.masked_fill(~pairs, -torch.inf).amax(dim=-1) >= scores.amax(dim=-1)  # [n]
+            info[f"accuracy{suffix}"] = wins.float().sum() / size
     if detailed:
         scores = rows.detach()
-        info["positive_logits"] = scores.masked_fill(~true[own], 0).sum() / (true.sum() * batches)
-        info["negative_logits"] = scores.masked_fill(true[own], 0).sum() / ((~true).sum() * batches).clamp(min=1)
+        info["positive_logits"] = scores.masked_fill(~true[own], 0).sum() / true.sum()
+        info["negative_logits"] = scores.masked_fill(true[own], 0).sum() / (~true).sum().clamp(min=1)
     return loss, info
+
+
+def _pair_info(logits: Tensor, true: Tensor) -> Info:
+    true = true.expand_as(logits)  # [..., B, B]
+    best = logits.masked_fill(~true, -torch.inf)  # [..., B, B]
+    return {
+        "accuracy": (best.amax(dim=-1) >= logits.amax(dim=-1)).float().mean(),
+        "accuracy_columns": (best.amax(dim=-2) >= logits.amax(dim=-2)).float().mean(),
+        "positive_logits": logits[true].mean(),
+        "negative_logits": logits.masked_fill(true, 0).sum() / (~true).sum().clamp(min=1),
+    }
 
 
 def action_contrast(positive: Tensor, negatives: Tensor) -> tuple[Tensor, Info]:
