@@ -128,7 +128,7 @@ def test_what_cannot_be_trained_is_said_once(
 ) -> None:
     run = f"run_dir={tmp_path / 'run'}"
     for arguments, says in (
-        ((run, "train.batch_size=15"), "train.batch_size=15: is shared by 2 processes; a multiple of 2 would do"),
+        ((run, "train.batch_size=15"), "train.batch_size=15: expected a multiple of 2 processes; try 16"),
         ((run, "train.batch_size=1"), "train.batch_size=1: must be at least 2"),
         ((run, "trian.steps=5"), "trian.steps=5: no such setting"),
         ((f"run_dir={finished}",), f"run_dir={finished}: already holds a run"),
