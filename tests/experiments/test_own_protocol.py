@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import gymnasium
 import pytest
 
 from goalbridge.agents.storage import write_json
@@ -16,49 +13,29 @@ from goalbridge.experiments.agent.own_protocol import FILES, SEED, WORLDS, argum
 from goalbridge.experiments.report.agent_pages import CUSTOM_PAGE
 
 
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Where the user's files lie, which is the current folder."""
-    for name, text in users_files().items():
-        (tmp_path / name).write_text(text)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    before = set(gymnasium.registry)
-    yield tmp_path
-    sys.modules.pop("my_worlds", None)
-    for name in set(gymnasium.registry) - before:
-        del gymnasium.registry[name]
-
-
 def test_the_guide_holds_the_files_that_its_commands_name() -> None:
     assert set(users_files()) == set(FILES)
     for text in users_files().values():
         compile(text, "users", "exec")
     assert "def maze(goal)" in users_files()["robot_worlds.py"]
     assert arguments("lake", 2) == ["env=own", *WORLDS["lake"], "seed=2"]
-
-
-def test_an_unknown_world_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"world=lak: must be one of lake, .*; did you mean lake\?"):
         main(["lak"])
 
 
-def test_measures_what_was_trained_and_reports_it(
-    script: Any, tiny: tuple[str, ...], folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_measures_what_was_trained_and_reports_it(script: Any, tiny: tuple[str, ...], users_folder: Path) -> None:
     small = ("data.trajectories=30", "data.walk_length=20", "train.evaluate_every=0", "train.evaluation_episodes=2")
     done = script("train", *arguments("lake", 0), *tiny, *small, "run_dir=lake_0")
     assert done.code == 0, done.err
-    write_json(folder / "lake_0" / "cost.json", {"seconds": 12.3})  # a finished one is not trained again
-    result = measure("lake", folder, seeds=(0,), episodes=6)
+    write_json(users_folder / "lake_0" / "cost.json", {"seconds": 12.3})  # a finished one is not trained again
+    result = measure("lake", users_folder, seeds=(0,), episodes=6)
     assert result["train_command"] == f"python train.py {' '.join(arguments('lake', 0))}"
     assert (result["seconds"], result["evaluation_seed"], result["episodes"]) == ([12], SEED, 6)
     assert list(result["estimators"]) == ["logsumexp", "planned", "direct", "max", "sample", "random"]
     for name, found in result["estimators"].items():
         assert found["success"]["per_seed"] == [found["success"]["mean"]], name
     assert result["estimators"]["logsumexp"]["success_minus_first"]["mean"] == 0
-    monkeypatch.chdir(folder)
-    write_json(folder / "results" / "own_worlds.json", {"lake": result})
+    write_json(users_folder / "results" / "own_worlds.json", {"lake": result})
     text = str(CUSTOM_PAGE.render())
     assert f"| planned | {result['estimators']['planned']['success']['mean']:.3f} [" in text
     assert "`python -m experiments.agent.own_protocol lake`" in text
