@@ -67,6 +67,7 @@ def test_what_python_runs_is_there(line: list[str]) -> None:
     if line[0] == "-m":
         path = line[1].removeprefix("goalbridge.").replace(".", "/")
         assert (ROOT / path).is_dir() or (ROOT / f"{path}.py").is_file()
+        assert path != "training/export" or all("=" in argument for argument in line[2:])
     elif line[0].endswith(".py"):
         assert (ROOT / line[0]).is_file()
 

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -33,7 +34,13 @@ _AUDIO = {
     **{"num_mel_bins": 16, "spec_size": 64, "window_size": 4, "patch_size": 2, "patch_stride": 2, "hidden_size": 32},
     **{"patch_embeds_hidden_size": 16, "depths": [1, 1], "num_attention_heads": [2, 2], "num_hidden_layers": 2},
 }
-_HEARD = {"feature_size": 16, "sampling_rate": 8000, "hop_length": 100, "max_length_s": 1, "fft_window_size": 512}
+_HEARD: dict[str, Any] = {
+    "feature_size": 16,
+    "sampling_rate": 8000,
+    "hop_length": 100,
+    "max_length_s": 1,
+    "fft_window_size": 512,
+}
 
 
 def save_tokenizer(folder: Path) -> None:
@@ -112,8 +119,8 @@ def media(tmp_path: Path) -> Path:
 
 def settings(media: Path, models: Path, image: str = "clip") -> ManifestSettings:
     paths = str(media), str(models / image), str(models / "clap")
-    written = {"cache": str(media.parent / "cache"), "out": str(media.parent / "out.json")}
-    return ManifestSettings(*paths, candidates=3, trials=7, sizes=(2, 4, 1000), **written)
+    cache, out = str(media.parent / "cache"), str(media.parent / "out.json")
+    return ManifestSettings(*paths, candidates=3, trials=7, sizes=(2, 4, 1000), cache=cache, out=out)
 
 
 def retrieval_of(chosen: ManifestSettings) -> Retrieval:
@@ -173,7 +180,7 @@ def test_no_direct_between_spaces_of_other_dimensions(models: Path, media: Path)
 
 def test_scores_are_lemma_1_of_all_free_captions(models: Path, media: Path) -> None:
     retrieval = retrieval_of(settings(media, models))
-    critics = [load_model(str(models / name), kind).critic for name, kind in (("clip", "image"), ("clap", "audio"))]
+    critics = load_model(str(models / "clip"), "image").critic, load_model(str(models / "clap"), "audio").critic
     trial = torch.tensor([0, 2, 4])
     free = torch.ones(11, dtype=torch.bool)
     free[[0, 3]] = False
@@ -290,7 +297,7 @@ def test_what_cannot_be_measured_ends_in_one_line(
 def test_a_wrong_or_damaged_model_is_refused(models: Path, tmp_path: Path) -> None:
     from safetensors.torch import load_file, save_file
 
-    def refusal(folder: Path | str, kind: str = "image") -> str:
+    def refusal(folder: Path | str, kind: Literal["image", "audio"] = "image") -> str:
         with pytest.raises(ConfigError) as error:
             load_model(str(folder), kind)
         assert "\n" not in str(error.value)
