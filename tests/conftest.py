@@ -10,7 +10,7 @@ import shutil
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,28 +42,12 @@ from goalbridge.worlds.maze.world import MazeWorld
 ROOT = Path(__file__).parents[1]
 
 
-def fork_settings(**changes: Any) -> MazeSettings:
-    """The fork maze's."""
-    return MazeSettings("goalbridge/ForkMaze-v0", **changes)
-
-
-def babyai_settings(*levels: str, **changes: Any) -> BabyAISettings:
-    """BabyAI's, one small level unless told otherwise."""
-    return BabyAISettings(levels or ("GoToLocal",), **changes)
-
-
-FORK = fork_settings()
-
+FORK = MazeSettings("goalbridge/ForkMaze-v0")
 TINY_DATA = ("data.trajectories=100", "data.labelled_goals=200")
 TINY_NETS = ("agent.width=16", "agent.depth=2", "agent.embedding_dim=8", "agent.bridge_goals=40")
 TINY_RUN = (
-    "train.steps=12",
-    "train.batch_size=16",
-    "train.log_every=4",
-    "train.evaluate_every=8",
-    "train.evaluation_episodes=4",
-    "train.checkpoint_every=4",
-    "env.max_episode_steps=12",
+    *("train.steps=12", "train.batch_size=16", "train.log_every=4", "train.checkpoint_every=4"),
+    *("train.evaluate_every=8", "train.evaluation_episodes=4", "env.max_episode_steps=12"),
 )
 
 
@@ -103,7 +87,7 @@ def script(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -
         except SystemExit as leaving:
             code = leaving.code if isinstance(leaving.code, int) else 1
         finally:
-            torch.set_flush_denormal(False)  # the scripts set it for their process, which here is that of all tests
+            torch.set_flush_denormal(False)  # which commands set for their process, here that of all tests
         printed = capfd.readouterr()
         return Outcome(code, printed.out, printed.err)
 
@@ -112,7 +96,7 @@ def script(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -
 
 @pytest.fixture(autouse=True)
 def plain_numbers() -> Iterator[None]:
-    """Commands other than the scripts, too, flush denormal numbers to zero in their process."""
+    """Commands other than the scripts set it, too."""
     yield
     torch.set_flush_denormal(False)
 
@@ -245,7 +229,7 @@ def build_grid_agent(
     text: TextEncoder | None = None, policy: PolicyConfig | None = None, spread: float = 1.5, **settings: Any
 ) -> Agent:
     """An untrained agent of BabyAI's grids."""
-    world = BabyAIWorld(babyai_settings())
+    world = BabyAIWorld(BabyAISettings(("GoToLocal",)))
     policy = policy or PolicyConfig(name="planned", candidate_actions=4, average_noise=False)
     goals = np.zeros((3, len(world.spec.goal_low)), np.uint8)
     return untrained(world, policy, text or FakeText(), goals, settings, spread)
@@ -266,13 +250,13 @@ def fake_text() -> FakeText:
 @pytest.fixture(scope="session")
 def make_maze() -> Callable[..., MazeWorld]:
     """`make_maze(max_episode_steps=9)`: the fork maze as a world, with settings changed."""
-    return lambda **changes: MazeWorld(fork_settings(**changes))
+    return lambda **changes: MazeWorld(replace(FORK, **changes))
 
 
 @pytest.fixture(scope="session")
 def make_babyai() -> Callable[..., BabyAIWorld]:
     """`make_babyai("GoToObjS4", view="partial")`: levels as a world; one small level unless told otherwise."""
-    return lambda *levels, **changes: BabyAIWorld(babyai_settings(*levels, **changes))
+    return lambda *levels, **changes: BabyAIWorld(BabyAISettings(levels or ("GoToLocal",), **changes))
 
 
 @pytest.fixture

@@ -35,14 +35,6 @@ def test_train_then_evaluate_then_instruct(
     assert line.startswith("warning: instruction='到第三行去, row 3")
 
 
-def test_a_bad_setting_is_one_line(script_environment: dict[str, str], tmp_path: Path) -> None:
-    refused = python(script_environment, "train.py", "env=frok_maze", f"run_dir={tmp_path / 'run'}")
-    assert (refused.returncode, refused.stdout) == (2, "")
-    assert refused.stderr.startswith("error: env=frok_maze: no such choice; did you mean fork_maze?")
-    assert len(refused.stderr.splitlines()) == 1
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_each_line_of_a_pipe_is_answered(finished: Path, script_environment: dict[str, str]) -> None:
     lines = "row 3\n\n   \ngo to row 3\n\udcff\udcfe\ncolumn 2 or column 4"  # the fifth is no UTF-8
     command = ("evaluate.py", f"run_dir={finished}", "rollouts=1", "instruction=-")
