@@ -172,57 +172,48 @@ def test_resuming_a_finished_run_changes_nothing(script: Any, tiny: tuple[str, .
     assert (kept(), scalars(finished)) == (before, logged)
 
 
-def nan(path: Path) -> None:
-    tensors, about = read_tensors(path)
-    tensors["agent.goal_encoder.tower.0.weight"][0, 0] = float("nan")
-    write_tensors(path, tensors, about)
+CHECKPOINT, ACTIONS = "checkpoint.safetensors", "trajectories/actions.npy"
 
 
-def of_another_world(path: Path) -> None:
-    tensors, about = read_tensors(path)
-    write_tensors(path, tensors, about | {"run": {"env": "goalbridge/SlitMaze-v0", "layout": "x"}})
+def rewritten(change: Callable[[Any, Any], Any]) -> Callable[[Path], None]:
+    """Changes the tensors or the description of a file."""
+
+    def rewrite(path: Path) -> None:
+        tensors, about = read_tensors(path)
+        change(tensors["agent.goal_encoder.tower.0.weight"], about)
+        write_tensors(path, tensors, about)
+
+    return rewrite
 
 
-def cut(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:3000])
+nan = rewritten(lambda weight, _: weight.fill_(float("nan")))
+elsewhere = rewritten(lambda _, about: about.update(run={"env": "goalbridge/SlitMaze-v0", "layout": "x"}))
+DAMAGES: list[tuple[str, Callable[[Path], Any], str]] = [
+    (CHECKPOINT, lambda path: path.write_bytes(path.read_bytes()[:3000]), "is damaged or no safetensors file"),
+    (CHECKPOINT, nan, "holds NaN or infinity"),
+    (CHECKPOINT, elsewhere, "was made with env goalbridge/SlitMaze-v0, not goalbridge/ForkMaze-v0"),
+    (ACTIONS, lambda path: path.write_bytes(b""), "actions.npy: cannot be read"),
+]
+OTHERS = [
+    ("resume=false", ": already holds a run; add resume=true to go on, or choose another run_dir"),
+    ("train.batch_size=17", "was begun with train.batch_size=16; use"),
+    ("seed=3", "was begun with seed=0; use"),
+    ("data.trajectories=99", "was begun with data.trajectories=100; use"),
+    ("env=slit_maze", "env.id=goalbridge/SlitMaze-v0: the run in "),
+]
 
 
-CHECKPOINT = "checkpoint.safetensors"
-NOT_GONE_ON_FROM: dict[str, tuple[str, Callable[[Path], Any], str, str]] = {
-    "not asked to": (
-        "",
-        cut,
-        "resume=false",
-        ": already holds a run; add resume=true to go on, or choose ",
-    ),
-    "batch": ("", cut, "train.batch_size=17", "train.batch_size=17: the run in "),
-    "seed": ("", cut, "seed=3", "was begun with seed=0; use"),
-    "data": ("", cut, "data.trajectories=99", "was begun with data.trajectories=100; use"),
-    "world": ("", cut, "env=slit_maze", "env.id=goalbridge/SlitMaze-v0: the run in "),
-    "truncated": (CHECKPOINT, cut, "seed=0", "is damaged or no safetensors file"),
-    "nan": (CHECKPOINT, nan, "seed=0", "holds NaN or infinity"),
-    "other run": (
-        CHECKPOINT,
-        of_another_world,
-        "seed=0",
-        "env goalbridge/SlitMaze-v0, not goalbridge/ForkMaze-v0",
-    ),
-    "data damaged": (
-        "trajectories/actions.npy",
-        lambda path: path.write_bytes(b""),
-        "seed=0",
-        "actions.npy: cannot",
-    ),
-}
-
-
-@pytest.mark.parametrize("case", NOT_GONE_ON_FROM)
-def test_what_is_not_gone_on_from_stays_as_it_is(script: Any, tiny: tuple[str, ...], finished: Path, case: str) -> None:
-    name, damage, setting, says = NOT_GONE_ON_FROM[case]
-    if name:
-        damage(finished / name)
+@pytest.mark.parametrize(
+    ("name", "change", "says"), [*DAMAGES, *(("config.json", setting, says) for setting, says in OTHERS)]
+)
+def test_what_is_not_gone_on_from_stays_as_it_is(
+    script: Any, tiny: tuple[str, ...], finished: Path, name: str, change: Any, says: str
+) -> None:
+    if callable(change):
+        change(finished / name)
     before = contents(finished)
-    assert says in script("train", *tiny, f"run_dir={finished}", "resume=true", setting).error
+    other = () if callable(change) else (change,)
+    assert says in script("train", *tiny, f"run_dir={finished}", "resume=true", *other).error
     assert contents(finished) == before
 
 
