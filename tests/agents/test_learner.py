@@ -13,8 +13,7 @@ import torch
 from goalbridge.agents import Agent, Learner
 from goalbridge.configs.data_schema import DataConfig
 from goalbridge.configs.schema import TrainConfig
-from goalbridge.data.captions import CaptionPairs
-from goalbridge.data.collect import caption_goals, stream
+from goalbridge.data.captions import CaptionPairs, caption_goals, stream
 from goalbridge.data.trajectories import TrajectoryBuffer
 from goalbridge.envs.places import MazePlaces
 from goalbridge.experiments.reading import Reading

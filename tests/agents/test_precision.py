@@ -14,7 +14,7 @@ import torch
 from goalbridge.agents import Agent, Learner
 from goalbridge.configs.data_schema import DataConfig
 from goalbridge.configs.schema import TrainConfig
-from goalbridge.data.collect import caption_goals, stream
+from goalbridge.data.captions import caption_goals, stream
 from goalbridge.envs.layouts import LAYOUTS
 from goalbridge.worlds.babyai.settings import BabyAISettings
 from goalbridge.worlds.babyai.world import BabyAIWorld

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from goalbridge.configs.splits import SPLITS, Split
-from goalbridge.data.collect import caption_goals
+from goalbridge.data.captions import caption_goals
 from goalbridge.envs.layouts import LAYOUTS, Layout
 from goalbridge.envs.phrasing import TEMPLATES
 from goalbridge.envs.places import CATEGORIES, MazePlaces, Place

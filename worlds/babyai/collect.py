@@ -8,7 +8,7 @@ import numpy as np
 
 from goalbridge.configs.data_schema import DataConfig
 from goalbridge.data import TrajectoryBuffer
-from goalbridge.data.collect import TRAJECTORIES, stream
+from goalbridge.data.captions import TRAJECTORIES, stream
 from goalbridge.encoders.grid import situations
 from goalbridge.envs.babyai.explore import explore
 from goalbridge.envs.babyai.layouts import Layouts

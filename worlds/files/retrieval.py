@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import torch
 
-from goalbridge.data.collect import VALIDATION, stream
+from goalbridge.data.captions import VALIDATION, stream
 
 if TYPE_CHECKING:
     from goalbridge.agents import Agent

@@ -15,7 +15,7 @@ from goalbridge.configs.data_schema import DataConfig
 from goalbridge.configs.registries import worlds
 from goalbridge.configs.schema import RunConfig
 from goalbridge.data import TrajectoryBuffer
-from goalbridge.data.self_play import SelfPlayEnv
+from goalbridge.data.online import SelfPlayEnv
 from goalbridge.envs.maze import PointMazeVectorEnv
 from goalbridge.envs.places import CATEGORIES, MazePlaces
 from goalbridge.envs.suite import COMPOUND, MazeCompounds
