@@ -164,12 +164,12 @@ class CaptionDrawer:
     ) -> tuple[NDArray[np.bool_], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
         """Of which goals [N, G] anything can be said, [N]; of those K: true labels [K, T], label and text, [K] each."""
         true_labels = self._captions.true_labels(np.asarray(goals))  # [N, T]
-        sayable = (true_labels >= 0).any(axis=1)  # [N]
+        sayable = np.asarray((true_labels >= 0).any(axis=1))  # [N]
         true_labels = true_labels[sayable]
         if not len(true_labels):
-            return sayable, true_labels, *np.zeros((2, 0), np.int64)
+            return sayable, true_labels, np.zeros(0, np.int64), np.zeros(0, np.int64)
         label = true_labels[np.arange(len(true_labels)), self._captions.choose(true_labels, self._rng)]  # [K]
-        text = self._first[label] + self._rng.integers(self._first[label + 1] - self._first[label])  # [K]
+        text: NDArray[np.int64] = self._first[label] + self._rng.integers(self._first[label + 1] - self._first[label])
         return sayable, true_labels, label, text
 
 

@@ -82,6 +82,8 @@ class MinariEpisodes:
         observed = found.observation_space
         self._reader: DatasetReader | None = None
         self._achieve: RowsOf | None = None
+        self._see: RowsOf
+        self._act: RowsOf
         if spaces is not None and spaces.reader is not None:
             self._reader = spaces.reader(dataset, observed, found.action_space)
             self._see, self._act = self._reader.observations, self._reader.actions

@@ -197,15 +197,16 @@ class OnlineData:
     def _commands(self) -> Commands:
         """How goals of this round are drawn: for the numbered episodes [R], [R, G]."""
         groups, (low, high) = self._env.groups, np.array(self._bounds, dtype=np.float32)  # [G] each
-        known = Frontier(self.replay.states, *self._bounds) if groups is None else None
+        is_counted = groups is None and self._config.goals == "buffer"
+        frontier = Frontier(self.replay.states, *self._bounds) if is_counted else None
 
         def command(rng: np.random.Generator, episodes: NDArray[np.int64]) -> NDArray[Any]:
             self._commanded += len(episodes)
-            if groups is not None:  # of the layout at hand; how often each was visited says little there
+            if groups is not None:  # goals of the layout at hand; how often each was visited says little there
                 return self.replay.sample_reached(rng, groups[episodes])
-            if self._config.goals == "uniform":
+            if frontier is None:  # anywhere within the bounds
                 return np.asarray(low + (high - low) * rng.random((len(episodes), len(low)), dtype=np.float32))
-            return known.sample(rng, len(episodes), self._config.frontier)
+            return frontier.sample(rng, len(episodes), self._config.frontier)
 
         return command
 

@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from goalbridge.configs.checks import ConfigError
+from goalbridge.configs.command import sentences
 from goalbridge.configs.compose import FOLDER, Composer, settings
 from goalbridge.configs.data_schema import DataConfig
 from goalbridge.configs.evaluation import EvaluateConfig
-from goalbridge.configs.help import sentences
 from goalbridge.configs.load import build, settings_in
 from goalbridge.configs.registries import worlds
 from goalbridge.configs.run_folder import flat, open_run, read_run_config
@@ -124,6 +125,13 @@ def test_help_is_a_line_a_setting(script: Any) -> None:
             assert any(line.startswith(f"{setting.name}=") for line in lines)
 
 
+@pytest.mark.parametrize("option", ["--cfg", "-c"])
+def test_composed_settings_are_shown_as_yaml(script: Any, option: str) -> None:
+    shown = script("train", "env=babyai", option, "job", "seed=3", "run_dir=x")
+    assert shown.code == 0
+    assert build(RunConfig, yaml.safe_load(shown.out)) == composed("env=babyai", "seed=3")
+
+
 HEAVY = ("torch", "minigrid", "sentence_transformers", "matplotlib", "tensorboard", "scipy.ndimage", "PIL")
 
 
@@ -144,6 +152,7 @@ def test_help_and_refusals_load_nothing_heavy(arguments: str) -> None:
 MISTYPED = [
     ("train", ["--env", "fork_maze"], "--env: expected setting=value; try env=fork_maze"),
     ("train", ["--seed=3"], "--seed=3: expected setting=value; try seed=3"),
+    ("train", ["--cfg"], "--cfg: expected setting=value; try --cfg job"),
     ("train", ["--hlep"], "--hlep: expected setting=value; try --help"),
     ("train", ["fork_maze"], "fork_maze: must be written setting=value; try env=fork_maze"),
     ("train", ["seed"], "seed: must be written setting=value, such as seed=1"),
@@ -173,7 +182,7 @@ TRAIN_REFUSALS = [
     (["seed"], "seed: must be written setting=value"),
     (["=3"], "=3: must be written setting=value"),
     (["seed=[1"], "seed=[1: must be written setting=value"),
-    (["seed=1,2"], "seed=1,2: gives several values; one would do"),
+    (["seed=1,2"], "seed=1,2: expected one value, got several; try one, or a list"),
     (["seed=1.5"], "seed=1.5: must be a whole number"),
     (["seed=-1"], "seed=-1: must be at least 0"),
     (["train.steps=abc"], "train.steps=abc: must be a whole number"),
@@ -185,8 +194,7 @@ TRAIN_REFUSALS = [
     (["train.learning_rate=0"], "train.learning_rate=0.0: must be above 0"),
     (["train.learning_rate=nan"], "train.learning_rate=nan: must be above 0"),
     (["train.learning_rate=fast"], "train.learning_rate=fast: must be a number"),
-    (["train.discount=1"], "train.discount=1.0: must be at least 0 and below 1"),
-    (["train.discount=0"], "train.discount=0.0: must be above 0"),
+    (["train.discount=1"], "train.discount=1.0: must be above 0 and below 1"),
     (["train.ema=-0.1"], "train.ema=-0.1: must be at least 0 and below 1"),
     (["train.checkpoint_every=-1"], "train.checkpoint_every=-1: must be at least 0"),
     (["train.multi_positives=mask"], "must be one of positives, masked, negatives; did you mean masked?"),
@@ -206,10 +214,10 @@ TRAIN_REFUSALS = [
     (["agent.critic=cosin"], "did you mean cosine?"),
     (["agent.frequencies=2"], "agent.frequencies=2: must be a list"),
     (["agent.frequencies=[1,x]"], "agent.frequencies[1]=x: must be a number"),
-    (["agent.frequencies=[1,0]"], "agent.frequencies.1=0.0: must be above 0"),
+    (["agent.frequencies=[1,0]"], "agent.frequencies=0.0: must be above 0"),
     (["agent.language_critic=dots"], "agent.language_critic=dots: must be one of"),
     (["agent.text_depth=-1"], "agent.text_depth=-1: must be at least 0"),
-    (["agent.text_dropout=1"], "agent.text_dropout=1.0: must be at least 0, below 1"),
+    (["agent.text_dropout=1"], "agent.text_dropout=1.0: must be at least 0 and below 1"),
     (["agent.language_in_actions=some"], "agent.language_in_actions=some: must be true or false"),
     (["agent.bridge_goals=0"], "agent.bridge_goals=0: must be at least 1"),
     (["data.trajectories=0"], "data.trajectories=0: must be at least 1"),

@@ -201,7 +201,10 @@ def changed(number: int, **changes: Any) -> list[dict[str, Any]]:
     ("lines", "says"),
     [
         (changed(1, observations=[[0.0]] * 3), "line 2: observations: expected 13, one more than actions, got 3"),
-        (changed(1, observations=[[float("nan")]] * 13), "line 2: observations: step 0: expected finite numbers, got [nan]"),
+        (
+            changed(1, observations=[[float("nan")]] * 13),
+            "line 2: observations: step 0: expected finite numbers, got [nan]",
+        ),
         (changed(1, actions=[]), "line 2: actions"),
         (changed(1, captions={"40": "far"}), "line 2: captions: step 40: expected a step from 0 to 12"),
         (changed(1, captions={"0": ""}), "line 2: captions: step 0: expected a text of words, got ''"),
