@@ -26,6 +26,8 @@ def save_checkpoint(
     run: what identifies the run (environment and layout), for `load_checkpoint` to compare. further: what else the run
     needs to go on, such as data that it has collected itself.
     """
+    if not folder.is_dir():
+        raise CheckpointError(f"{folder}: expected the run's folder, which somebody has removed; train anew")
     tensors = learner.state_tensors() | {FURTHER + name: tensor for name, tensor in (further or {}).items()}
     learner.ema.save_pretrained(folder)
     write_tensors(folder / CHECKPOINT, tensors, {"step": learner.step, "run": run})

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,23 +15,11 @@ from safetensors.torch import save
 from torch import Tensor
 
 from goalbridge.configs.checks import CheckpointError
+from goalbridge.configs.durable import write_atomically
+from goalbridge.configs.texts import parse_json
 
 __all__ = ["CheckpointError"]
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Writes `content` to `path` so that a reader, or a kill at any moment, meets the old file or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except OSError:
-        partial.unlink(missing_ok=True)
-        raise
+_DIGEST = "blake2b"  # of the tensors, in a file's metadata; files of earlier versions, and others' files, have none
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -40,19 +28,28 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any] | None = None) -> None:
-    """Writes tensors and JSON-able metadata as one safetensors file, atomically."""
-    header = {"metadata": json.dumps(dict(metadata or {}))}
+    """Writes tensors and JSON-able metadata as one safetensors file, atomically, with a digest of the tensors."""
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    write_atomically(path, save(whole, metadata=header))
+    header = json.dumps({**(metadata or {}), _DIGEST: _digest(whole)})
+    write_atomically(path, save(whole, metadata={"metadata": header}))
+
+
+def _digest(tensors: Mapping[str, Tensor]) -> str:
+    """What tells these tensors, by their names, from any others."""
+    found = hashlib.blake2b(digest_size=16)
+    for name, tensor in sorted(tensors.items()):
+        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        found.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()
 
 
 def read_json(path: Path) -> Any:
     """The JSON value in `path`; CheckpointError where it is missing or damaged."""
     try:
-        return json.loads(path.read_text())
+        return parse_json(path.read_bytes())
     except FileNotFoundError:
         raise CheckpointError(f"{path}: there is no such file; train with run_dir={path.parent} first") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise CheckpointError(f"{path}: cannot be read ({error})") from error
 
 
@@ -71,7 +68,10 @@ def _opened(path: Path) -> Iterator[Any]:
 
 
 def _metadata(file: Any) -> dict[str, Any]:
-    return dict(json.loads((file.metadata() or {}).get("metadata", "{}")))
+    found = parse_json((file.metadata() or {}).get("metadata", "{}"))
+    if not isinstance(found, dict):
+        raise ValueError(f"metadata: expected an object, got {found!r:.60}")
+    return found
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
@@ -81,10 +81,15 @@ def read_metadata(path: Path) -> dict[str, Any]:
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors and metadata of a file by `write_tensors`; CheckpointError where missing, truncated or not finite."""
+    """Tensors and metadata of a file by `write_tensors`.
+
+    CheckpointError where it is missing or truncated, or holds other tensors than were written, NaN or infinity.
+    """
     with _opened(path) as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
         metadata = _metadata(file)
+    if metadata.pop(_DIGEST, None) not in (None, _digest(tensors)):
+        raise CheckpointError(f"{path}: expected the tensors that were written, got others; restore it or train anew")
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
             raise CheckpointError(

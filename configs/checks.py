@@ -8,11 +8,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import field, fields
 from typing import Any
 
+LONGEST = 800  # letters of a message
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
 class UserError(ValueError):
     """What the person at the terminal can mend; in one line: what was expected, what was got, what to try."""
+
+    def __str__(self) -> str:
+        """One line, however long the value is that it shows."""
+        line = " ".join(super().__str__().split())
+        return line if len(line) <= LONGEST else f"{line[: LONGEST // 2]} ... {line[-LONGEST // 2 :]}"
 
 
 class ConfigError(UserError):

@@ -8,24 +8,23 @@ from __future__ import annotations
 import difflib
 import inspect
 import itertools
-import json
 import os
 import re
 import shlex
 import sys
-import time
 import typing
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any, Final, NoReturn, TypeVar
+from typing import Any, Final, TypeVar
 
 from omegaconf import OmegaConf
 
 from goalbridge.configs.checks import ConfigError, UserError, require
 from goalbridge.configs.compose import SCRIPTS, Composer, settings
 from goalbridge.configs.evaluation import EvaluateConfig
+from goalbridge.configs.failing import fail
 from goalbridge.configs.load import settings_in
 from goalbridge.configs.world_settings import evaluation_of
 
@@ -72,6 +71,11 @@ def command_line(
     try:
         run(values)
     except UserError as error:
+        fail(error)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what Python would still flush there
+        fail(UserError("standard output was closed before all was printed; try > FILE, and look at that"))
+    except OSError as error:
         fail(error)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -177,18 +181,3 @@ def _instead(kind: type[Any], before: Sequence[str], given: str, after: Sequence
     if "/" in given or Path(given).is_dir():
         return f"; try run_dir={shlex.quote(given)}"
     return ", such as seed=1"
-
-
-def fail(error: Exception, everywhere: bool = False) -> NoReturn:
-    """Ends this process with the error's line.
-
-    everywhere: all processes that torchrun started meet the same error, so that the first of them alone tells it. The
-    line goes to torchrun as well, whose summary then ends with it, below torchrun's own traceback.
-    """
-    if not everywhere or os.environ.get("RANK", "0") == "0":
-        line = f"error: {' '.join(str(error).split())}"
-        print(line, file=sys.stderr, flush=True)
-        summary = os.environ.get("TORCHELASTIC_ERROR_FILE")
-        if summary:
-            Path(summary).write_text(json.dumps({"message": line, "timestamp": int(time.time())}))
-    raise SystemExit(2)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import json
 import os
 import platform
 import subprocess
@@ -21,6 +20,7 @@ from goalbridge.configs.checks import ConfigError
 from goalbridge.configs.load import build
 from goalbridge.configs.renamed import present
 from goalbridge.configs.schema import RunConfig
+from goalbridge.configs.texts import read_json_object
 
 PACKAGES = (
     "torch",
@@ -157,13 +157,11 @@ def read_run_config(folder: Path) -> RunConfig:
     """The settings that the run in `folder` was begun with; ConfigError where they are missing or damaged."""
     path = folder / "config.json"
     try:
-        values = json.loads(path.read_text())
+        values = read_json_object(path)
     except FileNotFoundError:
         raise ConfigError(
             f"run_dir={folder}: holds no run ({path.name} is missing); train with run_dir={folder}"
         ) from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read ({error})") from error
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path}: expected settings by their names; train anew in another run_dir")
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: cannot be read ({error}); train anew in another run_dir") from error
     return build(RunConfig, present(values))

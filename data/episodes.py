@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +14,8 @@ from typing import IO, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from goalbridge.configs import durable
+from goalbridge.configs.texts import parse_json
 from goalbridge.data.trajectories import DatasetError, TrajectoryBuffer, first_not_finite, unexpected, write_checked
 
 CAPTIONS = "captions.jsonl"  # beside the arrays, a line for each caption: [row of the observations, text]
@@ -39,8 +40,8 @@ class Episode:
 
     def check(self) -> None:
         """DatasetError, which names episode, field and step, where it is empty, ragged or holds what is no number."""
-        steps = len(self.actions)
-        for what in ("observations", "actions", "goals"):
+        steps = len(self.actions) if self.actions.ndim else 0
+        for what in ("actions", "observations", "goals"):
             array, where = getattr(self, what), f"{self.name}: {what}"
             if array is None:
                 continue
@@ -97,14 +98,12 @@ class _Column:
         self.low, self.high = np.minimum(self.low, rows.min(axis=0)), np.maximum(self.high, rows.max(axis=0))
 
     def close(self, whole: bool) -> None:
-        """Ends the file; `whole`: with the header that says how many rows there are, all of it on the disk."""
+        """Ends the file; `whole`: with the header that says how many rows there are."""
         try:
             if whole:
                 self._file.seek(0)
                 self._write_header()
                 assert self._file.tell() == self._begin
-                self._file.flush()
-                os.fsync(self._file.fileno())
         finally:
             self._file.close()
 
@@ -159,7 +158,7 @@ class _Writer:
         self._digest.update(rows.tobytes())
 
     def close(self, whole: bool, discrete: bool) -> None:
-        """Ends all files; `whole`: they hold all that there is, and are brought to the disk."""
+        """Ends all files; `whole`: they hold all that there is."""
         self._captions.close()
         for column in self._columns.values():
             column.close(whole)
@@ -196,7 +195,7 @@ def stage(episodes: EpisodeSource, folder: Path) -> Path:
     whole = False
     try:
         shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
+        durable.make_folder(partial)
         _write(episodes, partial)
         TrajectoryBuffer.open(partial)
         whole = True
@@ -217,7 +216,7 @@ def discard(folder: Path) -> None:
 
 def settle(folder: Path) -> None:
     """What was staged for `folder` becomes it."""
-    os.replace(partial_folder(folder), folder)
+    durable.settle(partial_folder(folder), folder)
 
 
 def _write(episodes: EpisodeSource, partial: Path) -> None:
@@ -241,6 +240,6 @@ def read_captions(folder: Path) -> list[tuple[int, str]]:
         return []
     try:
         with path.open(encoding="utf-8") as lines:
-            return [(int(row), str(text)) for row, text in map(json.loads, lines)]
+            return [(int(row), str(text)) for row, text in map(parse_json, lines)]
     except (OSError, ValueError, TypeError) as error:
         raise DatasetError(f"{path}: cannot be read ({error}); delete {folder} to read the dataset anew") from error

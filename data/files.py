@@ -12,7 +12,6 @@ JSON lines, a .jsonl file or a folder of them, one trajectory a line:
 
 from __future__ import annotations
 
-import json
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from goalbridge.configs.texts import encoding_of, parse_json
 from goalbridge.data.episodes import Episode
 from goalbridge.data.trajectories import DatasetError, unexpected
 
@@ -66,13 +66,13 @@ class FileEpisodes:
     def _trajectories(self) -> Iterator[tuple[str, dict[str, Any]]]:
         for path in self._lines:
             try:
-                with path.open(encoding="utf-8") as lines:
+                with path.open(encoding=encoding_of(path)) as lines:
                     for number, text in enumerate(lines, start=1):
                         if text.strip():
                             name = f"{path}: line {number}"
                             yield name, _parse(name, text)
-            except (OSError, UnicodeDecodeError) as error:
-                raise DatasetError(f"dataset={path}: cannot be read ({error})") from error
+            except (OSError, UnicodeError) as error:
+                raise DatasetError(f"dataset={path}: cannot be read ({error}); try saving it as UTF-8") from error
 
     def _from_lines(self) -> Iterator[Episode]:
         for name, line in self._trajectories():
@@ -164,7 +164,7 @@ def _check_arrays(dataset: str, arrays: Mapping[str, NDArray[Any]]) -> None:
 
 def _parse(name: str, text: str) -> dict[str, Any]:
     try:
-        value = json.loads(text)
+        value = parse_json(text)
     except ValueError as error:
         raise DatasetError(f"{name}: expected JSON, got what cannot be read ({error})") from error
     if not isinstance(value, dict):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import warnings
@@ -14,6 +13,7 @@ import numpy as np
 from gymnasium.spaces import Box, Dict, Discrete, Space
 from numpy.typing import NDArray
 
+from goalbridge.configs.durable import make_folder, settle
 from goalbridge.configs.splits import Split
 from goalbridge.data.captions import CAPTIONS, CaptionDrawer, Captions, stream
 from goalbridge.data.minari_import import CAPTION
@@ -56,7 +56,7 @@ def export(
             raise unexpected(f"dataset={dataset}", "an id that is not taken", f"one that is in {folder}", "another id")
         partial = folder.with_name(f".{folder.name}.partial")
         shutil.rmtree(partial, ignore_errors=True)  # of an export that was killed
-        partial.mkdir(parents=True)
+        make_folder(partial)
     except OSError as error:
         raise DatasetError(f"dataset={dataset}: cannot be written ({error.strerror or error})") from error
     try:
@@ -72,10 +72,7 @@ def export(
             # Without its id Minari loads no dataset: it is written last.
             storage.update_metadata(metadata)
             storage.update_metadata({"dataset_id": dataset, "minari_version": minari.__version__})
-        for path in (partial / "data").iterdir():
-            with path.open("rb+") as file:
-                os.fsync(file.fileno())
-        os.replace(partial, folder)
+        settle(partial, folder)
     except OSError as error:
         reason = f"cannot be written ({error.strerror or error}); free some space in {folder.parent}"
         raise DatasetError(f"dataset={dataset}: {reason}") from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 from gymnasium.spaces import Box, Dict, Discrete
 from numpy.typing import NDArray
 
+from goalbridge.configs.texts import read_json_object
 from goalbridge.data.episodes import Episode
 from goalbridge.data.space_spec import DatasetReader, SpaceSpec
 from goalbridge.data.trajectories import DatasetError, unexpected
@@ -184,7 +184,7 @@ def is_minari(dataset: str) -> bool:
     if Path(dataset).is_file():
         return False
     try:
-        metadata = json.loads((find_dataset(dataset) / "metadata.json").read_text())
+        metadata = read_json_object(find_dataset(dataset) / "metadata.json")
     except (DatasetError, OSError, ValueError):
         return False
     return "total_episodes" in metadata

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import InitVar, dataclass
@@ -15,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goalbridge.configs.checks import UserError
+from goalbridge.configs.durable import digest, make_folder, settle
+from goalbridge.configs.texts import read_json_object
 
 FIELDS = ("observations", "goals", "actions", "lengths", "groups", "places")
 _OPTIONAL = ("goals", "groups", "places")
@@ -205,7 +206,7 @@ class TrajectoryBuffer:
         """Writes one .npy an array into `folder`, which appears whole or not at all."""
         partial = folder.with_name(f".{folder.name}.partial")
         shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
+        make_folder(partial)
         try:
             for name in FIELDS:
                 array = getattr(self, name)
@@ -215,8 +216,7 @@ class TrajectoryBuffer:
         except OSError:
             shutil.rmtree(partial, ignore_errors=True)  # on a full disk, that is room
             raise
-        shutil.rmtree(folder, ignore_errors=True)
-        os.replace(partial, folder)
+        settle(partial, folder)
 
     @classmethod
     def open(cls, folder: Path) -> TrajectoryBuffer:
@@ -251,14 +251,28 @@ def _forms(arrays: Mapping[str, NDArray[Any]]) -> dict[str, list[Any]]:
 
 
 def write_checked(folder: Path) -> None:
-    """Notes that all numbers of the arrays in `folder` are finite, so that `TrajectoryBuffer.open` need not look."""
+    """Notes what the files in `folder` hold, and that all numbers are finite: `TrajectoryBuffer.open` need not look."""
     arrays = {path.stem: np.load(path, mmap_mode="r") for path in sorted(folder.glob("*.npy"))}
-    (folder / CHECKED).write_text(json.dumps(_forms(arrays)))
+    digests = {path.name: digest(path) for path in sorted(folder.iterdir()) if path.name != CHECKED}
+    (folder / CHECKED).write_text(json.dumps({"forms": _forms(arrays), "digests": digests}))
+
+
+def _checked(folder: Path) -> dict[str, Any]:
+    """What `write_checked` noted; nothing where it is missing, damaged or of an earlier version."""
+    try:
+        kept = read_json_object(folder / CHECKED)
+    except (OSError, ValueError):
+        return {}
+    return kept if isinstance(kept.get("digests"), dict) else {}
 
 
 def _is_checked(folder: Path, arrays: Mapping[str, NDArray[Any]]) -> bool:
-    try:
-        kept = json.loads((folder / CHECKED).read_text())
-    except (OSError, ValueError):
-        return False  # of an earlier version, or damaged: look again
-    return bool(kept == _forms(arrays))
+    return bool(_checked(folder).get("forms") == _forms(arrays))
+
+
+def require_unchanged(folder: Path) -> None:
+    """DatasetError for the first file in `folder` that is not what was written there: a run must not go on with it."""
+    for name, expected in _checked(folder).get("digests", {}).items():
+        path = folder / Path(name).name
+        if not path.is_file() or digest(path) != expected:
+            raise DatasetError(f"{path}: expected what was written there, got something else; train in another run_dir")

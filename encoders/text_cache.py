@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
+
+from goalbridge.configs.durable import remove_leftovers, write_atomically
+from goalbridge.configs.texts import parse_json
 
 MOST_KEPT: Final = 100_000  # texts; those not asked for longest are forgotten first
 _UNWRITABLE: Final = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT)
@@ -34,7 +35,7 @@ class TextCache:
     ) -> None:
         self.fingerprint, self.path = fingerprint, path
         if path is not None:
-            _remove_leftovers(path)
+            remove_leftovers(path)
         self.vectors, self.shipped = self._read(path), self._read(shipped)
         self._most = max(most, len(self.vectors))
 
@@ -69,6 +70,7 @@ class TextCache:
             _write(path, self.fingerprint, self.shipped)
 
     def _read(self, path: Path | None) -> Vectors:
+        """What a file holds; nothing where it is damaged, or of another model."""
         if path is None or not path.is_file():
             return {}
         try:
@@ -76,40 +78,16 @@ class TextCache:
                 metadata = file.metadata() or {}
                 if metadata.get("fingerprint") != self.fingerprint:
                     return {}
-                return dict(zip(json.loads(metadata["texts"]), file.get_tensor("embeddings"), strict=True))
-        except (SafetensorError, OSError, ValueError, KeyError):
+                texts, vectors = parse_json(metadata["texts"]), file.get_tensor("embeddings")
+        except (SafetensorError, OSError, ValueError, KeyError, TypeError):
             return {}
+        form = isinstance(texts, list) and vectors.ndim == 2 and vectors.dtype == np.float32  # [N, T]
+        if not form or not all(isinstance(text, str) for text in texts) or len(set(texts)) != len(vectors):
+            return {}
+        return dict(zip(texts, vectors, strict=True)) if np.isfinite(vectors).all() else {}
 
 
 def _write(path: Path, fingerprint: str, vectors: Vectors) -> None:
     """Writes the file atomically, beside other processes that may do the same."""
     metadata = {"fingerprint": fingerprint, "texts": json.dumps(list(vectors))}
-    content = save({"embeddings": np.stack(list(vectors.values()))}, metadata=metadata)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(content)
-        os.replace(partial, path)
-    except BaseException:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
-        raise
-
-
-def _remove_leftovers(path: Path) -> None:
-    """Removes what processes that were killed as they wrote the file have left beside it."""
-    for partial in path.parent.glob(f".{path.name}.*.partial"):
-        number = partial.name.removesuffix(".partial").rpartition(".")[2]
-        if number.isdigit() and not _is_running(int(number)):
-            with suppress(OSError):
-                partial.unlink()
-
-
-def _is_running(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        return True
-    return True
+    write_atomically(path, save({"embeddings": np.stack(list(vectors.values()))}, metadata=metadata))

@@ -41,7 +41,7 @@ class Command:
         region = np.asarray(self.region, dtype=np.bool_)
         if region.ndim != 2:
             raise CommandError(f"command {self.label!r}: expected a region [H, W], got shape {region.shape}")
-        if region.flags.writeable:  # a read-only mask is shared, so that commands of one region can be told by it
+        if region.flags.writeable:  # a read-only mask is shared
             region = region.copy()
         region.setflags(write=False)
         object.__setattr__(self, "region", region)
@@ -62,11 +62,9 @@ class MazeCommands(Wordings):
     def __init__(self, layout: Layout) -> None:
         super().__init__()
         self.layout: Final = layout
-        free = ~layout.walls
-        rows, columns = free.any(axis=1), free.any(axis=0)  # [H], [W]
-        self._lines: Final = [("row", int(row)) for row in np.flatnonzero(rows)] + [
-            ("column", int(column)) for column in np.flatnonzero(columns)
-        ]
+        rows, columns = (~layout.walls).any(axis=1), (~layout.walls).any(axis=0)  # [H], [W]
+        lines = (("row", rows), ("column", columns))
+        self._lines: Final = [(axis, number) for axis, free in lines for number in np.flatnonzero(free).tolist()]
         self.labels = tuple(f"{axis} {number}" for axis, number in self._lines)
         row_label, column_label = np.cumsum(rows) - 1, rows.sum() + np.cumsum(columns) - 1
         self.cell_labels: Final[NDArray[np.int64]] = np.stack(
@@ -78,11 +76,9 @@ class MazeCommands(Wordings):
         """Bool [H, W], read-only: the free cells that satisfy one label."""
         if label_id not in self._regions:
             axis, number = self._lines[label_id]
-            line = np.s_[number] if axis == "row" else np.s_[:, number]
-            mask = np.zeros_like(self.layout.walls)
-            mask[line] = ~self.layout.walls[line]
-            mask.setflags(write=False)
-            self._regions[label_id] = mask
+            region = ~self.layout.walls & (np.indices(self.layout.walls.shape)[int(axis == "column")] == number)
+            region.setflags(write=False)
+            self._regions[label_id] = region
         return self._regions[label_id]
 
     def true_labels(self, positions: ArrayLike) -> NDArray[np.int64]:
@@ -111,13 +107,13 @@ class MazeCommands(Wordings):
     @cached_property
     def askable(self) -> NDArray[np.int64]:
         """Int [F]: how many labels can be asked from a start in each free cell."""
-        _, count, _ = self._by_component
+        _, count, _, _ = self._by_component
         return count[self._cell_component] - 2
 
     def ask(self, cell_index: NDArray[np.int64], share: NDArray[np.float64]) -> NDArray[np.int64]:
         """Int [B]: the label at a `share` [B] in [0, 1) of those that can be asked from free cells [B] by index."""
-        start, _, labels = self._by_component
-        own = self._own_rank[cell_index]  # [B, 2]
+        start, _, labels, own_rank = self._by_component
+        own = own_rank[cell_index]  # [B, 2]
         rank = np.floor(share * self.askable[cell_index]).astype(np.int64)  # [B]
         rank += rank >= own[:, 0]  # rows come before columns, so own[:, 0] < own[:, 1] and skipping in turn is right
         rank += rank >= own[:, 1]
@@ -136,23 +132,16 @@ class MazeCommands(Wordings):
         return np.asarray(self.layout.component[tuple(self.layout.free_cells.T)])
 
     @cached_property
-    def _cell_keys(self) -> NDArray[np.int64]:
-        """Int [F, 2]: component * L + label, of each free cell's row and of its column."""
-        labels = self.cell_labels[tuple(self.layout.free_cells.T)]
-        return np.asarray(self._cell_component[:, None] * len(self.labels) + labels)
+    def _by_component(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """The labels of each component, sorted, in one list: where each starts [C], how many [C], the list.
 
-    @cached_property
-    def _by_component(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-        """The labels of each component, sorted, in one list: where each starts [C], how many [C], the list."""
-        keys = np.unique(self._cell_keys)
-        start = np.searchsorted(keys, np.arange(self._cell_component.max() + 1) * len(self.labels))
-        return start, np.diff(start, append=len(keys)), keys % len(self.labels)
-
-    @cached_property
-    def _own_rank(self) -> NDArray[np.int64]:
-        """Int [F, 2]: ranks of each free cell's own row and column among its component's labels."""
-        start, _, _ = self._by_component
-        return np.searchsorted(np.unique(self._cell_keys), self._cell_keys) - start[self._cell_component][:, None]
+        And [F, 2], the ranks of each free cell's own row and column among its component's labels.
+        """
+        labels = self.cell_labels[tuple(self.layout.free_cells.T)]  # [F, 2]
+        keys, own = np.unique(self._cell_component[:, None] * len(self.labels) + labels, return_inverse=True)
+        start = np.searchsorted(keys, np.arange(self._cell_component.max() + 1) * len(self.labels))  # [C]
+        own_rank = own.reshape(-1, 2) - start[self._cell_component][:, None]
+        return start, np.diff(start, append=len(keys)), keys % len(self.labels), own_rank
 
 
 def distinct_regions(commands: Sequence[Command]) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:

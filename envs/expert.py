@@ -6,6 +6,8 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import dijkstra
 
 from goalbridge.envs.layouts import Layout, LayoutError
 from goalbridge.envs.motion import draw_positions, move, rotate, unit_vectors
@@ -27,8 +29,6 @@ class ShortestPaths:
     """Shortest 4-connected paths over the free cells of a layout; distances to a set of cells are kept."""
 
     def __init__(self, layout: Layout) -> None:
-        from scipy.sparse import csr_array
-
         self.layout: Final = layout
         row, column = (layout.free_cells[:, None] + _NEIGHBOURS + 1).transpose(2, 0, 1)  # [F, 4] into the padded grid
         padded_index = np.pad(layout.cell_index, 1, constant_values=-1)
@@ -41,8 +41,6 @@ class ShortestPaths:
 
     def cell_distance(self, goal: NDArray[np.bool_]) -> NDArray[np.float64]:
         """Float64 [H, W]: moves to the nearest free cell of a mask [H, W]; inf in walls and where none is reached."""
-        from scipy.sparse.csgraph import dijkstra
-
         key = np.packbits(goal).tobytes()
         if key not in self._kept:
             grid = np.full(self.layout.walls.shape, np.inf)
@@ -55,8 +53,6 @@ class ShortestPaths:
 
     def distances_to(self, goals: NDArray[np.int64]) -> NDArray[np.float32]:
         """Float32 [G, F]: moves between free cells by index; inf where there is no path. Not kept."""
-        from scipy.sparse.csgraph import dijkstra
-
         return np.asarray(dijkstra(self._graph, indices=goals, unweighted=True), dtype=np.float32)
 
 
@@ -99,20 +95,23 @@ def collect_expert(layout: Layout, trajectories: int, seed: int, noise_degrees: 
 
     Raises LayoutError where no two free cells touch, ValueError for less than 1 trajectory or negative noise.
     """
-    _check_counts(trajectories=trajectories)
+    if trajectories < 1:
+        raise ValueError(f"trajectories: expected 1 or more, got {trajectories}")
     if not 0.0 <= noise_degrees < np.inf:
         raise ValueError(f"noise_degrees: expected 0 or more, got {noise_degrees}")
     rng = np.random.default_rng(seed)
     paths, noise = ShortestPaths(layout), float(np.deg2rad(noise_degrees))
     start, goal = _draw_pairs(layout, trajectories, rng)  # [N] each
     position = draw_positions(layout.free_cells[start], rng)  # [N, 2]
-    log = [_logged(np.arange(trajectories), np.zeros((trajectories, 2)), position)]
+    log: list[_Step] = [(np.arange(trajectories), np.empty((trajectories, 2), np.float32), position.astype(np.float32))]
     # Only so many goals' distances are held at a time; within a group all its trajectories are stepped together.
     cells = len(layout.free_cells)
     groups = 1 if cells**2 <= _DISTANCES_AT_ONCE else 1 + trajectories * cells // _DISTANCES_AT_ONCE
     for rows in np.array_split(np.argsort(goal, kind="stable"), groups):
         log += _run_expert(paths, rows, start[rows], goal[rows], position[rows], noise, rng)
-    return _sorted(log)
+    which, actions, observations = (np.concatenate(parts) for parts in zip(*log, strict=True))
+    order = np.argsort(which, kind="stable")
+    return observations[order], actions[order[order >= trajectories]], np.bincount(which) - 1
 
 
 def collect_random(layout: Layout, trajectories: int, length: int, seed: int) -> Trajectories:
@@ -120,31 +119,23 @@ def collect_random(layout: Layout, trajectories: int, length: int, seed: int) ->
 
     Raises ValueError for less than 1 of either.
     """
-    _check_counts(trajectories=trajectories, length=length)
-    rng, rows = np.random.default_rng(seed), np.arange(trajectories)
+    for name, value in (("trajectories", trajectories), ("length", length)):
+        if value < 1:
+            raise ValueError(f"{name}: expected 1 or more, got {value}")
+    rng = np.random.default_rng(seed)
     position = draw_positions(layout.free_cells[rng.integers(len(layout.free_cells), size=trajectories)], rng)
-    log = [_logged(rows, np.zeros((trajectories, 2)), position)]
-    for _ in range(length):
+    observations = np.empty((trajectories, length + 1, 2), dtype=np.float32)
+    actions = np.empty((trajectories, length, 2), dtype=np.float32)
+    observations[:, 0] = position
+    for step in range(length):
         action = unit_vectors(rng.uniform(0.0, 2.0 * np.pi, trajectories))  # [N, 2]
         position = move(layout, position, action)
-        log.append(_logged(rows, action, position))
-    return _sorted(log)
+        observations[:, step + 1], actions[:, step] = position, action
+    return observations.reshape(-1, 2), actions.reshape(-1, 2), np.full(trajectories, length)
 
 
 _Step = tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]
 """Which trajectories [A], their actions [A, 2], and what they led to [A, 2]; the first action of each is none."""
-
-
-def _logged(rows: NDArray[np.int64], action: NDArray[np.float64], position: NDArray[np.float64]) -> _Step:
-    return rows, action.astype(np.float32), position.astype(np.float32)
-
-
-def _sorted(log: list[_Step]) -> Trajectories:
-    """All steps, trajectory after trajectory; the first of the log holds the starts."""
-    rows, actions, observations = (np.concatenate(parts) for parts in zip(*log, strict=True))
-    order = np.argsort(rows, kind="stable")
-    taken = order[order >= len(log[0][0])]
-    return observations[order], actions[taken], np.bincount(rows) - 1
 
 
 def _run_expert(
@@ -169,7 +160,7 @@ def _run_expert(
         heading = _towards_centre(position, paths.layout.free_cells[following])
         action = rotate(heading, noise * rng.standard_normal(len(rows)))
         position = move(paths.layout, position, action)
-        log.append(_logged(rows, action, position))
+        log.append((rows, action.astype(np.float32), position.astype(np.float32)))
         cell = paths.layout.cell_index[tuple(position.astype(np.int64).T)]
         going = (cell != goals[goal_row]) & (len(log) < cap)
         rows, cell, goal_row, position, cap = rows[going], cell[going], goal_row[going], position[going], cap[going]
@@ -185,8 +176,7 @@ def _draw_pairs(layout: Layout, count: int, rng: np.random.Generator) -> tuple[N
         raise LayoutError(f"layout {layout.name!r}: expected two free cells that touch, got none")
     by_component = np.argsort(component, kind="stable")  # [F]
     first = np.cumsum(size) - size  # [C] where each component begins in it
-    rank = np.empty_like(by_component)
-    rank[by_component] = np.arange(len(component)) - first[component[by_component]]  # [F] within the component
+    rank = np.argsort(by_component) - first[component]  # [F] within the component
     start = rng.choice(starts, size=count)
     other = rng.integers(size[component[start]] - 1)  # [N]
     other += other >= rank[start]
@@ -197,9 +187,3 @@ def _towards_centre(position: NDArray[np.floating], cell: NDArray[np.int64]) -> 
     """Unit vectors [B, 2] from positions [B, 2] to the centres of other cells [B, 2]."""
     offset = cell + 0.5 - position
     return np.asarray(offset / np.sqrt((offset**2).sum(axis=1, keepdims=True)))
-
-
-def _check_counts(**counts: int) -> None:
-    for name, value in counts.items():
-        if value < 1:
-            raise ValueError(f"{name}: expected 1 or more, got {value}")

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from goalbridge.configs.checks import UserError
+from goalbridge.configs.texts import encoding_of
 
 MAX_SIDE: Final = 1024
 WALL: Final = "#"
@@ -78,9 +79,9 @@ class Layout:
     def load(cls, path: str | Path) -> Layout:
         """From a text file, as `from_text`; named by the file's stem. Raises LayoutError."""
         try:
-            text = Path(path).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            got = "other bytes" if isinstance(error, UnicodeDecodeError) else error.strerror or type(error).__name__
+            text = Path(path).read_text(encoding=encoding_of(Path(path)))
+        except (OSError, UnicodeError) as error:
+            got = "other bytes" if isinstance(error, UnicodeError) else error.strerror or type(error).__name__
             raise LayoutError(f"layout {str(path)!r}: expected a UTF-8 text of '#' and '.', got {got}") from error
         return cls.from_text(text, Path(path).stem)
 

@@ -16,15 +16,14 @@ from goalbridge.configs.splits import Split
 from goalbridge.envs.commands import Command
 from goalbridge.envs.layouts import Layout
 from goalbridge.envs.point_maze import MazeBatch, MazeSurface, PointMaze
-from goalbridge.envs.spaces import INSTRUCTION_SPACE, Direction, Observation, check_render_mode
+from goalbridge.envs.spaces import INSTRUCTION_SPACE, Direction, Observation, check_options, check_render_mode
 from goalbridge.envs.vector import BatchedEnv, Flags, Seeds, row_of
 
 
 def _observation_space(layout: Layout) -> Dict:
     """The position twice, as `observation` and `achieved_goal` (row, column), and the `instruction`."""
-    low, high = np.zeros(2, dtype=np.float32), np.array(layout.walls.shape, dtype=np.float32)
-    spaces = {"observation": Box(low, high), "achieved_goal": Box(low, high)}
-    return Dict({**spaces, "instruction": deepcopy(INSTRUCTION_SPACE)})
+    seen, goal = (Box(0.0, np.array(layout.walls.shape, dtype=np.float32)) for _ in range(2))
+    return Dict({"observation": seen, "achieved_goal": goal, "instruction": deepcopy(INSTRUCTION_SPACE)})
 
 
 class PointMazeEnv(MazeSurface, gymnasium.Env[Observation, NDArray[np.float32]]):
@@ -63,7 +62,8 @@ class PointMazeEnv(MazeSurface, gymnasium.Env[Observation, NDArray[np.float32]])
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
         """Begin an episode; options may fix "position" and "instruction". Raises ValueError on bad options."""
-        starts = [self.world.read_start(options)] if options else None
+        check_options(options, ("position", "instruction"))
+        starts = self.world.read_starts(options, np.arange(1), 1) if options else None
         super().reset(seed=seed)
         self._batch.generators[0] = self.np_random
         self._batch.reset(np.arange(1), starts)

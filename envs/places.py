@@ -122,8 +122,11 @@ def _named(layout: Layout) -> Iterator[Named]:
     for axis, index, size in (("row", row, height), ("column", column, width)):
         for number in range(size):
             yield "line", f"{axis} {number}", line_names(axis, number), index == number
+    forms = ("row {}, column {}", "the cell at row {}, column {}", "the spot where row {} meets column {}")
     for r, c in layout.free_cells.tolist():
-        yield "exact", f"row {r}, column {c}", _cell_names(r, c), (row == r) & (column == c)
+        numbers = ((r, c), (number_words(r), number_words(c)))
+        names = tuple(form.format(*pair) for pair in numbers for form in forms)
+        yield "exact", f"row {r}, column {c}", names, (row == r) & (column == c)
     # A middle row or column belongs to neither half.
     vertical = (2 * row + 1 < height, 2 * row + 1 > height)
     horizontal = (2 * column + 1 < width, 2 * column + 1 > width)
@@ -152,9 +155,3 @@ def _named(layout: Layout) -> Iterator[Named]:
     yield "vague", "not far from the middle", names, away < 0.5
     names = ("somewhere far from the middle", "some place well away from the centre", "anywhere far out")
     yield "vague", "far from the middle", names, away > 0.75
-
-
-def _cell_names(row: int, column: int) -> tuple[str, ...]:
-    forms = ("row {}, column {}", "the cell at row {}, column {}", "the spot where row {} meets column {}")
-    numbers = ((row, column), (number_words(row), number_words(column)))
-    return tuple(form.format(r, c) for r, c in numbers for form in forms)

@@ -11,9 +11,9 @@ from gymnasium.utils.seeding import np_random
 from numpy.typing import ArrayLike, NDArray
 
 from goalbridge.configs.splits import Split
-from goalbridge.envs.commands import Command, CommandError, MazeCommands
+from goalbridge.envs.commands import Command, CommandError, MazeCommands, distinct_regions
 from goalbridge.envs.layouts import Layout, LayoutError, resolve_layout
-from goalbridge.envs.motion import execution_kernel, into_cell, move, rotate, unit_directions
+from goalbridge.envs.motion import into_cell, move, rotate
 from goalbridge.envs.phrasing import check_split
 from goalbridge.envs.rendering import draw
 from goalbridge.envs.spaces import Observation, check_options
@@ -51,37 +51,21 @@ class PointMaze:
             name = self.layout.name
             raise LayoutError(f"layout {name!r}: expected a free cell with another row or column in reach, got none")
 
-    def read_start(self, options: Mapping[str, Any]) -> Start:
-        """The start that options "position" and "instruction" (text or Command) fix.
-
-        ValueError for an unknown option or a position that is not free, CommandError for what cannot be asked there.
-        """
-        check_options(options, ("position", "instruction"))
-        position, instruction = options.get("position"), options.get("instruction")
-        point = None if position is None else self._read_position(position)
-        command = None if instruction is None else self.check_command(instruction)
-        if point is None:
-            if command is not None:
-                self.cells_asking(command)
-            return Start(None, command)
-        row, column = point.astype(np.int64)
-        if not self.commands.askable[self.layout.cell_index[row, column]]:
-            raise CommandError(f"position: expected one where something can be asked, got {point.tolist()}")
-        if command and not self.commands.reachable(command.region)[self.layout.component[row, column]]:
-            raise CommandError(f"instruction {command.text!r}: expected one in reach of {point.tolist()}")
-        return Start(point, command)
-
     def read_starts(self, options: Mapping[str, Any], rows: NDArray[np.int64], size: int) -> list[Start]:
-        """The starts of some rows [R] of a batch of `size`.
+        """The starts that options fix of some rows [R] of a batch of `size`.
 
         Options: "position" [size, 2] or [2], and "instructions" (`size` texts or Commands) or "instruction", for all.
-        Raises ValueError as `read_start`, or for a wrong number of either.
+        ValueError for anything else and for what is not free, CommandError for what cannot be asked there.
         """
         check_options(options, ("position", "instruction", "instructions"))
-        position, told = options.get("position"), options.get("instructions")
-        positions: Any = [None] * size
-        if position is not None:
-            positions = _read_numbers(position)
+        positions, told = options.get("position"), options.get("instructions")
+        if positions is None:
+            positions = [None] * size
+        else:
+            try:
+                positions = np.asarray(positions, dtype=np.float64)
+            except (TypeError, ValueError):
+                raise ValueError(f"position: expected numbers (row, column), got {positions!r}") from None
             if positions.shape not in ((2,), (size, 2)):
                 raise ValueError(f"position: expected shape (2,) or ({size}, 2), got {positions.shape}")
             positions = np.broadcast_to(positions, (size, 2))
@@ -89,20 +73,27 @@ class PointMaze:
             told = [options.get("instruction")] * size
         elif isinstance(told, str) or not isinstance(told, Sequence) or len(told) != size:
             raise ValueError(f"instructions: expected a list of {size}, got {told!r}; 'instruction' takes one for all")
-        return [self.read_start({"position": positions[row], "instruction": told[row]}) for row in rows.tolist()]
+        return [self._read_start(positions[row], told[row]) for row in rows.tolist()]
 
-    def _read_position(self, position: ArrayLike) -> NDArray[np.float64]:
-        """A free position [2], kept off its cell's faces; ValueError if it is in a wall or outside."""
-        point = _read_numbers(position)
-        height, width = self.layout.walls.shape
-        if point.shape != (2,) or not np.isfinite(point).all():
-            raise ValueError(f"position: expected two finite numbers (row, column), got {point.tolist()}")
-        row, column = cell = np.floor(point).astype(np.int64)
+    def _read_start(self, position: NDArray[np.float64] | None, instruction: str | Command | None) -> Start:
+        command = None if instruction is None else self.check_command(instruction)
+        if position is None:
+            if command is not None:
+                self.cells_asking(command)
+            return Start(None, command)
+        if not np.isfinite(position).all():
+            raise ValueError(f"position: expected two finite numbers (row, column), got {position.tolist()}")
+        (height, width), (row, column) = self.layout.walls.shape, np.floor(position).astype(np.int64)
         if not (0 <= row < height and 0 <= column < width):
-            raise ValueError(f"position: expected one within {height} x {width} cells, got {point.tolist()} outside")
+            raise ValueError(f"position: expected one within {height} x {width} cells, got {position.tolist()} outside")
         if self.layout.walls[row, column]:
-            raise ValueError(f"position: expected a free cell of {self.layout.name!r}, got {point.tolist()} in a wall")
-        return into_cell(point, cell)
+            where = f"a free cell of {self.layout.name!r}"
+            raise ValueError(f"position: expected {where}, got {position.tolist()} in a wall")
+        if not self.commands.askable[self.layout.cell_index[row, column]]:
+            raise CommandError(f"position: expected one where something can be asked, got {position.tolist()}")
+        if command and not self.commands.reachable(command.region)[self.layout.component[row, column]]:
+            raise CommandError(f"instruction {command.text!r}: expected one in reach of {position.tolist()}")
+        return Start(into_cell(position, np.array([row, column])), command)
 
     def check_command(self, instruction: str | Command) -> Command:
         """The command meant by a text or a command; CommandError unless it can be asked somewhere here."""
@@ -129,13 +120,6 @@ class PointMaze:
         return cells
 
 
-def _read_numbers(position: Any) -> NDArray[np.float64]:
-    try:
-        return np.asarray(position, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise ValueError(f"position: expected numbers (row, column), got {position!r}") from None
-
-
 class MazeSurface:
     """What both environments offer learners beside Gymnasium's own interface; read it from `env.unwrapped`."""
 
@@ -144,23 +128,10 @@ class MazeSurface:
         self.layout: Layout = world.layout
         self.commands: MazeCommands = world.commands
 
-    def candidate_goals(self, observation: Observation | None = None) -> NDArray[np.float32]:
-        """Float32 [M, 2]: an even grid of 4 x 4 goals in every free cell, whatever the observation."""
-        offset = (np.arange(GOALS_PER_SIDE) + 0.5) / GOALS_PER_SIDE
-        offsets = np.stack(np.meshgrid(offset, offset, indexing="ij"), axis=-1).reshape(-1, 2)  # [16, 2]
+    def candidate_goals(self) -> NDArray[np.float32]:
+        """Float32 [M, 2]: an even grid of 4 x 4 goals in every free cell."""
+        offsets = (np.argwhere(np.ones((GOALS_PER_SIDE, GOALS_PER_SIDE))) + 0.5) / GOALS_PER_SIDE  # [16, 2]
         return (self.layout.free_cells[:, None] + offsets).reshape(-1, 2).astype(np.float32)
-
-    def true_labels(self, goals: ArrayLike) -> NDArray[np.int64]:
-        """Int [N, 2]: ids into `commands.labels` of the two labels true of each free goal [N, 2]."""
-        return self.commands.true_labels(goals)
-
-    def candidate_actions(self, count: int) -> NDArray[np.float32]:
-        """Float32 [count, 2]: unit vectors at the angles 2 pi k / count."""
-        return unit_directions(count)
-
-    def execution_kernel(self, count: int) -> NDArray[np.float64]:
-        """Float64 [count, count], rows sum to 1: chance that candidate action j is executed when i is chosen."""
-        return execution_kernel(count, self.world.action_noise_degrees)
 
 
 class MazeBatch:
@@ -273,8 +244,7 @@ class MazeBatch:
                 self._label[row] = -1 if label is None else label
                 if label is None:
                     self._given[row] = start.command
-        distinct = {id(command.region): command.region for command in self._given.values()}
-        order = {key: index + 1 for index, key in enumerate(distinct)}
-        self._given_regions = np.stack([np.zeros_like(self.world.layout.walls), *distinct.values()])
-        for row, command in self._given.items():
-            self._given_index[row] = order[id(command.region)]
+        if self._given:
+            regions, index = distinct_regions([*self._given.values()])
+            self._given_regions = np.concatenate([self._given_regions[:1], regions])
+            self._given_index[[*self._given]] = index + 1

@@ -120,11 +120,9 @@ def _ground(layout: Layout, region: NDArray[np.bool_], heat: NDArray[np.floating
     """Uint8 [n H, n W, 3]: walls, free cells and their shading, n x n pixels a cell (n = 1 without heat)."""
     walls, share, colour = layout.walls, _REGION_TINT * region, REGION_COLOUR
     if heat is not None:
-        fine = max(1, *(-(-side // cells) for side, cells in zip(heat.shape, walls.shape, strict=True)))
-        row, column = (
-            np.arange(cells * fine) * side // (cells * fine)
-            for side, cells in zip(heat.shape, walls.shape, strict=True)
-        )
+        sides = list(zip(heat.shape, walls.shape, strict=True))
+        fine = max(1, *(-(-side // cells) for side, cells in sides))
+        row, column = (np.arange(cells * fine) * side // (cells * fine) for side, cells in sides)
         share, colour = _HEAT_TINT * heat[np.ix_(row, column)] / max(float(heat.max()), 1e-300), HEAT_COLOUR
         walls = walls.repeat(fine, axis=0).repeat(fine, axis=1)
     free = np.array(FREE_COLOUR) + share[..., None] * (np.array(colour) - np.array(FREE_COLOUR))

@@ -4,20 +4,54 @@ from __future__ import annotations
 
 import difflib
 import string
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
-from typing import Any, Final
+from typing import Any, Final, overload
 
 import numpy as np
 from gymnasium.spaces import Box, Text
-from gymnasium.vector.utils import batch_space
+from gymnasium.vector.utils import batch_space, read_from_shared_memory
 from numpy.typing import NDArray
 
 from goalbridge.envs.motion import unit_vectors
 
 Observation = dict[str, Any]
 
-INSTRUCTION_SPACE: Final = Text(256, charset=string.ascii_letters + string.digits + string.punctuation + " ")
+
+class InstructionText(Text):
+    """Text that `gymnasium.vector.AsyncVectorEnv` hands on as it is now.
+
+    Gymnasium 1.4 reads a Text from shared memory once, before the first reset, and shows that ever after.
+    """
+
+
+class SharedTexts(Sequence[str]):
+    """The texts in a shared memory at each look; a (deep) copy is a tuple of those of now."""
+
+    def __init__(self, read: Callable[[], tuple[str, ...]]) -> None:
+        self._read = read
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[str, ...]: ...
+    def __getitem__(self, index: int | slice) -> str | tuple[str, ...]:
+        return self._read()[index]
+
+    def __len__(self) -> int:
+        return len(self._read())
+
+    def __deepcopy__(self, memo: object) -> tuple[str, ...]:
+        return self._read()
+
+
+@read_from_shared_memory.register(InstructionText)
+def _read_instructions(space: InstructionText, shared_memory: Any, n: int = 1) -> SharedTexts:
+    read: Callable[..., Any] = read_from_shared_memory.dispatch(Text)
+    return SharedTexts(lambda: read(space, shared_memory, n))
+
+
+INSTRUCTION_SPACE: Final = InstructionText(256, charset=string.ascii_letters + string.digits + string.punctuation + " ")
 """Printable ASCII of up to 256 characters; deep-copy it before seeding or sampling."""
 
 

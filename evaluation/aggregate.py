@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 from rich.console import Console
 
 from goalbridge.agents.checkpoint import trained_steps
@@ -26,13 +25,13 @@ from goalbridge.configs.run_folder import flat, read_run_config
 from goalbridge.configs.schema import RunConfig
 from goalbridge.evaluation.aggregate_report import LEGEND, table
 from goalbridge.evaluation.evaluation import Evaluation
-from goalbridge.evaluation.statistics import interval
+from goalbridge.evaluation.statistics import Columns, interquartile_mean, interval, probability_of_improvement
 
 # Of a run's settings, those that do not make another recipe; a layout is told apart by its world.
 GATHERED: Final = "gathered"  # under which the runs' TensorBoard logs show what was found
 NO_RECIPE: Final = ("run_dir", "resume", "device", "seed", "encoder.cache_dir", "env.layout")
 
-ByEstimator = Mapping[str, Mapping[str, NDArray[np.float64]]]  # estimator, metric: [E]
+ByEstimator = Mapping[str, Columns]  # estimator, metric: [E]
 Report = dict[str, Any]
 
 
@@ -173,7 +172,7 @@ def _group(members: dict[int, Evaluated], names: list[str]) -> Report:
     first = estimators[0]
     by_estimator = {name: _over_seeds([of_seed[name] for of_seed in found.values()]) for name in estimators}
     others = {
-        name: _over_seeds([_minus(of_seed[name], of_seed[first]) for of_seed in found.values()])
+        name: _over_seeds([_minus(of_seed[name], of_seed[first]) for of_seed in found.values()], paired=True)
         for name in estimators[1:]
     }
     one = next(iter(members.values()))
@@ -197,21 +196,33 @@ def _between(members: dict[int, Evaluated], first: dict[int, Evaluated]) -> Repo
     return {
         "seeds": seeds,
         "estimators": {
-            name: _over_seeds([_minus(ours[name], theirs[name]) for ours, theirs in pairs]) for name in names
+            name: _over_seeds([_minus(ours[name], theirs[name]) for ours, theirs in pairs], paired=True)
+            | _improvement([ours[name] for ours, _ in pairs], [theirs[name] for _, theirs in pairs])
+            for name in names
         },
     }
 
 
-def _minus(ours: Mapping[str, NDArray[np.float64]], theirs: Mapping[str, NDArray[np.float64]]) -> dict[str, Any]:
+def _minus(ours: Columns, theirs: Columns) -> Columns:
     return {metric: values - theirs[metric] for metric, values in ours.items() if metric in theirs}
 
 
-def _over_seeds(by_seed: list[Mapping[str, NDArray[np.float64]]]) -> dict[str, Any]:
-    """Each metric's mean and interval over S seeds, and each seed's mean."""
+def _improvement(ours: list[Columns], theirs: list[Columns]) -> dict[str, Any]:
+    """How probably a seed of ours succeeds more often than one of theirs, where there are several."""
+    if len(ours) < 2:
+        return {}
+    success = [[float(of_seed["success"].mean()) for of_seed in by_seed] for by_seed in (ours, theirs)]
+    return {"probability_of_improvement": asdict(probability_of_improvement(*success))}
+
+
+def _over_seeds(by_seed: list[Columns], paired: bool = False) -> dict[str, Any]:
+    """Each metric's mean and interval over S seeds, its interquartile mean where S > 1, and each seed's mean."""
     everywhere = set.intersection(*({n for n, v in of_seed.items() if np.isfinite(v).all()} for of_seed in by_seed))
-    known = [metric for metric in by_seed[0] if metric in everywhere]
-    return {
-        metric: asdict(interval([of_seed[metric] for of_seed in by_seed]))
-        | {"per_seed": [round(float(of_seed[metric].mean()), 4) for of_seed in by_seed]}
-        for metric in known
-    }
+    found: dict[str, Any] = {}
+    for metric in (name for name in by_seed[0] if name in everywhere):
+        values = [of_seed[metric] for of_seed in by_seed]
+        per_seed = [float(own.mean()) for own in values]
+        found[metric] = asdict(interval(values, paired)) | {"per_seed": [round(mean, 4) for mean in per_seed]}
+        if len(values) > 1 and not paired:
+            found[metric]["iqm"] = asdict(interquartile_mean(per_seed))
+    return found

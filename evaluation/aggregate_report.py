@@ -15,7 +15,8 @@ from goalbridge.evaluation.report import HEADINGS, cell, sure
 SHOWN: Final = ("success", "spl_grid", "against_optimum", "mass", "first_guess", "wrong_visits")
 LEGEND: Final = (
     "means with 95 % intervals over training seeds, then episodes; paired differences in success from the group's "
-    "first estimator and from the world's first group (* where the interval leaves out 0)"
+    "first estimator and from the world's first group (* where the interval leaves out 0); IQM: the mean of the middle "
+    "half of the seeds' success; P(better): how probably a seed succeeds more often than one of the first group"
 )
 
 
@@ -37,8 +38,24 @@ def table(report: Mapping[str, Any]) -> Group:
             for name, found in group["estimators"].items():
                 cells = [cell(found.get(metric), metric) for metric in there]
                 grid.add_row(name, *cells, sure(within.get(name)), sure(across.get(name)))
-            shown += [f"[bold]{escape(world['env'].split('/')[-1])}[/bold]: {escape(_about(label, group))}", grid, ""]
+            shown += [
+                f"[bold]{escape(world['env'].split('/')[-1])}[/bold]: {escape(_about(label, group))}",
+                grid,
+                *_of_seeds(group, across),
+                "",
+            ]
     return Group(*shown)
+
+
+def _of_seeds(group: Mapping[str, Any], across: Mapping[str, Any]) -> list[str]:
+    """Lines of what only several seeds can say of success."""
+    iqm = {name: found["success"].get("iqm") for name, found in group["estimators"].items()}
+    better = {name: found.get("probability_of_improvement") for name, found in across.items()}
+    said = []
+    for what, figures in {"IQM": iqm, "P(better)": better}.items():
+        cells = [f"{name} {cell(one, 'success')}".replace("\n", " ") for name, one in figures.items() if one]
+        said += [f"{what}: {', '.join(cells)}"] if cells else []
+    return said
 
 
 def _about(label: str, group: Mapping[str, Any]) -> str:

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from goalbridge.agents import Agent
-from goalbridge.agents.storage import write_atomically, write_json
+from goalbridge.agents.storage import write_json
 from goalbridge.configs.checks import ConfigError, one_of
+from goalbridge.configs.durable import write_atomically
 from goalbridge.configs.registries import estimators, metrics
 from goalbridge.encoders import check_instruction
 from goalbridge.evaluation.metrics import measured

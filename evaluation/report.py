@@ -74,17 +74,19 @@ def summary(world: World, results: Results, about: Mapping[str, Any]) -> Report:
         },
     }
     report["paired_difference_from_" + first] = {
-        **{name: _means(list(by_group.values()), ratios) for name, by_group in apart.items()},
+        **{name: _means(list(by_group.values()), ratios, paired=True) for name, by_group in apart.items()},
         "categories": {
-            category: {n: _means([_some(apart[n][group], own)], ratios) for n in others if group in apart[n]}
+            category: {
+                n: _means([_some(apart[n][group], own)], ratios, paired=True) for n in others if group in apart[n]
+            }
             for category, (group, own) in rows.items()
         },
     }
     return report | _sliced(world, tasks, every, ratios)
 
 
-def _means(groups: Sequence[Columns], ratios: Ratios | None) -> dict[str, dict[str, float]]:
-    return means(groups, ratios) if groups else {}
+def _means(groups: Sequence[Columns], ratios: Ratios | None, paired: bool = False) -> dict[str, dict[str, float]]:
+    return means(groups, ratios, paired) if groups else {}
 
 
 def _apart(ours: Mapping[str, Columns], first: Mapping[str, Columns], ratios: Ratios | None) -> dict[str, Columns]:

@@ -11,7 +11,7 @@ import torch
 
 from goalbridge.agents import Agent
 from goalbridge.agents.device import resolve_device
-from goalbridge.configs.checks import UserError
+from goalbridge.configs.checks import ConfigError, UserError
 from goalbridge.configs.evaluation import LINES, EvaluateConfig
 from goalbridge.configs.run_folder import read_run_config
 from goalbridge.encoders import check_instruction
@@ -33,6 +33,8 @@ def evaluation_of(config: EvaluateConfig) -> Evaluation:
 
 def typed_lines() -> Iterator[str]:
     """The lines of standard input until its end; a person at a terminal is shown a prompt for each."""
+    if sys.stdin is None:
+        raise ConfigError("instruction=-: expected lines on standard input, got none: it is closed; try < lines.txt")
     if isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(errors="replace")
     prompt = "instruction> " if sys.stdin.isatty() else ""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from goalbridge.agents.storage import write_atomically
+from goalbridge.configs.durable import write_atomically
 from goalbridge.evaluation.rollout import rollout
 from goalbridge.worlds import Actor, Begun, Belief, Episodes, Moment, Task, World
 

@@ -13,9 +13,10 @@ from goalbridge.agents import Agent, Learner
 from goalbridge.agents.checkpoint import CHECKPOINT, load_checkpoint
 from goalbridge.agents.objectives import Objective
 from goalbridge.agents.parallel import ALONE, Processes
-from goalbridge.agents.storage import write_atomically, write_json
+from goalbridge.agents.storage import write_json
 from goalbridge.configs.checks import ConfigError
 from goalbridge.configs.data_schema import STORED
+from goalbridge.configs.durable import write_atomically
 from goalbridge.configs.registries import objectives, text_encoders
 from goalbridge.configs.run_folder import record
 from goalbridge.configs.schema import RunConfig
@@ -23,7 +24,7 @@ from goalbridge.data import CaptionPairs, TrajectoryBuffer
 from goalbridge.data.captions import ACTIONS, BRIDGE_GOALS, LABELLED_GOALS, VALIDATION, caption_goals, stream
 from goalbridge.data.episodes import discard, settle, stage
 from goalbridge.data.minari_import import MinariEpisodes
-from goalbridge.data.trajectories import FOLDER
+from goalbridge.data.trajectories import FOLDER, require_unchanged
 from goalbridge.encoders import TextEncoder
 from goalbridge.encoders.text.sentence import CACHE
 from goalbridge.training.sources import BatchSource, OfflineSource, OnlineSource
@@ -69,6 +70,8 @@ class RunBuilder:
             source = self._source()
         learner = self._learner(source, *(known or self._text()))
         if self.resuming:
+            if self.processes.is_first and (self.folder / FOLDER).is_dir():
+                require_unchanged(self.folder / FOLDER)
             if (self.folder / CHECKPOINT).exists():
                 source.restore(load_checkpoint(self.folder, learner, self.identity), self.folder)
             if self.processes.is_first:

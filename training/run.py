@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -23,6 +22,7 @@ from goalbridge.agents.parallel import ALONE, PeerError, Processes, joined
 from goalbridge.agents.storage import CheckpointError
 from goalbridge.configs.checks import ConfigError
 from goalbridge.configs.command import as_called
+from goalbridge.configs.failing import said_of
 from goalbridge.configs.run_folder import claimed, open_run
 from goalbridge.configs.schema import RunConfig
 from goalbridge.data.captions import BATCHES, stream
@@ -65,11 +65,7 @@ class Training:
             except PeerError as error:
                 raise PeerError(f"{error}; {self._goes_on()}") from error
             except OSError as error:
-                if error.errno not in (None, errno.ENOSPC, errno.EDQUOT):  # numpy's says in words alone what failed
-                    raise
-                raise CheckpointError(
-                    f"{self.folder}: the disk is full ({error}); make room; {self._goes_on()}"
-                ) from error
+                raise CheckpointError(f"{self.folder}: {said_of(error)}; {self._goes_on()}") from error
 
     def _goes_on(self) -> str:
         return f"what {self.folder} holds is whole, and the same command with resume=true goes on"

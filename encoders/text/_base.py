@@ -28,6 +28,8 @@ def check_instruction(text: str) -> None:
     """Raises InstructionError for what holds no words."""
     if not isinstance(text, str) or not text.strip():
         raise InstructionError(f"instruction={text!r}: is empty; say where to go, such as 'go to row 3'")
+    if any("\ud800" <= letter <= "\udfff" for letter in text):  # how Python holds bytes that are no UTF-8
+        raise InstructionError(f"instruction={text!r}: expected UTF-8, got other bytes; try a terminal that uses UTF-8")
 
 
 class TextEncoder(ABC):

@@ -41,8 +41,7 @@ class RoomCommands(gymnasium.Wrapper[dict[str, Any], int, dict[str, Any], int]):
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Begin an episode of minigrid's and draw a command for it."""
         observation, info = self.env.reset(seed=seed, options=options)
-        rooms = [room for room in ROOMS if room != self._room_here()]
-        rng = self.env.unwrapped.np_random
+        rooms, rng = [room for room in ROOMS if room != self._room_here()], self.env.unwrapped.np_random
         self.room = rooms[int(rng.integers(len(rooms)))]
         self.mission = EVALUATION_TEMPLATES[int(rng.integers(len(EVALUATION_TEMPLATES)))].format(room=self.room)
         return {**observation, "mission": self.mission}, info

@@ -6,11 +6,9 @@ import difflib
 import re
 import warnings
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 from goalbridge.configs.checks import UserError
-
-Family = Literal["room", "doors", "maze", "four_rooms", "sequence"]
 
 TESTED_MINIGRID: Final = "3.2"
 
@@ -23,13 +21,12 @@ class LevelError(UserError):
 class Level:
     """One navigation level that ships with minigrid.
 
-    name: as "GoToLocal". minigrid_id: as "BabyAI-GoToLocal-v0". family: for tables. width, height: in cells, walls
-    included.
+    name: as "GoToLocal". family: for tables, as "room". width, height: in cells, walls included.
     """
 
     name: str
     minigrid_id: str
-    family: Family
+    family: str
     width: int
     height: int
 
@@ -40,7 +37,7 @@ class Level:
 
 
 # GoToImpUnlock is left out: its doors need keys, which nobody picks up here.
-_SIZES: Final[dict[Family, dict[str, int]]] = {
+_SIZES: Final[dict[str, dict[str, int]]] = {
     "room": {
         "GoToRedBallGrey": 8, "GoToRedBall": 8, "GoToRedBallNoDists": 8, "GoToObj": 8, "GoToObjS4": 4, "GoToObjS6": 6,
         "GoToLocal": 8, "GoToLocalS5N2": 5, "GoToLocalS6N2": 6, "GoToLocalS6N3": 6, "GoToLocalS6N4": 6,

@@ -1,12 +1,15 @@
-"""A BabyAI navigation level as a single Gymnasium environment, minigrid's own unmodified underneath."""
+"""A BabyAI navigation level as a single Gymnasium environment, minigrid's own unmodified underneath.
+
+An agent knows the whole grid, or a map of all that its 7x7 view has shown in the episode.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Callable
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import gymnasium
 import numpy as np
@@ -17,33 +20,85 @@ from numpy.typing import NDArray
 from goalbridge.envs.babyai import levels
 from goalbridge.envs.babyai.four_rooms import RoomCommands
 from goalbridge.envs.babyai.levels import Level
-from goalbridge.envs.babyai.simulator import ACTIONS, MINIGRID_ACTIONS
-from goalbridge.envs.babyai.views import STEPS, FullView, PartialView
+from goalbridge.envs.babyai.simulator import ACTIONS, DIRECTIONS, EMPTY_CELL, MINIGRID_ACTIONS, TOGGLE
 from goalbridge.envs.spaces import INSTRUCTION_SPACE, Observation, check_options, check_render_mode
 
-Result = TypeVar("Result")
-
 TILE_PIXELS: Final = 24
-_VIEWS: Final[dict[str, type[FullView] | type[PartialView]]] = {"full": FullView, "partial": PartialView}
+VIEW: Final = 7
 _CELL_HIGH: Final = (10, 5, 2)  # type, colour, state
+
+# Where each cell of the view lies from the agent, who stands at (3, 6) and looks up the view.
+_ACROSS, _DOWN = np.indices((VIEW, VIEW))[..., None]  # [7, 7, 1] each
+_FORWARD, _RIGHT = (np.roll(DIRECTIONS, -turns, axis=0)[:, None, None] for turns in (0, 1))  # [4, 1, 1, 2] each
+_OFFSETS: Final = (VIEW - 1 - _DOWN) * _FORWARD + (_ACROSS - VIEW // 2) * _RIGHT  # [4, 7, 7, 2], for each direction
+
+
+class FullView:
+    """The whole grid as minigrid's `Grid.encode()` gives it, encoded once an episode.
+
+    Of the four actions only toggle changes the grid, and only in front of the agent. If somebody else has moved the
+    environment since the last step, all is encoded anew. env: minigrid's own.
+    """
+
+    def __init__(self, env: Any) -> None:
+        self._env = env
+        self.grid: NDArray[np.uint8] = np.zeros((env.width, env.height, 3), dtype=np.uint8)  # [W, H, 3]
+
+    def begin(self, seen: Mapping[str, Any]) -> None:
+        """Encode the grid of a new episode."""
+        self._steps = self._env.step_count
+        cells = [_encoded(cell) for cell in self._env.grid.grid]
+        by_rows = np.array(cells, dtype=np.uint8).reshape(self._env.height, self._env.width, 3)
+        self.grid[:] = by_rows.transpose(1, 0, 2)
+
+    def update(self, action: int, seen: Mapping[str, Any]) -> None:
+        """Follow one step of one of the four actions."""
+        self._steps += 1
+        if self._env.step_count != self._steps:
+            self.begin(seen)
+        elif action == TOGGLE:
+            x, y = self._env.front_pos
+            self.grid[x, y] = _encoded(self._env.grid.get(x, y))
+
+
+def _encoded(cell: Any) -> tuple[int, int, int]:
+    return EMPTY_CELL if cell is None else cell.encode()
+
+
+class PartialView(FullView):
+    """A map of the level built only from minigrid's own 7x7 images, visibility included.
+
+    Cells never in view are (0, 0, 0), the others are as they were when last seen. To place what it sees the agent must
+    know its true position and direction, as minigrid's own bot does. Its own cell, in which minigrid shows what it
+    carries, keeps what was seen there before it was entered (an open door, the goal square), or is empty.
+    """
+
+    def begin(self, seen: Mapping[str, Any]) -> None:
+        """Forget the last episode and take in minigrid's first observation of a new one."""
+        self.grid[:] = 0
+        self.update(0, seen)
+
+    def update(self, action: int, seen: Mapping[str, Any]) -> None:
+        """Take in the observation that a step led to, whatever the action was."""
+        image, (x, y) = seen["image"], self._env.agent_pos  # [7, 7, 3]
+        cells = _OFFSETS[self._env.agent_dir] + (x, y)  # [7, 7, 2]
+        known = (image[..., 0] != 0) & ((cells >= 0) & (cells < self.grid.shape[:2])).all(axis=-1)  # [7, 7]
+        known[VIEW // 2, VIEW - 1] = False  # the agent's own cell
+        self.grid[tuple(cells[known].T)] = image[known]
+        if not self.grid[x, y, 0]:
+            self.grid[x, y] = EMPTY_CELL
+
+
+_VIEWS: Final[dict[str, type[FullView]]] = {"full": FullView, "partial": PartialView}
 
 
 def observation_space(level: Level) -> Dict:
     """The grid and the pose as `observation`, what the pose achieves, and the `instruction`; see `Navigation`."""
-    size = (level.width, level.height)
-    pose = (level.width - 1, level.height - 1, 3)
-
-    def integers(high: Any, kind: type[np.integer]) -> Box:
-        return Box(np.zeros_like(high, dtype=kind), np.array(high, dtype=kind), dtype=kind)
-
-    grid = integers(np.broadcast_to(_CELL_HIGH, (*size, 3)), np.uint8)
-    return Dict(
-        {
-            "observation": Dict({"grid": grid, "pose": integers(pose, np.int64)}),
-            "achieved_goal": integers((*pose, *size, *_CELL_HIGH[:2]), np.int64),
-            "instruction": deepcopy(INSTRUCTION_SPACE),
-        }
-    )
+    size, pose = (level.width, level.height), (level.width - 1, level.height - 1, 3)
+    grid = Box(0, np.full((*size, 3), _CELL_HIGH, dtype=np.uint8), dtype=np.uint8)
+    goal = Box(0, np.array([*pose, *size, *_CELL_HIGH[:2]]), dtype=np.int64)
+    observation = Dict({"grid": grid, "pose": Box(0, np.array(pose), dtype=np.int64)})
+    return Dict({"observation": observation, "achieved_goal": goal, "instruction": deepcopy(INSTRUCTION_SPACE)})
 
 
 class Navigation(gymnasium.Wrapper[Observation, Any, Any, Any]):
@@ -79,18 +134,14 @@ class Navigation(gymnasium.Wrapper[Observation, Any, Any, Any]):
         self.view: Final = view
         self.mission: str = ""
         self._raw: Any = made
-        self._view: FullView | PartialView = _VIEWS[view](made)
+        self._view = _VIEWS[view](made)
+        self.grid: Final = self._view.grid  # uint8 [W, H, 3]: what is known of it; a buffer that the next step changes
         self._begun = False
 
     @property
     def spec(self) -> EnvSpec | None:  # type: ignore[override]
         """The spec that the level was made by; this wrapper is a part of it and not listed."""
         return self.unwrapped.spec
-
-    @property
-    def grid(self) -> NDArray[np.uint8]:
-        """Uint8 [W, H, 3]: what is known of the grid; a buffer that the next step changes."""
-        return self._view.grid
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -111,44 +162,47 @@ class Navigation(gymnasium.Wrapper[Observation, Any, Any, Any]):
     def begin(self, seed: int | None = None, options: dict[str, Any] | None = None) -> None:
         """Begin an episode without a look at it."""
         check_options(options)
-        with contextlib.redirect_stdout(io.StringIO()):  # minigrid prints each layout that it rejects
-            seen, _ = self._call(lambda: self.env.reset(seed=seed))
+        # minigrid prints each layout that it rejects.
+        with contextlib.redirect_stdout(io.StringIO()), self._unseen():
+            seen, _ = self.env.reset(seed=seed)
         self.mission = str(self.env.get_wrapper_attr("mission"))
         self._view.begin(seen)
         self._begun = True
 
     def advance(self, action: int) -> tuple[float, bool, bool]:
         """Take one of the four actions without a look at what follows: reward, terminated, truncated."""
-        seen, reward, terminated, truncated, _ = self._call(lambda: self.env.step(MINIGRID_ACTIONS[action]))
+        with self._unseen():
+            seen, reward, terminated, truncated, _ = self.env.step(MINIGRID_ACTIONS[action])
         self._view.update(action, seen)
         return float(reward), bool(terminated), bool(truncated)
 
     def goal(self) -> tuple[int, int, int, int, int, int, int]:
         """What the present pose achieves: x, y, direction, W, H, type and colour of the cell in front."""
-        x, y = (int(value) for value in self._raw.agent_pos)
-        direction = int(self._raw.agent_dir)
-        dx, dy = STEPS[direction]
-        kind, colour, _ = self._view.grid[x + dx, y + dy].tolist()
-        return x, y, direction, self._raw.width, self._raw.height, kind, colour
+        raw = self._raw
+        x, y = (int(value) for value in raw.agent_pos)
+        kind, colour, _ = self.grid[tuple(raw.front_pos)].tolist()
+        return x, y, int(raw.agent_dir), raw.width, raw.height, kind, colour
 
     def observe(self) -> Observation:
         """The present observation, in arrays of its own."""
         goal = np.array(self.goal(), dtype=np.int64)
         return {
-            "observation": {"grid": self._view.grid.copy(), "pose": goal[:3].copy()},
+            "observation": {"grid": self.grid.copy(), "pose": goal[:3].copy()},
             "achieved_goal": goal,
             "instruction": self.mission,
         }
 
-    def _call(self, function: Callable[[], Result]) -> Result:
-        """The result of a function of minigrid's, its view left out where nobody looks: that takes most of the time."""
-        if self._view.needs_image:
-            return function()
+    @contextlib.contextmanager
+    def _unseen(self) -> Iterator[None]:
+        """Leaves minigrid's view out where nobody looks at it: that takes most of the time."""
+        if self.view == "partial":
+            yield
+            return
         attributes = vars(self._raw)
         patched = {name: attributes[name] for name in ("gen_obs",) if name in attributes}  # by somebody else
         attributes["gen_obs"] = dict
         try:
-            return function()
+            yield
         finally:
             del attributes["gen_obs"]
             attributes.update(patched)

@@ -1,15 +1,17 @@
-"""Fewest actions in a BabyAI grid that is wholly known: what a policy's path is measured against."""
+"""What a policy is measured against: the fewest actions in a grid that is wholly known, and minigrid's own bot."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import dijkstra
 
-from goalbridge.envs.babyai.layouts import free_cells
-from goalbridge.envs.babyai.simulator import CLOSED, DIRECTIONS, DOOR, FORWARD, LEFT, RIGHT, TOGGLE
+from goalbridge.envs.babyai.simulator import CLOSED, DIRECTIONS, DOOR, FORWARD, LEFT, RIGHT, TOGGLE, free_cells
 
 Pose = Sequence[int] | NDArray[np.integer]  # (x, y, direction)
 
@@ -26,8 +28,6 @@ class PoseGraph:
     """
 
     def __init__(self, grid: NDArray[np.uint8], rng: np.random.Generator | None = None) -> None:
-        from scipy.sparse import csr_array
-
         width, height = grid.shape[:2]
         self.shape = (width, height, 4)
         self._closed = (grid[..., 0] == DOOR) & (grid[..., 2] == CLOSED)  # [W, H]
@@ -47,8 +47,6 @@ class PoseGraph:
 
     def distances(self, goals: NDArray[np.bool_]) -> NDArray[np.float64]:
         """Fewest actions from each pose to the nearest of the goals, float64 and bool [W, H, 4]; inf: no way."""
-        from scipy.sparse.csgraph import dijkstra
-
         distances = dijkstra(self._back, indices=np.flatnonzero(goals), min_only=True)  # [4 W H]
         return np.asarray(distances, dtype=np.float64).reshape(self.shape)
 
@@ -57,8 +55,6 @@ class PoseGraph:
 
         Raises ValueError where there is no way.
         """
-        from scipy.sparse.csgraph import dijkstra
-
         pose, end = (int(np.ravel_multi_index(tuple(ends), self.shape)) for ends in (start, goal))
         _, following = dijkstra(self._back, indices=[end], return_predecessors=True)  # [1, 4 W H]
         actions: list[int] = []
@@ -66,20 +62,17 @@ class PoseGraph:
             after = int(following[0, pose])
             if after < 0:
                 raise ValueError(f"goal: expected a pose within reach of {tuple(start)}, got {tuple(goal)}")
-            actions += self._leading(pose, after)
+            x, y, _ = np.unravel_index(after, self.shape)
+            if pose // 4 == after // 4:
+                actions.append(RIGHT if (pose + 1) % 4 == after % 4 else LEFT)
+            elif self._closed[x, y]:
+                self._closed[x, y] = False
+                self._back.data.reshape(*self.shape, 3)[x, y, :, 2] -= 1.0
+                actions += [TOGGLE, FORWARD]
+            else:
+                actions.append(FORWARD)
             pose = after
         return actions
-
-    def _leading(self, pose: int, after: int) -> list[int]:
-        """The actions from a pose to one that follows it, doors opened."""
-        if pose // 4 == after // 4:
-            return [RIGHT if (pose + 1) % 4 == after % 4 else LEFT]
-        x, y, _ = np.unravel_index(after, self.shape)
-        if not self._closed[x, y]:
-            return [FORWARD]
-        self._closed[x, y] = False
-        self._back.data.reshape(*self.shape, 3)[x, y, :, 2] -= 1.0
-        return [TOGGLE, FORWARD]
 
 
 def facing(targets: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -112,3 +105,27 @@ def mission_targets(env: Any) -> NDArray[np.bool_]:
     targets = np.zeros((env.width, env.height), dtype=np.bool_)
     targets[tuple(np.transpose(instruction.desc.obj_poss))] = True
     return targets
+
+
+def bot_steps(env: Any) -> tuple[bool, int]:
+    """Let minigrid's bot play the episode that a level was reset to: whether it succeeded, and the actions taken.
+
+    It sees 7x7 cells, may carry things, and is told the mission as code, not words. It has failed if the level gives no
+    reward, if it gives up, or if it breaks down (it trips over some layouts); that counts as the level's `max_steps`.
+    env: minigrid's own (`.unwrapped`), fresh from `reset`; played to its end. Raises ValueError for a level without a
+    BabyAI mission, as FourRooms.
+    """
+    from minigrid.utils.baby_ai_bot import BabyAIBot, DisappearedBoxError
+
+    if not hasattr(env, "instrs"):
+        raise ValueError(f"env: expected a BabyAI level after reset, got mission {env.mission!r}")
+    with contextlib.suppress(DisappearedBoxError, AssertionError, LookupError, TypeError, AttributeError):
+        bot: Any = BabyAIBot(env)  # type: ignore[no-untyped-call]
+        finished = False
+        while not finished:
+            action = bot.replan()
+            _, reward, terminated, truncated, _ = env.step(action)
+            if reward > 0:
+                return True, int(env.step_count)
+            finished = terminated or truncated or action == env.actions.done  # done: it believes that it is
+    return False, int(env.max_steps)

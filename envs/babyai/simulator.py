@@ -21,6 +21,12 @@ WALL_CELL: Final = (WALL, 5, 0)
 STANDABLE: Final = np.isin(np.arange(11), (EMPTY, FLOOR, GOAL, LAVA))  # types that one can stand on; a door if open
 
 
+def free_cells(grids: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Cells that one can come to stand on, bool [...] of grids [..., 3]: empty, or a door that is not locked."""
+    kind, state = grids[..., 0], grids[..., 2]
+    return np.asarray(STANDABLE[kind] | ((kind == DOOR) & (state != LOCKED)))
+
+
 class GridBatch:
     """N agents, each in a grid of its own.
 
@@ -49,8 +55,7 @@ class GridBatch:
     def front(self) -> NDArray[np.int64]:
         """Index [N] of the cell in front of each agent, into the grids' cells one after the other."""
         here = self._first + self.poses[:, :2] @ self._strides  # [N]
-        ahead: NDArray[np.int64] = here + self._ahead[self.poses[:, 2]]
-        return ahead
+        return np.asarray(here + self._ahead[self.poses[:, 2]])
 
     def goals(self) -> NDArray[np.int64]:
         """What each pose achieves, [N, 7]: (x, y, direction, width, height, faced type, faced colour)."""
@@ -69,5 +74,4 @@ class GridBatch:
         self._cells[front[swings], 2] = CLOSED - state[swings]
         opens = toggles & (kind == BOX)  # a box that is opened vanishes: those of these levels hold nothing
         self._cells[front[opens]] = EMPTY_CELL
-        changed: NDArray[np.bool_] = (turn != 0) | moves | swings | opens
-        return changed
+        return np.asarray((turn != 0) | moves | swings | opens)

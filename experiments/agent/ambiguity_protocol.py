@@ -70,7 +70,7 @@ def by_category(suite: Trial, by_seed: Sequence[Metrics], first: Sequence[Metric
         found[name] = {metric: spread(of) for metric, of in values.items()}
         for metric in ("success", "spl_grid"):
             gap = np.stack([theirs[metric][row] for theirs in first]) - values[metric]
-            found[name][f"first_minus_this_{metric}"] = spread(gap)
+            found[name][f"first_minus_this_{metric}"] = spread(gap, paired=True)
     return found
 
 

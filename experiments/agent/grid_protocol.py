@@ -166,11 +166,11 @@ def beside(name: str, first: Sequence[Outcome], second: Sequence[Outcome]) -> di
     """How much more often the first, so named, succeeds in the same episodes, on all missions and ambiguous ones."""
     gain = np.stack([a.metrics["success"] - b.metrics["success"] for a, b in zip(first, second, strict=True)])  # [S, E]
     steps = np.stack([b.metrics["steps"] - a.metrics["steps"] for a, b in zip(first, second, strict=True)])  # [S, E]
-    found = {f"{name}_minus_this": spread(gain), f"steps_more_than_{name}": spread(steps)}
+    found = {f"{name}_minus_this": spread(gain, paired=True), f"steps_more_than_{name}": spread(steps, paired=True)}
     unclear = first[0].slices["ambiguous"]
     if unclear.any():
-        found[f"{name}_minus_this_ambiguous"] = spread(gain[:, unclear])
-        found[f"steps_more_than_{name}_ambiguous"] = spread(steps[:, unclear])
+        found[f"{name}_minus_this_ambiguous"] = spread(gain[:, unclear], paired=True)
+        found[f"steps_more_than_{name}_ambiguous"] = spread(steps[:, unclear], paired=True)
     return found
 
 

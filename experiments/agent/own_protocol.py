@@ -17,8 +17,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from goalbridge.agents.storage import write_atomically
 from goalbridge.configs.checks import one_of
+from goalbridge.configs.durable import write_atomically
 from goalbridge.experiments.agent.measuring import ROOT, RUNS, SEEDS, header, prepare, train, write
 from goalbridge.experiments.agent.trials import compared, spread
 from goalbridge.experiments.report.markdown import RESULTS

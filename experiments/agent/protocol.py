@@ -43,7 +43,7 @@ def measure(maze: str) -> dict[str, Any]:
         rows[policy] = {name: estimates([metrics[name] for metrics in by_seed]) for name in ESTIMATORS[policy]}
         for name, row in rows[policy].items():
             gaps = [metrics[name]["success"] - metrics["logsumexp"]["success"] for metrics in by_seed]
-            row["success_minus_logsumexp"] = spread(gaps)
+            row["success_minus_logsumexp"] = spread(gaps, paired=True)
     print(f"{maze}: success {rows['default']['logsumexp']['success']['mean']:.3f}", flush=True)
     return {"maze": maze, "train_command": " ".join(["python", *commands[0]]), "policies": rows}
 

@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goalbridge.agents import Agent
-from goalbridge.agents.storage import write_atomically
 from goalbridge.configs.checks import ConfigError, UserError
+from goalbridge.configs.durable import write_atomically
 from goalbridge.envs.rendering import WALL_COLOUR
 from goalbridge.envs.suite import SATISFIABLE
 from goalbridge.evaluation.watch import gif

@@ -25,9 +25,9 @@ from goalbridge.worlds.maze.settings import MazeSettings
 from goalbridge.worlds.maze.world import MazeWorld
 
 
-def spread(by_seed: ArrayLike) -> dict[str, float]:
-    """Mean and 95 % interval of values [S, E], by a bootstrap over seeds, then episodes."""
-    return asdict(interval(by_seed))
+def spread(by_seed: ArrayLike, paired: bool = False) -> dict[str, float]:
+    """Mean and 95 % interval of values, or `paired` differences, [S, E] (`evaluation.statistics.interval`)."""
+    return asdict(interval(by_seed, paired))
 
 
 def estimates(by_seed: Sequence[Metrics]) -> dict[str, Any]:

@@ -20,8 +20,8 @@ from PIL import Image
 from scipy.io import wavfile
 from torch import Tensor
 
-from goalbridge.agents.storage import write_atomically
 from goalbridge.configs.checks import ConfigError
+from goalbridge.configs.durable import write_atomically
 from goalbridge.experiments.pretrained.digits import Trials, test_of
 from goalbridge.experiments.pretrained.digits_data import Digits
 from goalbridge.experiments.pretrained.digits_models import Recipe

@@ -14,7 +14,8 @@ import pytest
 import torch
 
 from goalbridge.agents import Agent, CheckpointError
-from goalbridge.agents.storage import read_json, read_tensors, write_atomically, write_json, write_tensors
+from goalbridge.agents.storage import read_json, read_tensors, write_json, write_tensors
+from goalbridge.configs.durable import write_atomically
 from goalbridge.encoders import SentenceEncoder, TextModelError
 
 STATES = np.random.default_rng(0).uniform(1, 9, size=(40, 2)).astype(np.float32)
@@ -234,7 +235,7 @@ def test_what_is_written_is_on_disk_before_it_takes_the_name(tmp_path: Path, mon
     for name in ("fsync", "replace"):
         monkeypatch.setattr(os, name, noted(name, getattr(os, name)))
     write_atomically(tmp_path / "new" / "file", b"content")
-    assert calls == ["fsync", "replace"]
+    assert calls == ["fsync", "fsync", "replace", "fsync"]  # the folder, the file, its name
     assert (tmp_path / "new" / "file").read_bytes() == b"content"
 
 

@@ -299,7 +299,8 @@ def test_values_out_of_bounds_are_refused_by_name(script: Any, needed: str, give
         ("..x\n...\n", "at row 0, column 2, got 'x'"),
         ("", "got an empty text"),
         (".\n", "expected a free cell with another row or column in reach"),
-        (b"\xff\xfe..", "expected a UTF-8 text"),
+        (b"\xff\xfe.", "expected a UTF-8 text"),
+        (b"#\xe9#", "expected a UTF-8 text"),
     ],
 )
 def test_unusable_layouts_are_refused_in_one_line(script: Any, tmp_path: Path, content: str | bytes, says: str) -> None:

@@ -97,6 +97,7 @@ NAN = np.full((3, 4), np.nan)
         ({"goals": None}, "episode 1: goals: are missing, but episode 0 has them"),
         ({"observations": np.zeros((3, 5))}, "episode 1: observations: have 5 numbers a step, those of episode 0 4"),
         ({"actions": np.zeros(2)}, r"episode 1: actions: expected a row .* got shape \(2,\)"),
+        ({"actions": np.array(3.0)}, r"episode 1: actions: expected a row .* got shape \(\)"),
         ({"observations": np.array([["a"] * 4] * 3)}, "episode 1: observations: expected numbers, got type"),
         ({"captions": {3: ["too late"]}}, "episode 1: captions: step 3: expected a step from 0 to 2"),
         ({"captions": {0: [""]}}, "episode 1: captions: step 0: expected a text of words, got ''"),

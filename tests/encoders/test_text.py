@@ -246,8 +246,8 @@ def test_a_folder_without_a_model(tmp_path: Path) -> None:
         SentenceEncoder(str(tmp_path))
     (tmp_path / "modules.json").write_text("[{]")
     (tmp_path / "model.safetensors").write_bytes(b"")
-    with pytest.raises(TextModelError, match="cannot be loaded") as caught:
-        SentenceEncoder(str(tmp_path)).encode(["a"])
+    with pytest.raises(TextModelError, match=r"modules\.json cannot be read") as caught:
+        SentenceEncoder(str(tmp_path))
     assert "\n" not in str(caught.value)
 
 
@@ -295,10 +295,39 @@ def test_any_sentence_transformers_folder_will_do(tmp_path: Path, save: Any) -> 
     for changed in ((tmp_path / "model").rglob("*.safetensors"), (tmp_path / "model").rglob("modules.json")):
         path = next(changed)
         content = path.read_bytes()
-        path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+        path.write_bytes(content + b"\n")
         assert SentenceEncoder(str(tmp_path / "model")).fingerprint != encoder.fingerprint
         path.write_bytes(content)
     assert SentenceEncoder(str(tmp_path / "model")).fingerprint == encoder.fingerprint
+
+
+OWN_CODE = {
+    "a module beside it": ([{"type": "evil.Module", "path": ""}], {}),
+    "a module of this environment": ([{"type": "os.system", "path": ""}], {}),
+    "a router, which imports what its own file names": ([{"type": "sentence_transformers.models.Router"}], {}),
+    "an activation that is called": (
+        [{"type": "sentence_transformers.models.Dense", "path": "2_Dense"}],
+        {"2_Dense/config.json": '{"activation_function": "evil.Module"}'},
+    ),
+    "a part outside": ([{"type": "sentence_transformers.models.Pooling", "path": "../elsewhere"}], {}),
+}
+
+
+@pytest.mark.parametrize("case", OWN_CODE)
+def test_a_model_that_brings_code_is_refused_unless_it_is_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str
+) -> None:
+    modules, files = OWN_CODE[case]
+    for name, content in {"modules.json": json.dumps(modules), "model.safetensors": "", **files}.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(content)
+    (tmp_path / "evil.py").write_text("raise SystemExit('code of the model was run')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(TextModelError, match=r"whose code would be run; .* add trust_remote_code=true") as caught:
+        SentenceEncoder(str(tmp_path))
+    assert "\n" not in str(caught.value)
+    assert find_text_model(str(tmp_path), trust_remote_code=True)[0] == str(tmp_path)
 
 
 @pytest.mark.filterwarnings("ignore:Importing from 'sentence_transformers.models':DeprecationWarning")

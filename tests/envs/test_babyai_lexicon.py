@@ -58,20 +58,18 @@ def test_words_are_plain_distinct_of_one_colour_and_not_held_out() -> None:
     assert words["grey"][:2] == ("gray", "silver")
 
 
-@pytest.mark.parametrize(
-    ("colour", "words"),
-    [
-        ("red", ("firebrick", "strawberry", "brick", "dark red")),
-        ("green", ("forest", "olive", "grass", "sea green")),
-        ("blue", ("sky", "denim", "royal blue")),
-        ("purple", ("eggplant", "aubergine", "royal purple")),
-        ("yellow", ("straw", "sunflower", "pale yellow")),
-        ("grey", ("silver", "steel", "dim grey")),
-    ],
-)
-def test_labels_are_those_that_people_would_give(colour: str, words: tuple[str, ...]) -> None:
-    assert {*words} <= {*lexicon()[colour]}
-    assert {nearest_colour(word)[0] for word in words} == {colour}
+def test_labels_are_those_that_people_would_give() -> None:
+    by_people = {
+        "red": {"firebrick", "strawberry", "brick", "dark red"},
+        "green": {"forest", "olive", "grass", "sea green"},
+        "blue": {"sky", "denim", "royal blue"},
+        "purple": {"eggplant", "aubergine", "royal purple"},
+        "yellow": {"straw", "sunflower", "pale yellow"},
+        "grey": {"silver", "steel", "dim grey"},
+    }
+    for colour, words in by_people.items():
+        assert words <= {*lexicon()[colour]}
+        assert {nearest_colour(word)[0] for word in words} == {colour}
 
 
 def test_disputed_rude_and_misspelt_words_are_left_out() -> None:

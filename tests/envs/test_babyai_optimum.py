@@ -1,16 +1,19 @@
-"""Fewest actions: closed forms, a search over every state of the simulator, and minigrid's own verdict."""
+"""Fewest actions: closed forms, a search over every state of the simulator, minigrid's own verdict, and its bot."""
 
+import contextlib
 import math
+from collections.abc import Callable
 from typing import Any
 
 import gymnasium
 import minigrid  # noqa: F401  (registers the levels)
 import numpy as np
 import pytest
+from minigrid.utils.baby_ai_bot import BabyAIBot, DisappearedBoxError
 from numpy.typing import NDArray
 
-from goalbridge.envs.babyai.layouts import draw_layouts, free_cells, free_poses
-from goalbridge.envs.babyai.optimum import PoseGraph, facing, fewest_steps, mission_targets
+from goalbridge.envs.babyai.layouts import draw_layouts, free_poses
+from goalbridge.envs.babyai.optimum import PoseGraph, bot_steps, facing, fewest_steps, mission_targets
 from goalbridge.envs.babyai.simulator import (
     BALL,
     BOX,
@@ -21,6 +24,7 @@ from goalbridge.envs.babyai.simulator import (
     RIGHT,
     TOGGLE,
     GridBatch,
+    free_cells,
 )
 
 CELLS = {"#": (2, 5, 0), ".": (1, 0, 0), "o": (4, 0, 0), "c": (4, 0, 1), "l": (4, 0, 2), "b": (7, 0, 0), "k": (5, 0, 0)}
@@ -29,6 +33,12 @@ CELLS = {"#": (2, 5, 0), ".": (1, 0, 0), "o": (4, 0, 0), "c": (4, 0, 1), "l": (4
 def grid_of(*rows: str) -> NDArray[np.uint8]:
     """A grid [W, H, 3] from rows of letters, top to bottom; doors are open, closed or locked."""
     return np.array([[CELLS[letter] for letter in row] for row in rows], dtype=np.uint8).transpose(1, 0, 2)
+
+
+def level(name: str, seed: int = 0) -> Any:
+    world: Any = gymnasium.make(name).unwrapped
+    world.reset(seed=seed)
+    return world
 
 
 def cells(grid: NDArray[np.uint8], *positions: tuple[int, ...]) -> NDArray[np.bool_]:
@@ -48,16 +58,10 @@ BOXED = grid_of("######", "#.b..#", "######")
 @pytest.mark.parametrize(
     ("grid", "start", "target", "to_face", "to_reach"),
     [
-        (ROOM, (1, 1, 0), (6, 1), 4, 5),
         (ROOM, (1, 1, 1), (6, 1), 5, 6),  # a turn first
-        (ROOM, (1, 1, 2), (6, 1), 6, 7),
-        (ROOM, (1, 3, 0), (6, 1), 7, 8),  # five steps, a turn, a step
         (ROOM, (6, 1, 0), (6, 1), 4, 0),  # from on the target: a turn, a step away, and about
         (ROOM, (1, 1, 0), (2, 1), 0, 1),
         *((grid, (1, 1, 1), (2, 1), 1, steps) for grid, steps in ((OPEN, 2), (CLOSED, 3), (LOCKED, math.inf))),
-        (OPEN, (1, 1, 0), (4, 1), 2, 3),
-        (CLOSED, (1, 1, 0), (4, 1), 3, 4),
-        (LOCKED, (1, 1, 0), (4, 1), math.inf, math.inf),
         (BOXED, (1, 1, 0), (4, 1), math.inf, math.inf),  # objects block, and boxes stay
         (BOXED, (1, 1, 3), (2, 1), 1, math.inf),
     ],
@@ -128,14 +132,6 @@ def test_equals_a_search_over_every_state() -> None:
                 assert len(actions) == plain[tuple(goal)]
 
 
-def test_house_has_what_a_search_could_get_wrong() -> None:
-    distances = plain_distances(HOUSE, np.array([1, 1, 0]))
-    assert distances[2, 6].min() == 9  # around the key and through the open door
-    assert distances[4, 6].min() < distances[5, 6].min() < math.inf  # through closed ones
-    assert np.isinf(distances[6, 4]).all()  # locked
-    assert np.isfinite(distances[free_cells(HOUSE)]).all()
-
-
 def test_doors_stay_open_behind_a_walk() -> None:
     graph = PoseGraph(HOUSE)
     assert graph.walk((3, 2, 0), (5, 2, 0)) == [TOGGLE, FORWARD, FORWARD]
@@ -162,30 +158,68 @@ def test_ties_are_broken_at_random_but_only_with_a_generator() -> None:
 
 @pytest.mark.parametrize("name", ["GoToRedBallGrey", "GoToLocal", "GoToDoor", "GoToObjDoor", "GoToObjMazeS4", "GoTo"])
 def test_minigrid_rewards_the_shortest_walk_at_its_last_step(name: str) -> None:
-    world: Any = gymnasium.make(f"BabyAI-{name}-v0").unwrapped
     for seed in range(8):
-        world.reset(seed=seed)
+        world = level(f"BabyAI-{name}-v0", seed)
         grid, targets, start = world.grid.encode(), mission_targets(world), (*world.agent_pos, world.agent_dir)
-        fewest, graph = fewest_steps(grid, start, targets), PoseGraph(grid)
-        reachable = [pose for pose in np.argwhere(facing(targets)) if free_cells(grid)[tuple(pose[:2])]]
-        walk = min((PoseGraph(grid).walk(start, pose) for pose in reachable if within(graph, start, pose)), key=len)
+        fewest, walks = fewest_steps(grid, start, targets), []
+        for pose in np.argwhere(facing(targets) & free_cells(grid)[..., None]):
+            with contextlib.suppress(ValueError):  # out of reach
+                walks.append(PoseGraph(grid).walk(start, pose))
+        walk = min(walks, key=len)
         results = [world.step(MINIGRID_ACTIONS[action]) for action in walk]
         assert [reward > 0 for _, reward, _, _, _ in results] == [False] * (int(fewest) - 1) + [True]
 
 
-def within(graph: PoseGraph, start: tuple[int, ...], goal: NDArray[np.int64]) -> bool:
-    marked = np.zeros(graph.shape, dtype=np.bool_)
-    marked[tuple(goal)] = True
-    return bool(np.isfinite(graph.distances(marked)[start]))
-
-
 def test_mission_targets() -> None:
-    world: Any = gymnasium.make("BabyAI-GoToRedBall-v0").unwrapped
-    world.reset(seed=1)
+    world = level("BabyAI-GoToRedBall-v0", 1)
     grid = world.grid.encode()
     np.testing.assert_array_equal(mission_targets(world), (grid[..., 0] == BALL) & (grid[..., 1] == 0))
     for name in ("MiniGrid-FourRooms-v0", "BabyAI-GoToSeqS5R2-v0"):
-        other: Any = gymnasium.make(name).unwrapped
-        other.reset(seed=1)
         with pytest.raises(ValueError, match="mission: expected one to go to one object"):
-            mission_targets(other)
+            mission_targets(level(name, 1))
+
+
+@pytest.mark.parametrize("name", ["GoToRedBallNoDists", "GoToDoor", "GoToObjMazeS4", "GoToSeqS5R2"])
+def test_the_bot_reaches_what_it_is_told_to(name: str) -> None:
+    for seed in range(5):
+        world = level(f"BabyAI-{name}-v0", seed)
+        start, grid = (*world.agent_pos, world.agent_dir), world.grid.encode()
+        fewest = 1 if "Seq" in name else fewest_steps(grid, start, mission_targets(world))
+        success, steps = bot_steps(world)
+        assert success
+        assert fewest <= steps == world.step_count <= world.max_steps
+        assert bot_steps(level(f"BabyAI-{name}-v0", seed)) == (success, steps)
+
+
+def broken(error: type[BaseException]) -> Callable[[BabyAIBot], int]:
+    def replan(bot: BabyAIBot) -> int:
+        raise error("a box was opened, or such")
+
+    return replan
+
+
+ERRORS = (DisappearedBoxError, AssertionError, IndexError, KeyError, TypeError, AttributeError)
+
+
+@pytest.mark.parametrize(
+    ("replan", "taken"),
+    [*((broken(error), 0) for error in ERRORS), (lambda bot: 6, 1), (lambda bot: 4, 64)],  # breaks, gives up, drops
+)
+def test_a_failure_of_the_bot_costs_the_limit(
+    monkeypatch: pytest.MonkeyPatch, replan: Callable[[BabyAIBot], int], taken: int
+) -> None:
+    monkeypatch.setattr(BabyAIBot, "replan", replan)
+    world = level("BabyAI-GoToLocal-v0")
+    assert bot_steps(world) == (False, 64)
+    assert world.step_count == taken
+
+
+def test_an_end_without_reward_is_a_failure_and_other_errors_are_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = level("BabyAI-GoToLocal-v0")
+    monkeypatch.setattr(world, "step", lambda action: ({}, 0, True, False, {}))
+    assert bot_steps(world) == (False, 64)
+    monkeypatch.setattr(BabyAIBot, "replan", broken(MemoryError))
+    with pytest.raises(MemoryError):
+        bot_steps(level("BabyAI-GoToLocal-v0"))
+    with pytest.raises(ValueError, match="expected a BabyAI level after reset, got mission 'reach the goal'"):
+        bot_steps(level("MiniGrid-FourRooms-v0"))

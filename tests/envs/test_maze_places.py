@@ -1,23 +1,26 @@
-"""Places of mazes: their regions by plain loops over cells, their wordings, and how often captions speak of each."""
+"""Commands and places of mazes: where they hold, by plain loops over cells, and how often each is asked or said."""
 
 from __future__ import annotations
 
-from collections import Counter
+import string
 from itertools import product
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from numpy.typing import NDArray
 from scipy import stats
 
-from goalbridge.configs.splits import SPLITS, Split
+from goalbridge.configs.splits import Split
 from goalbridge.data.captions import caption_goals
+from goalbridge.envs.commands import Command, CommandError, MazeCommands, distinct_regions
 from goalbridge.envs.layouts import LAYOUTS, Layout
-from goalbridge.envs.phrasing import TEMPLATES
+from goalbridge.envs.phrasing import TEMPLATES, number_words
 from goalbridge.envs.places import CATEGORIES, MazePlaces, Place
-from goalbridge.envs.spaces import INSTRUCTION_SPACE
 
+FORK = MazeCommands(LAYOUTS["fork"])
+WALLS = arrays.arrays(np.bool_, arrays.array_shapes(min_dims=2, max_dims=2, max_side=9)).filter(lambda w: not w.all())
 TEXTS = {
     "walled": "#..\n###\n#..",
     "even": "....\n.##.\n....\n....\n.#..\n....",
@@ -92,10 +95,8 @@ def test_regions_are_what_loops_over_cells_find(places: MazePlaces) -> None:
 
 
 @settings(max_examples=40, deadline=None, derandomize=True)
-@given(st.lists(st.lists(st.booleans(), min_size=5, max_size=5), min_size=1, max_size=6), st.integers(1, 5))
-def test_regions_of_any_layout(rows: list[list[bool]], width: int) -> None:
-    walls = np.array(rows)[:, :width]
-    walls[0, 0] = False
+@given(WALLS)
+def test_regions_of_any_layout(walls: NDArray[np.bool_]) -> None:
     check_regions(MazePlaces(Layout.from_array(walls)))
 
 
@@ -118,29 +119,6 @@ def test_further_places_are_spoken_of_unless_they_are_nowhere() -> None:
     assert "nowhere" not in places.labels
     assert places.find("Go to  Here") is places.places[-1]
     assert len(places.labels) - 1 in places.true_labels([[0.5, 1.5]])
-
-
-def test_every_text_is_of_one_split_and_leads_back_to_its_place(places: MazePlaces) -> None:
-    texts = {split: [text.lower() for text in places.all_texts(split)] for split in SPLITS}
-    for split, said in texts.items():
-        assert len(set(said)) == len(said), split
-        again = iter(said)
-        for label, place in enumerate(places.places):
-            for text in places.phrasings(label, split):
-                assert text.lower() == next(again)
-                assert INSTRUCTION_SPACE.contains(text)
-                assert places.find(text) is place
-                assert places.find(f"  {text.upper()} ".replace(" ", "\n ")) is place
-    assert not set(texts["train"]) & set(texts["validation"])
-    assert not set(texts["held_out"]) & (set(texts["train"]) | set(texts["validation"]))
-    assert tuple(texts["label"]) == places.labels
-
-
-def test_what_names_no_place_is_not_found(fork: MazePlaces) -> None:
-    for text in ("", "row", "row 15", "go to row 3, column 0", "row 3 or column 5", "the middle", "make me a sandwich"):
-        assert fork.find(text) is None
-    with pytest.raises(ValueError, match=r"phrasings: .*'test'"):
-        fork.phrasings(0, "test")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("split", TEMPLATES)
@@ -176,27 +154,6 @@ def test_a_category_weighs_one_where_it_is_true_on_average(places: MazePlaces) -
         assert len(set(places.weights[kinds])) == 1  # within a category each truth is as likely
 
 
-def test_captions_speak_of_each_category_as_often(fork: MazePlaces) -> None:
-    """20 000 captions: chances of each by a loop over cells; and categories, where all are true, a quarter each."""
-    layout, count = fork.layout, 20_000
-    cells = layout.free_cells[np.random.default_rng(0).integers(len(layout.free_cells), size=count)]
-    pairs = caption_goals(fork, (cells + 0.5).astype(np.float32), "train", 0)
-    category = [fork.places[label].category for label in pairs.label]
-    weight = dict(zip(fork.labels, fork.weights, strict=True))
-    expected, full = Counter[str](), Counter[str]()
-    for said, (row, column) in zip(category, cells.tolist(), strict=True):
-        true = truths(row, column, *layout.walls.shape)
-        total = sum(weight[label] for label in true)
-        for label, kind in true.items():
-            expected[kind] += weight[label] / total
-        if len(set(true.values())) == len(CATEGORIES):
-            full[said] += 1
-    found = Counter(category)
-    assert stats.chisquare([found[c] for c in CATEGORIES], [expected[c] for c in CATEGORIES]).pvalue > 1e-3
-    assert full.total() > count / 2
-    assert all(abs(full[c] / full.total() - 0.25) < 0.04 for c in CATEGORIES), full
-
-
 def test_chances_among_truths_are_in_proportion_to_the_weights(fork: MazePlaces) -> None:
     true = fork.true_labels([[0.5, 0.5]])[0]
     true = np.concatenate([true[true >= 0], [-1, -1]])
@@ -213,3 +170,66 @@ def test_goals_without_a_true_place_have_no_caption() -> None:
     pairs = caption_goals(MazePlaces(layout, ("region",)), goals, "label", 0)
     np.testing.assert_array_equal(pairs.goals, goals[[1]])
     assert [pairs.texts[text] for text in pairs.text] == ["left half"]
+
+
+def test_labels_are_rows_then_columns_with_a_free_cell() -> None:
+    assert FORK.labels == tuple(f"row {i}" for i in range(15)) + tuple(f"column {i}" for i in range(15))
+    walled = MazeCommands(Layout.from_text("#..\n###\n#..", "walled"))
+    assert walled.labels == ("row 0", "row 2", "column 1", "column 2")
+    assert np.flatnonzero(FORK.region(1)[1]).tolist() == [10, 11, 12, 13, 14]
+
+
+def test_texts_parse_to_commands_in_their_own_words() -> None:
+    shouted = FORK.parse("  GO to\n Row  3 ")
+    assert shouted is not None
+    assert (shouted.label, shouted.category, shouted.text) == ("row 3", "row", "GO to Row 3")
+    assert FORK.label_of(shouted) == 3
+    assert FORK.parse("go to row 15") is None
+    assert FORK.label_of(Command("row 3", "row 3", "row", ~FORK.region(3))) is None
+
+
+def test_number_words() -> None:
+    words = {0: "zero", 13: "thirteen", 20: "twenty", 21: "twenty-one", 100: "one hundred", 105: "one hundred five"}
+    words |= {999: "nine hundred ninety-nine", 1000: "one thousand", 1023: "one thousand twenty-three"}
+    assert {number: number_words(number) for number in words} == words
+    assert len({number_words(number) for number in range(1024)}) == 1024
+    assert set("".join(map(number_words, range(1024)))) <= set(string.ascii_lowercase + "- ")
+    with pytest.raises(ValueError, match=r"number: .* got -1"):
+        number_words(-1)
+
+
+@settings(max_examples=80, deadline=None, derandomize=True)
+@given(WALLS)
+def test_commands_hold_in_their_lines_and_are_asked_where_reachable_and_not_yet_true(walls: NDArray[np.bool_]) -> None:
+    layout, (rows, columns) = Layout("drawn", walls), np.indices(walls.shape)
+    commands, positions = MazeCommands(layout), layout.free_cells + 0.5
+    for label, name in enumerate(commands.labels):
+        axis, number = name.split()
+        command = commands.command(label)
+        np.testing.assert_array_equal(command.region, ((rows if axis == "row" else columns) == int(number)) & ~walls)
+        assert command.region.any()
+        np.testing.assert_array_equal(command.holds(positions), (commands.true_labels(positions) == label).any(axis=1))
+    for index, (row, column) in enumerate(layout.free_cells):
+        expected = {
+            label
+            for label in range(len(commands.labels))
+            if commands.reachable(commands.region(label))[layout.component[row, column]]
+            and not commands.region(label)[row, column]
+        }
+        assert commands.askable[index] == len(expected)
+        shares = (np.arange(len(expected)) + 0.5) / max(1, len(expected))
+        asked = commands.ask(np.full(len(expected), index), shares).tolist()
+        assert sorted(asked) == sorted(expected)
+
+
+def test_commands_are_checked_where_built_and_regions_told_apart() -> None:
+    for text in ("", "x" * 257, "row\n3", "Zeile fünf"):
+        with pytest.raises(CommandError, match="printable ASCII") as caught:
+            Command(text, "row 0", "row", FORK.region(0))
+        assert "\n" not in str(caught.value)
+    with pytest.raises(CommandError, match="got shape"):
+        Command("go", "nowhere", "none", np.zeros(3, dtype=bool))
+    commands = [FORK.command(4), FORK.command(2, "go to row 2"), FORK.command(4, "go to row 4")]
+    regions, which = distinct_regions(commands)
+    assert which.tolist() == [0, 1, 0]
+    np.testing.assert_array_equal(regions, [FORK.region(4), FORK.region(2)])

@@ -13,9 +13,9 @@ import pytest
 import goalbridge.envs  # noqa: F401  (registers the ids)
 from goalbridge.agents import Agent
 from goalbridge.encoders import LabelEncoder
-from goalbridge.envs.babyai.bot import bot_steps
 from goalbridge.envs.babyai.captions import GridCaptions
 from goalbridge.envs.babyai.levels import LEVELS, LevelError
+from goalbridge.envs.babyai.optimum import bot_steps
 from goalbridge.evaluation.metrics import measured
 from goalbridge.evaluation.rollout import play
 from goalbridge.worlds import Task

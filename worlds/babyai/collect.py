@@ -10,8 +10,7 @@ from goalbridge.configs.data_schema import DataConfig
 from goalbridge.data import TrajectoryBuffer
 from goalbridge.data.captions import TRAJECTORIES, stream
 from goalbridge.encoders.grid import situations
-from goalbridge.envs.babyai.explore import explore
-from goalbridge.envs.babyai.layouts import Layouts
+from goalbridge.envs.babyai.layouts import Layouts, explore
 from goalbridge.envs.babyai.simulator import ACTIONS
 
 _SCRIPTED: Final = {"random": 0.0, "mixed": 0.5, "expert": 1.0}  # share of walks to random poses
@@ -20,7 +19,7 @@ _SCRIPTED: Final = {"random": 0.0, "mixed": 0.5, "expert": 1.0}  # share of walk
 def collect_grids(layouts: Layouts, config: DataConfig, seed: int) -> TrajectoryBuffer:
     """Random play and walks to random poses in many layouts, as situations; the same for the same seed."""
     per_layout = max(1, config.trajectories // len(layouts))
-    found = explore(
+    recorded, taken = explore(
         layouts,
         per_layout,
         config.walk_length,
@@ -28,8 +27,9 @@ def collect_grids(layouts: Layouts, config: DataConfig, seed: int) -> Trajectory
         stream(seed, TRAJECTORIES),
         lambda batch: situations(batch.grids, batch.poses, batch.sizes),
     )
-    count, length = found.actions.shape
-    seen = found.recorded.reshape(count * (length + 1), -1)  # [N (T + 1), S]
-    actions = np.eye(len(ACTIONS), dtype=np.float32)[found.actions.reshape(-1)]  # [N T, A]
-    places = found.recorded[:, 0, :2].astype(np.float32)  # [N, 2]
-    return TrajectoryBuffer(seen, seen, actions, np.full(count, length, np.int64), found.layout, places)
+    count, length = taken.shape
+    seen = recorded.reshape(count * (length + 1), -1)  # [N (T + 1), S]
+    actions = np.eye(len(ACTIONS), dtype=np.float32)[taken.reshape(-1)]  # [N T, A]
+    layout = np.repeat(np.arange(len(layouts)), per_layout)  # [N]
+    places = recorded[:, 0, :2].astype(np.float32)  # [N, 2]
+    return TrajectoryBuffer(seen, seen, actions, np.full(count, length, np.int64), layout, places)

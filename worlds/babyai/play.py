@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from goalbridge.configs.checks import ConfigError
 from goalbridge.encoders.grid import situations
-from goalbridge.envs.babyai.explore import RANDOM_PLAY, begin_play
-from goalbridge.envs.babyai.layouts import Layouts
+from goalbridge.envs.babyai.layouts import RANDOM_PLAY, Layouts, begin_play
 
 
 class BabyAISelfPlay:
@@ -38,8 +37,7 @@ class BabyAISelfPlay:
         chosen = (self._turn // 2 * fresh + np.arange(fresh)) % len(self._layouts)  # [L']
         self.directed = self._turn % 2 == 1
         self._turn += 1
-        grids, sizes = self._layouts.grids[chosen], self._layouts.sizes[chosen]
-        some = Layouts(grids, sizes, self._layouts.level[chosen])
+        some = Layouts(self._layouts.grids[chosen], self._layouts.sizes[chosen])
         self._batch = begin_play(some, self._segments, np.random.default_rng(seed))
         self.groups = np.repeat(chosen, self._segments)  # [E]
         self.places = self._batch.poses[:, :2].astype(np.float32)  # [E, 2]

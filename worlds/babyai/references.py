@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from goalbridge.envs.babyai.bot import bot_steps
 from goalbridge.envs.babyai.navigation import Navigation
+from goalbridge.envs.babyai.optimum import bot_steps
 from goalbridge.worlds._base import Episodes, Task
 from goalbridge.worlds.babyai.episodes import optimum_of
 

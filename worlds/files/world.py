@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +15,7 @@ from goalbridge.agents.spec import CandidateActions, WorldSpec
 from goalbridge.configs.data_schema import DataConfig
 from goalbridge.configs.registries import worlds
 from goalbridge.configs.schema import RunConfig
+from goalbridge.configs.texts import read_json_object
 from goalbridge.data import CaptionPairs, DatasetError, TrajectoryBuffer
 from goalbridge.data.episodes import SUMMARY, EpisodeSource, discard, read_captions, stage
 from goalbridge.data.files import FileEpisodes
@@ -53,7 +53,7 @@ class FilesWorld(World):
         self.settings = FilesSettings()
         self._buffer = TrajectoryBuffer.open(folder)
         try:
-            summary = json.loads((folder / SUMMARY).read_text())
+            summary = read_json_object(folder / SUMMARY)
             self._summary, self._discrete = summary, bool(summary["discrete"])
         except (OSError, ValueError, KeyError) as error:
             raise DatasetError(

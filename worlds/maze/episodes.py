@@ -120,7 +120,7 @@ class MazeEpisodes(World):
         """spl: against the true any-angle shortest path. spl_grid: against the 4-connected cells to the nearest
         satisfying one, less 1, for comparison with published figures. The path is steps x 0.5 cells in both."""
         from goalbridge.envs.expert import grid_shortest
-        from goalbridge.envs.geodesic import geodesic_shortest
+        from goalbridge.envs.optimal import geodesic_shortest
 
         starts = np.stack([path[0] for path in episodes.goals])  # [E, 2]
         regions, which = distinct_regions(_commands(episodes.tasks))  # [K, H, W], [E]

@@ -13,6 +13,7 @@ from gymnasium.vector import AutoresetMode
 import goalbridge.envs  # noqa: F401  (registers the ids)
 from goalbridge.agents.spec import CandidateActions, WorldSpec
 from goalbridge.configs.checks import ConfigError
+from goalbridge.envs.motion import execution_kernel, unit_directions
 from goalbridge.envs.point_maze import MazeSurface
 from goalbridge.worlds.maze.settings import MazeSettings
 
@@ -82,5 +83,5 @@ def world_spec(world: VectorWorld, env_id: str) -> WorldSpec:
 
 def candidates(world: VectorWorld, count: int) -> CandidateActions:
     """`count` actions worth weighing, and what the world's actuator makes of each."""
-    maze = surface(world)
-    return CandidateActions(maze.candidate_actions(count), maze.execution_kernel(count))
+    noise = surface(world).world.action_noise_degrees
+    return CandidateActions(unit_directions(count), execution_kernel(count, noise))
