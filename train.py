@@ -19,8 +19,8 @@ from __future__ import annotations
 from functools import partial
 
 from goalbridge.configs.command import command_line
-from goalbridge.configs.launch import run_sweep
 from goalbridge.configs.schema import RunConfig
+from goalbridge.configs.sweep import run_sweep
 
 # What takes seconds to import is imported where it runs: --help and a refused command are answered at once.
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from goalbridge.agents.spec import CandidateActions, WorldSpec
-from goalbridge.configs.checks import ConfigError, at_least, one_of, require
+from goalbridge.configs.checks import ConfigError, one_of, require
 from goalbridge.configs.schema import CRITICS, AgentConfig
 from goalbridge.encoders import TextEncoder
 from goalbridge.encoders.networks import networks_of
@@ -43,7 +43,7 @@ class Critic(nn.Module):
     ) -> None:
         super().__init__()
         one_of("kind", kind, CRITICS)
-        at_least(1, embedding_dim=embedding_dim)
+        require(embedding_dim >= 1, "embedding_dim", embedding_dim, "must be at least 1")
         if initial_log_scale is None:
             # One over the standard deviation of the similarity of two standard normal vectors (cosine: CLIP's choice).
             initial_log_scale = {

@@ -24,7 +24,7 @@ from goalbridge.agents.storage import write_json
 from goalbridge.configs.data_schema import DataConfig
 from goalbridge.configs.run_folder import record
 from goalbridge.configs.schema import EncoderConfig, RunConfig, TrainConfig
-from goalbridge.data.collect import BATCHES, stream
+from goalbridge.data.captions import BATCHES, stream
 from goalbridge.training.build import RunBuilder
 from goalbridge.worlds.maze.settings import MazeSettings
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from goalbridge.configs.schema import EncoderConfig, RunConfig
-from goalbridge.data.collect import BATCHES, stream
+from goalbridge.data.captions import BATCHES, stream
 from goalbridge.training.build import RunBuilder
 from goalbridge.worlds.maze.settings import MazeSettings
 

@@ -1,9 +1,12 @@
-"""Checks of settings: one line that names the setting, its value and what would do."""
+"""Checks of settings: one line that names the setting, its value and what it must be."""
 
 from __future__ import annotations
 
 import difflib
 import math
+from collections.abc import Callable, Sequence
+from dataclasses import field, fields
+from typing import Any
 
 LONGEST = 800  # letters of a message
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -32,21 +35,7 @@ def require(holds: bool, name: str, value: object, needed: str) -> None:
         raise ConfigError(f"{name}={value}: {needed}")
 
 
-def at_least(minimum: float, **values: float) -> None:
-    """Settings that must be finite and no less than `minimum`; "__" in a name stands for a dot."""
-    for name, value in values.items():
-        require(
-            math.isfinite(value) and value >= minimum, name.replace("__", "."), value, f"must be at least {minimum}"
-        )
-
-
-def positive(**values: float) -> None:
-    """Settings that must be finite and above 0; "__" in a name stands for a dot."""
-    for name, value in values.items():
-        require(math.isfinite(value) and value > 0, name.replace("__", "."), value, "must be above 0")
-
-
-def one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
+def one_of(name: str, value: str, choices: Sequence[str]) -> None:
     """A setting that must be among `choices`; the nearest is named otherwise."""
     nearest = difflib.get_close_matches(value, choices, n=1)
     hint = f"; did you mean {nearest[0]}?" if nearest else ""
@@ -58,3 +47,43 @@ def check_device(value: str) -> None:
     name, colon, index = value.partition(":")
     one_of("device", name, DEVICES)
     require(not colon or index.isdecimal(), "device", value, "must be a name, or one with a number such as cuda:1")
+
+
+def number(
+    default: Any,
+    least: float = -math.inf,
+    most: float = math.inf,
+    above: float | None = None,
+    below: float | None = None,
+) -> Any:
+    """A dataclass's field for a finite number, or a tuple of them, within these bounds: see `check_fields`."""
+    needed = f"at least {least}" if above is None else f"above {above}"
+    needed = needed if below is None else f"{needed} and below {below}"
+    needed = needed if most == math.inf else f"between {least} and {most}"
+    low, high = -math.inf if above is None else above, math.inf if below is None else below
+
+    def check(name: str, value: float) -> None:
+        require(least <= value <= most and low < value < high, name, value, f"must be {needed}")
+
+    return field(default=default, metadata={"check": check})
+
+
+def choice(default: Any, choices: Sequence[str] | Callable[[], Sequence[str]]) -> Any:
+    """A dataclass's field for one of these texts, or a tuple of them: see `check_fields`."""
+
+    def check(name: str, value: str) -> None:
+        one_of(name, value, choices() if callable(choices) else choices)
+
+    return field(default=default, metadata={"check": check})
+
+
+def check_fields(config: Any, group: str = "") -> None:
+    """ConfigError for the first field of a dataclass whose value is not what `number` or `choice` asked for.
+
+    group: of the settings, such as "train."; None is a value that nobody gave.
+    """
+    for one in fields(config):
+        value, check = getattr(config, one.name), one.metadata.get("check")
+        if check is not None and value is not None:
+            for part in value if isinstance(value, tuple) else (value,):
+                check(f"{group}{one.name}", part)

@@ -31,7 +31,7 @@ from goalbridge.configs.evaluation import EvaluateConfig
 from goalbridge.configs.load import build, defaults, nearest, settings_in
 from goalbridge.configs.registries import text_encoders, worlds
 from goalbridge.configs.renamed import RENAMED
-from goalbridge.configs.run_folder import read_run_config
+from goalbridge.configs.run_folder import flat, read_run_config
 from goalbridge.configs.schema import AgentConfig, EncoderConfig, PolicyConfig, RunConfig, TrainConfig
 from goalbridge.configs.world_settings import evaluation_of, settings_of
 
@@ -125,12 +125,11 @@ class Composer:
         """Whether the setting of the dotted name is a text."""
         group, _, rest = name.rpartition(".")
         if self.kind is EvaluateConfig:
-            kinds = [] if group else [EvaluateConfig, *map(evaluation_of, self.worlds)]
-        elif group == WORLD:
-            kinds = list(map(settings_of, self.worlds))
+            kinds: dict[str, list[type[Any]]] = {"": [EvaluateConfig, *map(evaluation_of, self.worlds)]}
         else:
-            kinds = [BASES[group][1]] if group in BASES else [] if group else [RunConfig]
-        return any(typing.get_type_hints(kind).get(rest) in (str, str | None) for kind in kinds)
+            kinds = {"": [RunConfig], WORLD: list(map(settings_of, self.worlds))}
+            kinds |= {name: [base] for name, (_, base) in BASES.items()}
+        return any(typing.get_type_hints(kind).get(rest) in (str, str | None) for kind in kinds.get(group, ()))
 
     def _explain(self, error: Exception, arguments: Sequence[str]) -> str:
         """One line for a Hydra error: the argument at fault and the nearest setting."""
@@ -150,8 +149,8 @@ class Composer:
                 if others:
                     here, there = " or ".join(self.worlds), " or ".join(others)
                     return f"{given}: no such setting for agents of {here}, only of {there}; --help lists them all"
-            choices = [one for one in arguments if one.partition("=")[0] in (*BASES, WORLD)]
-            return f"{given}: no such setting{nearest(name, _names(self.values(choices)))}; --help lists them all"
+            values = self.values([one for one in arguments if one.partition("=")[0] in (*BASES, WORLD)])
+            return f"{given}: no such setting{nearest(name, [*values, *flat(values)])}; --help lists them all"
         first = text.splitlines()[0] if text else type(error).__name__
         return f"{' '.join(arguments)}: {first}"
 
@@ -161,7 +160,7 @@ class Composer:
         groups = self.groups() if any(one.key_or_group in (*BASES, WORLD) for one in overrides) else {}
         for given, override in zip(arguments, overrides, strict=True):
             if override.is_sweep_override():
-                raise ConfigError(f"{given}: gives several values; one would do, or a list such as [1, 2]")
+                raise ConfigError(f"{given}: expected one value, got several; try one, or a list such as [1, 2]")
             group, value = override.key_or_group, override.value()
             known = groups.get(group)
             if known is not None and not override.is_delete() and str(value) not in known:
@@ -220,11 +219,10 @@ def _evaluation(values: Mapping[str, Any], known: Sequence[str]) -> EvaluateConf
     for world in able:
         try:
             config.of_world(world)
+            return config
         except ConfigError as error:
             errors.append(error)
-    if len(errors) == len(able):
-        raise errors[0]
-    return config
+    raise errors[0]
 
 
 def is_quoted(value: str) -> bool:
@@ -237,12 +235,3 @@ def quoted(value: str) -> str:
     escaped = re.sub(r"(\\*)'", r"\1\1\\'", value)
     escaped = re.sub(r"(\\+)$", r"\1\1", escaped)
     return f"'{escaped}'"
-
-
-def _names(values: Mapping[str, Any], prefix: str = "") -> list[str]:
-    found: list[str] = []
-    for key, value in values.items():
-        found.append(f"{prefix}{key}")
-        if isinstance(value, Mapping):
-            found += _names(value, f"{prefix}{key}.")
-    return found

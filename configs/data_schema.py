@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from goalbridge.configs.checks import at_least, one_of, require
+from goalbridge.configs.checks import check_fields, choice, number, require
 
 DATA_KINDS = ("expert", "random", "mixed", "online", "minari", "files")
 STORED = ("minari", "files")  # kinds of data that are read from a dataset, and not collected
@@ -33,36 +33,24 @@ class DataConfig:
     exploration: online: share of random actions.
     """
 
-    kind: str = "expert"
-    trajectories: int = 20_000
-    noise_degrees: float = 10.0
-    walk_length: int = 64
-    labelled_goals: int = 100_000
+    kind: str = choice("expert", DATA_KINDS)
+    trajectories: int = number(20_000, least=1)
+    noise_degrees: float = number(10.0, least=0)
+    walk_length: int = number(64, least=1)
+    labelled_goals: int = number(100_000, least=1)
     environment_steps: int = 250_000
-    environments: int = 64
-    warmup: float = 0.1
+    environments: int = number(64, least=1)
+    warmup: float = number(0.1, least=0, most=1)
     capacity: int = 500_000
-    goals: str = "buffer"
-    frontier: float = 0.3
-    random_steps_after_goal: int = 0
-    exploration: float = 0.1
+    goals: str = choice("buffer", COMMANDED_GOALS)
+    frontier: float = number(0.3, least=0, most=1)
+    random_steps_after_goal: int = number(0, least=0)
+    exploration: float = number(0.1, least=0, most=1)
 
     def __post_init__(self) -> None:
-        one_of("data.kind", self.kind, DATA_KINDS)
-        one_of("data.goals", self.goals, COMMANDED_GOALS)
-        at_least(1, data__environments=self.environments)
-        for name in ("warmup", "frontier", "exploration"):
-            share = getattr(self, name)
-            require(0 <= share <= 1, f"data.{name}", share, "must be between 0 and 1")
-        self._check_rounds()
-        at_least(0, data__random_steps_after_goal=self.random_steps_after_goal)
-        at_least(1, data__trajectories=self.trajectories, data__walk_length=self.walk_length)
-        at_least(1, data__labelled_goals=self.labelled_goals)
-        at_least(0, data__noise_degrees=self.noise_degrees)
-
-    def _check_rounds(self) -> None:
-        """Online: there must be a segment for every environment, and room for it."""
-        round_steps = self.environments * self.walk_length
-        needed = f"must be at least data.environments x data.walk_length = {round_steps}"
-        for name, value in (("environment_steps", self.environment_steps), ("capacity", self.capacity)):
-            require(self.kind != "online" or value >= round_steps, f"data.{name}", value, needed)
+        check_fields(self, "data.")
+        if self.kind == "online":  # a segment for every environment, and room for it
+            steps = self.environments * self.walk_length
+            needed = f"must be at least data.environments x data.walk_length = {steps}"
+            for name in ("environment_steps", "capacity"):
+                require(getattr(self, name) >= steps, f"data.{name}", getattr(self, name), needed)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from goalbridge.configs.checks import ConfigError, at_least, check_device, require
+from goalbridge.configs.checks import ConfigError, check_device, check_fields, number, require
 from goalbridge.configs.load import NO_SETTING, build, nearest
 from goalbridge.configs.world_settings import WorldEvaluation, evaluation_of
 
@@ -28,21 +28,19 @@ class EvaluateConfig:
     """
 
     run_dir: str
-    episodes: int | None = None
-    seed: int = 1_000_000
+    episodes: int | None = number(None, least=1)
+    seed: int = number(1_000_000, least=0)
     instruction: str | None = None
     estimators: tuple[str, ...] = ()
     mask_blocked: bool | None = None
-    rollouts: int = 3
+    rollouts: int = number(3, least=0)
     device: str = "auto"
     further: Mapping[str, Any] = field(default_factory=dict, metadata=NO_SETTING)
     """What is given beside these settings: some that only the run's world has."""
 
     def __post_init__(self) -> None:
         require(bool(self.run_dir), "run_dir", repr(self.run_dir), "must be a folder that train.py wrote")
-        if self.episodes is not None:
-            at_least(1, episodes=self.episodes)
-        at_least(0, rollouts=self.rollouts, seed=self.seed)
+        check_fields(self)
         check_device(self.device)
 
     def of_world(self, world: str) -> WorldEvaluation:

@@ -2,14 +2,14 @@
 
 Hydra composes the YAML files of this folder; `configs.load` turns the result into `RunConfig` once, at the top of a
 script. Nothing below a script sees OmegaConf. A value that cannot be used raises `ConfigError` with one line that
-names the setting, the value and what would do.
+names the setting, the value and what it must be.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from goalbridge.configs.checks import at_least, check_device, one_of, positive, require
+from goalbridge.configs.checks import check_device, check_fields, choice, number, one_of, require
 from goalbridge.configs.data_schema import STORED, DataConfig
 from goalbridge.configs.registries import estimators, objectives, text_encoders, worlds
 from goalbridge.configs.world_settings import WorldSettings, settings_of
@@ -30,13 +30,13 @@ class EncoderConfig:
     cache_dir: folder that keeps each distinct text's embedding, shared between runs of a sweep; run_dir if empty.
     """
 
-    kind: str = "sentence"
+    kind: str = choice("sentence", text_encoders.names)
     text_model: str = "all-MiniLM-L6-v2"
     word_order: bool = True
     cache_dir: str = ""
 
     def __post_init__(self) -> None:
-        one_of("encoder.kind", self.kind, text_encoders.names())
+        check_fields(self, "encoder.")
         require(bool(self.text_model), "encoder.text_model", repr(self.text_model), "must be a model's name or folder")
 
 
@@ -59,26 +59,21 @@ class AgentConfig:
         representation with language; what "direct" and the end-to-end rival need.
     """
 
-    critic: str = "neg_squared_l2"
+    critic: str = choice("neg_squared_l2", CRITICS)
     language_critic: str = ""
-    embedding_dim: int = 64
-    width: int = 128
-    depth: int = 3
-    frequencies: tuple[float, ...] = (0.25, 0.5, 1.0, 2.0, 4.0)
-    bridge_goals: int = 5000
-    text_depth: int = 2
-    text_dropout: float = 0.0
+    embedding_dim: int = number(64, least=1)
+    width: int = number(128, least=1)
+    depth: int = number(3, least=1)
+    frequencies: tuple[float, ...] = number((0.25, 0.5, 1.0, 2.0, 4.0), above=0)
+    bridge_goals: int = number(5000, least=1)
+    text_depth: int = number(2, least=0)
+    text_dropout: float = number(0.0, least=0, below=1)
     rotary: bool = True
     language_in_actions: bool = False
 
     def __post_init__(self) -> None:
-        one_of("agent.critic", self.critic, CRITICS)
+        check_fields(self, "agent.")
         one_of("agent.language_critic", self.language_critic or self.critic, CRITICS)
-        at_least(1, agent__embedding_dim=self.embedding_dim, agent__width=self.width, agent__depth=self.depth)
-        at_least(1, agent__bridge_goals=self.bridge_goals)
-        at_least(0, agent__text_depth=self.text_depth)
-        require(0 <= self.text_dropout < 1, "agent.text_dropout", self.text_dropout, "must be at least 0, below 1")
-        positive(**{f"agent__frequencies__{i}": k for i, k in enumerate(self.frequencies)})
 
 
 @dataclass(frozen=True)
@@ -112,66 +107,34 @@ class TrainConfig:
     checkpoint_every: steps between checkpoints (0: only at the end).
     """
 
-    steps: int = 1600
-    batch_size: int = 256
-    learning_rate: float = 1e-2
-    warmup: float = 0.1
-    weight_decay: float = 1e-4
-    gradient_clip: float = 1.0
-    discount: float = 0.98
-    ema: float = 0.99
-    action_negatives: int = 4
-    action_weight: float = 2.0
-    caption_weight: float = 2.0
-    logsumexp_penalty: float = 0.0
-    multi_positives: str = "positives"
-    objective: str = "bridge"
-    negatives_per_layout: int = 0
-    hard_negative_share: float = 0.0
-    precision: str = "float32"
+    steps: int = number(1600, least=1)
+    batch_size: int = number(256, least=2)
+    learning_rate: float = number(1e-2, above=0)
+    warmup: float = number(0.1, least=0, below=1)
+    weight_decay: float = number(1e-4, least=0)
+    gradient_clip: float = number(1.0, above=0)
+    discount: float = number(0.98, above=0, below=1)
+    ema: float = number(0.99, least=0, below=1)
+    action_negatives: int = number(4, least=0)
+    action_weight: float = number(2.0, least=0)
+    caption_weight: float = number(2.0, least=0)
+    logsumexp_penalty: float = number(0.0, least=0)
+    multi_positives: str = choice("positives", DUPLICATES)
+    objective: str = choice("bridge", objectives.names)
+    negatives_per_layout: int = number(0, least=0)
+    hard_negative_share: float = number(0.0, least=0, most=1)
+    precision: str = choice("float32", PRECISIONS)
     compile: bool = False
-    log_every: int = 20
-    evaluate_every: int = 400
-    evaluation_episodes: int = 40
-    checkpoint_every: int = 400
+    log_every: int = number(20, least=1)
+    evaluate_every: int = number(400, least=0)
+    evaluation_episodes: int = number(40, least=1)
+    checkpoint_every: int = number(400, least=0)
 
     def __post_init__(self) -> None:
-        at_least(1, train__steps=self.steps, train__log_every=self.log_every)
-        at_least(2, train__batch_size=self.batch_size)
-        positive(train__learning_rate=self.learning_rate, train__gradient_clip=self.gradient_clip)
-        at_least(
-            0,
-            train__action_negatives=self.action_negatives,
-            train__action_weight=self.action_weight,
-            train__caption_weight=self.caption_weight,
-            train__logsumexp_penalty=self.logsumexp_penalty,
-            train__weight_decay=self.weight_decay,
-            train__evaluate_every=self.evaluate_every,
-            train__checkpoint_every=self.checkpoint_every,
-        )
-        at_least(1, train__evaluation_episodes=self.evaluation_episodes)
-        one_of("train.multi_positives", self.multi_positives, DUPLICATES)
-        one_of("train.objective", self.objective, objectives.names())
-        one_of("train.precision", self.precision, PRECISIONS)
-        at_least(0, train__negatives_per_layout=self.negatives_per_layout)
-        divides = self.negatives_per_layout == 0 or (
-            self.negatives_per_layout > 1 and self.batch_size % self.negatives_per_layout == 0
-        )
-        require(
-            divides,
-            "train.negatives_per_layout",
-            self.negatives_per_layout,
-            f"must divide train.batch_size={self.batch_size}",
-        )
-        require(
-            0 <= self.hard_negative_share <= 1,
-            "train.hard_negative_share",
-            self.hard_negative_share,
-            "must be between 0 and 1",
-        )
-        for name, value in (("discount", self.discount), ("ema", self.ema), ("warmup", self.warmup)):
-            require(0 <= value < 1, f"train.{name}", value, "must be at least 0 and below 1")
-        require(self.discount > 0, "train.discount", self.discount, "must be above 0")
+        check_fields(self, "train.")
+        size = self.negatives_per_layout
+        divides = size == 0 or (size > 1 and self.batch_size % size == 0)
+        require(divides, "train.negatives_per_layout", size, f"must divide train.batch_size={self.batch_size}")
 
 
 @dataclass(frozen=True)
@@ -192,27 +155,21 @@ class PolicyConfig:
     proposals: of "resampled": how many goals are drawn for an instruction.
     """
 
-    name: str = "logsumexp"
-    candidate_actions: int = 32
+    name: str = choice("logsumexp", estimators.names)
+    candidate_actions: int = number(32, least=2)
     average_noise: bool = True
     mask_blocked: bool = True
-    candidate_goals: str = "free"
-    hop_share: float = 0.7
-    hop_discount: float = 0.7
-    max_iterations: int = 400
+    candidate_goals: str = choice("free", ("free", "all"))
+    hop_share: float = number(0.7, above=0, below=1)
+    hop_discount: float = number(0.7, above=0, below=1)
+    max_iterations: int = number(400, least=1)
     parse_compositions: bool = True
     eliminate_visited: bool = True
-    language_temperature: float = 0.5
-    proposals: int = 256
+    language_temperature: float = number(0.5, above=0)
+    proposals: int = number(256, least=1)
 
     def __post_init__(self) -> None:
-        one_of("policy.name", self.name, estimators.names())
-        one_of("policy.candidate_goals", self.candidate_goals, ("free", "all"))
-        at_least(1, policy__max_iterations=self.max_iterations, policy__proposals=self.proposals)
-        positive(policy__language_temperature=self.language_temperature)
-        for name, value in (("hop_share", self.hop_share), ("hop_discount", self.hop_discount)):
-            require(0 < value < 1, f"policy.{name}", value, "must be above 0 and below 1")
-        at_least(2, policy__candidate_actions=self.candidate_actions)
+        check_fields(self, "policy.")
 
 
 @dataclass(frozen=True)

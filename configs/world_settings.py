@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from goalbridge.configs.checks import one_of, require
+from goalbridge.configs.checks import check_fields, one_of, require
 from goalbridge.configs.data_schema import DATA_KINDS
 from goalbridge.configs.registries import worlds
 
@@ -29,6 +29,10 @@ class WorldSettings:
     """What `data.kind` may be in this world."""
     many_layouts: ClassVar[bool] = False
     """Whether goals of a batch may be of different layouts, so that groups of one layout make sense."""
+
+    def __post_init__(self) -> None:
+        """ConfigError for a field that is not what `configs.checks.number` or `choice` asked for."""
+        check_fields(self, "env.")
 
     @property
     def env_id(self) -> str:
@@ -57,6 +61,10 @@ class WorldSettings:
 @dataclass(frozen=True)
 class WorldEvaluation:
     """The settings that evaluate.py takes in a world beside the common ones; those of one world derive from these."""
+
+    def __post_init__(self) -> None:
+        """ConfigError for a field that is not what `configs.checks.number` or `choice` asked for."""
+        check_fields(self)
 
     def check(self, config: EvaluateConfig) -> None:
         """ConfigError where the common settings do not go with these."""

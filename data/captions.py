@@ -1,18 +1,52 @@
-"""Captioned goals: the (goal, text) pairs from which the agent learns language. No action is ever among them."""
+"""Captioned goals: the (goal, text) pairs from which the agent learns language, without actions; how they are drawn.
+
+The streams of random numbers that a run draws from are here, too.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from goalbridge.configs.splits import Split
 from goalbridge.data.trajectories import DatasetError
 
+# Independent streams of random numbers from one seed: a change in one draw leaves the others as they were.
+TRAJECTORIES, CAPTIONS, LABELLED_GOALS, BRIDGE_GOALS, ACTIONS, BATCHES, LAYOUTS, VALIDATION, PLAY = range(9)
 _TABLE = 1 << 28  # entries, a byte each, of the largest table of what is true of which goals
+
+
+def stream(seed: int, *key: int) -> np.random.Generator:
+    """The generator of one purpose (and step): the same for the same seed and key, independent of all others."""
+    return np.random.default_rng([seed, *key])
+
+
+class Captions(Protocol):
+    """What is true of goals, and in which words it is said."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What can be said, apart from its wording."""
+
+    def true_labels(self, goals: NDArray[Any]) -> NDArray[np.int64]:
+        """All that is true of each goal [N, G], [N, T]; -1 pads."""
+
+    def choose(self, true_labels: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
+        """Which of what is true of each goal [N, T] its caption says, [N]."""
+
+    def phrasings(self, label: int, split: Split) -> tuple[str, ...]:
+        """The wordings of a label."""
+
+    def all_texts(self, split: Split) -> tuple[str, ...]:
+        """The wordings of all labels, one label after the other."""
+
+    def validation_texts(self, split: Split) -> tuple[str, ...]:
+        """Texts that who learns from those of `split` should understand and is not shown; none where none are known."""
 
 
 @dataclass(frozen=True)
@@ -111,3 +145,49 @@ class CaptionPairs:
         states = None if self.states is None else self.states[pair]
         actions = None if self.actions is None else self.actions[pair]
         return CaptionBatch(self.goals[pair], self.text[pair], duplicates, states, actions)
+
+
+class CaptionDrawer:
+    """Draws a caption for each goal: a thing that is true of it, in a wording of `split`, both at random.
+
+    texts: all wordings, one label after the other.
+    """
+
+    def __init__(self, captions: Captions, split: Split, rng: np.random.Generator) -> None:
+        wordings = [captions.phrasings(label, split) for label in range(len(captions.labels))]
+        self._captions, self._rng = captions, rng
+        self.texts = [text for texts in wordings for text in texts]
+        self._first = np.concatenate([[0], np.cumsum([len(texts) for texts in wordings])])  # [labels + 1]
+
+    def draw(
+        self, goals: NDArray[Any]
+    ) -> tuple[NDArray[np.bool_], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """Of which goals [N, G] anything can be said, [N]; of those K: true labels [K, T], label and text, [K] each."""
+        true_labels = self._captions.true_labels(np.asarray(goals))  # [N, T]
+        sayable = np.asarray((true_labels >= 0).any(axis=1))  # [N]
+        true_labels = true_labels[sayable]
+        if not len(true_labels):
+            return sayable, true_labels, np.zeros(0, np.int64), np.zeros(0, np.int64)
+        label = true_labels[np.arange(len(true_labels)), self._captions.choose(true_labels, self._rng)]  # [K]
+        text: NDArray[np.int64] = self._first[label] + self._rng.integers(self._first[label + 1] - self._first[label])
+        return sayable, true_labels, label, text
+
+
+def caption_goals(
+    captions: Captions,
+    goals: NDArray[Any],
+    split: Split,
+    seed: int,
+    led_by: tuple[NDArray[Any], NDArray[np.float32]] | None = None,
+    turn: tuple[int, ...] = (),
+) -> CaptionPairs:
+    """One caption for each goal [N, G]: a thing that is true of it, in a wording of `split`, both at random.
+
+    Goals of which nothing can be said are left out; DatasetError where that is all of them. led_by: states [N, S] and
+    actions [N, D] that led to the goals, which only the end-to-end rival is shown. turn: tells apart the draws of one
+    run that captions goals more than once.
+    """
+    drawer = CaptionDrawer(captions, split, stream(seed, CAPTIONS, *turn))
+    sayable, true_labels, label, text = drawer.draw(goals)
+    states, actions = (None, None) if led_by is None else (part[sayable] for part in led_by)
+    return CaptionPairs(goals[sayable], drawer.texts, text, label, true_labels, states, actions)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from goalbridge.configs import durable
 from goalbridge.configs.texts import parse_json
-from goalbridge.data.trajectories import DatasetError, TrajectoryBuffer, first_not_finite, write_checked
+from goalbridge.data.trajectories import DatasetError, TrajectoryBuffer, first_not_finite, unexpected, write_checked
 
 CAPTIONS = "captions.jsonl"  # beside the arrays, a line for each caption: [row of the observations, text]
 SUMMARY = "summary.json"  # beside the arrays: bounds of what they hold, a digest of all, whether actions are numbers
@@ -40,39 +40,30 @@ class Episode:
 
     def check(self) -> None:
         """DatasetError, which names episode, field and step, where it is empty, ragged or holds what is no number."""
-        for what in ("observations", "actions", "goals"):
-            array = getattr(self, what)
+        steps = len(self.actions) if self.actions.ndim else 0
+        for what in ("actions", "observations", "goals"):
+            array, where = getattr(self, what), f"{self.name}: {what}"
             if array is None:
                 continue
             if array.dtype.kind not in "fiub":
-                raise DatasetError(f"{self.name}: {what}: are of type {array.dtype}; numbers would do")
+                raise unexpected(where, "numbers", f"type {array.dtype}", "rows of 32-bit floats")
             if array.ndim != 2 or array.shape[1] == 0:
-                raise DatasetError(f"{self.name}: {what}: have shape {array.shape}; a row of numbers a step would do")
-        steps = len(self.actions)
-        if steps == 0:
-            raise DatasetError(f"{self.name}: actions: are none; an episode of at least one would do")
-        for what in ("observations", "goals"):
-            array = getattr(self, what)
-            if array is not None and len(array) != steps + 1:
-                raise DatasetError(
-                    f"{self.name}: {what}: are {len(array)} for {steps} actions; {steps + 1}, one more, would do"
-                )
-        for what in ("observations", "actions", "goals"):
-            array = getattr(self, what)
-            step = None if array is None else first_not_finite(array)
+                raise unexpected(where, "a row of numbers a step", f"shape {array.shape}", "[steps, numbers]")
+            if steps == 0:
+                raise unexpected(f"{self.name}: actions", "at least one", "none", "leaving the episode out")
+            if what != "actions" and len(array) != steps + 1:
+                raise unexpected(where, f"{steps + 1}, one more than actions", len(array), "the last one too")
+            step = first_not_finite(array)
             if step is not None:
-                raise DatasetError(f"{self.name}: {what}: at step {step} are {array[step].tolist()}; finite would do")
-        self._check_captions()
-
-    def _check_captions(self) -> None:
+                row = array[step].tolist()
+                raise unexpected(f"{where}: step {step}", "finite numbers", row, "leaving the episode out")
         for step, texts in self.captions.items():
-            if not 0 <= step <= len(self.actions):
-                raise DatasetError(
-                    f"{self.name}: captions: speak of step {step}, but steps are 0 to {len(self.actions)}"
-                )
+            where = f"{self.name}: captions: step {step}"
+            if not 0 <= step <= steps:
+                raise unexpected(where, f"a step from 0 to {steps}", step, "counting from the first observation")
             for text in texts:
                 if not isinstance(text, str) or not text.strip():
-                    raise DatasetError(f"{self.name}: captions: at step {step} {text!r}; a text of words would do")
+                    raise unexpected(where, "a text of words", repr(text), "leaving it out")
 
 
 class EpisodeSource(Protocol):

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from goalbridge.configs.texts import encoding_of, parse_json
 from goalbridge.data.episodes import Episode
-from goalbridge.data.trajectories import DatasetError
+from goalbridge.data.trajectories import DatasetError, unexpected
 
 _NEEDED: Final = ("observations", "actions", "lengths", "captions", "caption_rows")
 _OPTIONAL: Final = ("goals",)
@@ -40,24 +40,18 @@ class FileEpisodes:
     def __init__(self, dataset: str) -> None:
         path = Path(dataset)
         if not path.exists():
-            raise DatasetError(f"dataset={dataset}: there is no such file or folder; {FORMS}, would do")
+            raise unexpected(f"dataset={dataset}", "a file or folder", "none", FORMS)
+        is_lines = path.suffix in (".jsonl", ".ndjson")
         self._dataset = dataset
-        self._lines: list[Path] = []
-        self._arrays: dict[str, NDArray[Any]] = {}
-        if path.is_dir():
-            self._lines = sorted(path.glob("*.jsonl"))
-        elif path.suffix in (".jsonl", ".ndjson"):
-            self._lines = [path]
-        if not self._lines:
-            self._arrays = _read_arrays(path)
-            _check_arrays(dataset, self._arrays)
+        self._lines = sorted(path.glob("*.jsonl")) if path.is_dir() else [path] if is_lines else []
+        self._arrays = {} if self._lines else _read_arrays(path)
         self.actions = self._numbers_of_actions()
         self.discrete = self.actions > 0
 
     def _numbers_of_actions(self) -> int:
         """How many actions there are to choose from, where they are whole numbers; else 0."""
         if self._arrays:
-            return _choices(self._dataset, self._arrays["actions"])
+            return _choices(f"dataset={self._dataset}", self._arrays["actions"])
         most = 0
         for name, line in self._trajectories():
             actions = _array(name, "actions", line)
@@ -83,38 +77,32 @@ class FileEpisodes:
     def _from_lines(self) -> Iterator[Episode]:
         for name, line in self._trajectories():
             goals = _array(name, "goals", line) if "goals" in line else None
-            yield Episode(
-                name,
-                _array(name, "observations", line),
-                self._vectors(name, _array(name, "actions", line)),
-                goals,
-                _captions(name, line.get("captions", {})),
-            )
+            actions = self._vectors(name, _array(name, "actions", line))
+            captions = _captions(f"{name}: captions", line.get("captions", {}))
+            yield Episode(name, _array(name, "observations", line), actions, goals, captions)
 
     def _from_arrays(self) -> Iterator[Episode]:
         arrays = self._arrays
-        lengths = arrays["lengths"].astype(np.int64)
-        rows, order = arrays["caption_rows"].astype(np.int64), np.argsort(arrays["caption_rows"], kind="stable")
-        texts = arrays["captions"]
+        lengths, order = arrays["lengths"].astype(np.int64), np.argsort(arrays["caption_rows"], kind="stable")
+        rows, texts = arrays["caption_rows"][order].astype(np.int64), arrays["captions"][order]
         first = np.concatenate([[0], np.cumsum(lengths + 1)])  # [N + 1]
-        bounds = np.searchsorted(rows[order], first)  # [N + 1]
-        done = 0
+        bounds = np.searchsorted(rows, first)  # [N + 1]
         for number, length in enumerate(lengths.tolist()):
-            name = f"dataset={self._dataset}: trajectory {number}"
-            span = slice(int(first[number]), int(first[number + 1]))
+            name, begin = f"dataset={self._dataset}: trajectory {number}", int(first[number])
+            states, said = slice(begin, begin + length + 1), slice(bounds[number], bounds[number + 1])
             captions: dict[int, list[str]] = {}
-            for which in order[bounds[number] : bounds[number + 1]].tolist():
-                captions.setdefault(int(rows[which]) - span.start, []).append(str(texts[which]))
+            for row, text in zip(rows[said].tolist(), texts[said].tolist(), strict=True):
+                captions.setdefault(row - begin, []).append(text)
+            done = begin - number  # each earlier trajectory holds one more observation than actions
             actions = self._vectors(name, arrays["actions"][done : done + length])
-            goals = arrays["goals"][span] if "goals" in arrays else None
-            yield Episode(name, arrays["observations"][span], actions, goals, captions)
-            done += length
+            goals = arrays["goals"][states] if "goals" in arrays else None
+            yield Episode(name, arrays["observations"][states], actions, goals, captions)
 
     def _vectors(self, name: str, actions: NDArray[Any]) -> NDArray[Any]:
         if not self.discrete:
             return actions
         if actions.ndim != 1:
-            raise DatasetError(f"{name}: actions: are rows, but numbers before; one kind would do")
+            raise unexpected(f"{name}: actions", "numbers, as before", "rows", "one kind in all trajectories")
         return np.eye(self.actions, dtype=np.float32)[actions.astype(np.int64)]
 
 
@@ -122,94 +110,82 @@ def _choices(name: str, actions: NDArray[Any]) -> int:
     if actions.ndim != 1 or actions.dtype.kind not in "iu" or len(actions) == 0:
         return 0
     if actions.min() < 0 or actions.max() >= _MOST_ACTIONS:
-        raise DatasetError(
-            f"{name}: actions: are whole numbers from {actions.min()} to {actions.max()}; 0 to at most "
-            f"{_MOST_ACTIONS - 1}, or rows of numbers, would do"
-        )
+        allowed, given = f"whole numbers from 0 to at most {_MOST_ACTIONS - 1}", f"{actions.min()} to {actions.max()}"
+        raise unexpected(f"{name}: actions", allowed, given, "rows of numbers where they are no choices")
     return int(actions.max()) + 1
 
 
 def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     """The arrays of a .npz file or of a folder of .npy files, the latter memory-mapped."""
+    names = (*_NEEDED, *_OPTIONAL)
     try:
         if path.is_dir():
-            there = [name for name in (*_NEEDED, *_OPTIONAL) if (path / f"{name}.npy").is_file()]
-            if not there:
-                raise DatasetError(f"dataset={path}: the folder holds no dataset; {FORMS}, would do")
-            return {name: np.load(path / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in there}
-        found = np.load(path, allow_pickle=False)
-        if not isinstance(found, np.lib.npyio.NpzFile):
-            raise DatasetError(f"dataset={path}: holds a single array; {FORMS}, would do")
-        with found as arrays:
-            return {name: arrays[name] for name in (*_NEEDED, *_OPTIONAL) if name in arrays}
-    except DatasetError:
-        raise
+            there = [name for name in names if (path / f"{name}.npy").is_file()]
+            arrays = {name: np.load(path / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in there}
+        else:
+            loaded = np.load(path, allow_pickle=False)
+            found = loaded if isinstance(loaded, np.lib.npyio.NpzFile) else {}  # a .npy file is a single array
+            arrays = {name: found[name] for name in names if name in found}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise DatasetError(
-            f"dataset={path}: cannot be read ({' '.join(str(error).split())}); {FORMS}, would do"
-        ) from error
+        raise DatasetError(f"dataset={path}: cannot be read ({' '.join(str(error).split())}); try {FORMS}") from error
+    if not arrays:
+        raise unexpected(f"dataset={path}", f"arrays named {', '.join(_NEEDED)}", "none of them", FORMS)
+    _check_arrays(f"dataset={path}", arrays)
+    return arrays
 
 
 def _check_arrays(dataset: str, arrays: Mapping[str, NDArray[Any]]) -> None:
     for name in _NEEDED:
         if name not in arrays:
-            raise DatasetError(f"dataset={dataset}: {name}: is missing; {', '.join(_NEEDED)} are needed")
-    lengths = arrays["lengths"]
+            raise unexpected(f"{dataset}: {name}", "an array", "none", f"{', '.join(_NEEDED)}")
+    lengths, texts, rows_of = arrays["lengths"], arrays["captions"], arrays["caption_rows"]
     if lengths.ndim != 1 or lengths.size == 0 or lengths.dtype.kind not in "iu":
-        raise DatasetError(
-            f"dataset={dataset}: lengths: have shape {lengths.shape}; a whole number a trajectory would do"
-        )
+        raise unexpected(f"{dataset}: lengths", "a whole number a trajectory", f"shape {lengths.shape}", "[N] integers")
     if lengths.min() < 1:
-        raise DatasetError(
-            f"dataset={dataset}: trajectory {int((lengths < 1).argmax())}: lengths: is {int(lengths.min())}; "
-            "at least one action would do"
-        )
+        short = f"{dataset}: trajectory {int((lengths < 1).argmax())}: lengths"
+        raise unexpected(short, "at least one action", int(lengths.min()), "leaving the trajectory out")
     states = int(lengths.sum()) + len(lengths)
     for name, rows in (("observations", states), ("actions", states - len(lengths)), ("goals", states)):
         if name in arrays and (arrays[name].ndim == 0 or len(arrays[name]) != rows):
-            raise DatasetError(
-                f"dataset={dataset}: {name}: have shape {arrays[name].shape}, but lengths ask for {rows} rows"
-            )
-    texts, rows_of = arrays["captions"], arrays["caption_rows"]
+            asked, shape = f"{rows} rows, as lengths ask for", f"shape {arrays[name].shape}"
+            raise unexpected(f"{dataset}: {name}", asked, shape, "one more state than actions")
     if texts.ndim != 1 or texts.dtype.kind != "U":
-        raise DatasetError(f"dataset={dataset}: captions: are {texts.dtype} of shape {texts.shape}; texts [C] would do")
+        given = f"{texts.dtype} of shape {texts.shape}"
+        raise unexpected(f"{dataset}: captions", "texts [C]", given, "an array of str")
     if rows_of.shape != texts.shape or rows_of.dtype.kind not in "iu":
-        raise DatasetError(
-            f"dataset={dataset}: caption_rows: are {rows_of.dtype} of shape {rows_of.shape}; whole numbers, one for "
-            f"each of the {len(texts)} captions, would do"
-        )
-    if len(rows_of) and not 0 <= rows_of.min() <= rows_of.max() < states:
-        wrong = int(((rows_of < 0) | (rows_of >= states)).argmax())
-        raise DatasetError(
-            f"dataset={dataset}: caption_rows: entry {wrong} is {rows_of[wrong]}; rows are 0 to {states - 1}"
-        )
+        whole, given = f"{len(texts)} whole numbers, one a caption", f"{rows_of.dtype} of shape {rows_of.shape}"
+        raise unexpected(f"{dataset}: caption_rows", whole, given, "rows of the observations")
+    wrong = (rows_of < 0) | (rows_of >= states)
+    if wrong.any():
+        entry = int(wrong.argmax())
+        where = f"{dataset}: caption_rows: entry {entry}"
+        raise unexpected(where, f"a row from 0 to {states - 1}", rows_of[entry], "rows of the observations")
 
 
 def _parse(name: str, text: str) -> dict[str, Any]:
     try:
         value = parse_json(text)
     except ValueError as error:
-        raise DatasetError(f"{name}: is no JSON ({error})") from error
+        raise DatasetError(f"{name}: expected JSON, got what cannot be read ({error})") from error
     if not isinstance(value, dict):
-        raise DatasetError(f"{name}: is a {type(value).__name__}; an object with observations and actions would do")
+        raise unexpected(name, "an object", type(value).__name__, 'one with "observations" and "actions"')
     return value
 
 
 def _array(name: str, what: str, line: Mapping[str, Any]) -> NDArray[Any]:
+    where, form = f"{name}: {what}", "rows of equally many numbers"
     if what not in line:
-        raise DatasetError(f"{name}: {what}: is missing; observations and actions are needed")
+        raise unexpected(where, form, "none", "observations and actions in each line")
     try:
         array = np.array(line[what])
     except ValueError:
-        raise DatasetError(
-            f"{name}: {what}: has rows of different lengths; equally many numbers a row would do"
-        ) from None
+        raise unexpected(where, form, "rows of different lengths", "one length for all") from None
     if array.dtype.kind not in "fiub":
-        raise DatasetError(f"{name}: {what}: holds what is no number; rows of numbers would do")
+        raise unexpected(where, form, "what is no number", "numbers alone")
     return array.astype(np.float32) if array.ndim > 1 or array.dtype.kind == "f" else array
 
 
-def _captions(name: str, given: Any) -> dict[int, list[str]]:
+def _captions(where: str, given: Any) -> dict[int, list[str]]:
     if isinstance(given, Mapping):
         said = list(given.items())
     elif isinstance(given, Sequence) and not isinstance(given, str):
@@ -221,9 +197,7 @@ def _captions(name: str, given: Any) -> dict[int, list[str]]:
         try:
             number = int(step)
         except (TypeError, ValueError):
-            raise DatasetError(
-                f'{name}: captions: step {step!r} is no number; {{"4": "text"}} or '
-                '[{"step": 4, "text": "text"}] would do'
-            ) from None
-        captions.setdefault(number, []).extend([text] if isinstance(text, str) or not isinstance(text, list) else text)
+            forms = '{"4": "text"} or [{"step": 4, "text": "text"}]'
+            raise unexpected(where, "the step of each", f"step {step!r}", forms) from None
+        captions.setdefault(number, []).extend(text if isinstance(text, list) else [text])
     return captions

@@ -14,7 +14,7 @@ from goalbridge.data.trajectories import DatasetError
 
 
 class FreeCaptions:
-    """The `data.collect.Captions` of goals whose texts are known as lists.
+    """The `data.captions.Captions` of goals whose texts are known as lists.
 
     Each distinct text is a label and its own only wording, in every split; who says the same says it in the same words.
 

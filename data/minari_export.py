@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from goalbridge.configs.durable import make_folder, settle
 from goalbridge.configs.splits import Split
-from goalbridge.data.collect import CAPTIONS, Captions, stream
+from goalbridge.data.captions import CAPTIONS, CaptionDrawer, Captions, stream
 from goalbridge.data.minari_import import CAPTION
 from goalbridge.data.space_spec import SpaceSpec
-from goalbridge.data.trajectories import DatasetError, TrajectoryBuffer
+from goalbridge.data.trajectories import DatasetError, TrajectoryBuffer, unexpected
 
 ID_FORM: Final = "a name and a version, such as mine/fork-v0, of letters, digits, '-' and '_'"
 _ID: Final = re.compile(r"(?:[-\w]+/)*[-\w]+-v\d+", re.ASCII)
@@ -27,28 +27,6 @@ _BLOCK: Final = 256  # episodes whose captions are looked up together
 _SAYS: Final = (
     "infos/caption: a text that is true of each state, empty where nothing can be said; it commanded nothing."
 )
-
-
-class _CaptionDrawer:
-    """A caption for each state: a thing that is true of it, in a wording of `split`, both at random."""
-
-    def __init__(self, captions: Captions, split: Split, seed: int) -> None:
-        self._captions, self._rng = captions, stream(seed, CAPTIONS)
-        self._texts = [captions.phrasings(label, split) for label in range(len(captions.labels))]
-
-    def draw(self, goals: NDArray[Any]) -> list[str]:
-        """Texts of goals [N, G]; "" where nothing can be said."""
-        true = self._captions.true_labels(np.asarray(goals))  # [N, T]
-        sayable = (true >= 0).any(axis=1)  # [N]
-        texts = np.full(len(true), "", dtype=object)
-        if sayable.any():
-            rows = true[sayable]
-            labels = rows[np.arange(len(rows)), self._captions.choose(rows, self._rng)]
-            share = self._rng.random(len(rows))
-            said = [self._texts[label] for label in labels.tolist()]
-            texts[sayable] = [own[int(part * len(own))] for own, part in zip(said, share.tolist(), strict=True)]
-        listed: list[str] = texts.tolist()
-        return listed
 
 
 def export(
@@ -71,11 +49,11 @@ def export(
     from minari.storage import get_dataset_path
 
     if not _ID.fullmatch(dataset):
-        raise DatasetError(f"dataset={dataset}: is no id of a Minari dataset; {ID_FORM}, would do")
+        raise unexpected("dataset", "an id of a Minari dataset", dataset, ID_FORM)
     try:
         folder = Path(get_dataset_path(dataset)).absolute()
         if folder.exists():
-            raise DatasetError(f"dataset={dataset}: is already in {folder}; another id would do")
+            raise unexpected(f"dataset={dataset}", "an id that is not taken", f"one that is in {folder}", "another id")
         partial = folder.with_name(f".{folder.name}.partial")
         shutil.rmtree(partial, ignore_errors=True)  # of an export that was killed
         make_folder(partial)
@@ -84,7 +62,7 @@ def export(
     try:
         see, act = _spaces(buffer, spaces)
         storage = MinariStorage.new(partial / "data", see, act, data_format="hdf5", jpeg_encoding=False)
-        drawer = None if captions is None else _CaptionDrawer(captions, split, seed)
+        drawer = None if captions is None else CaptionDrawer(captions, split, stream(seed, CAPTIONS))
         storage.update_episodes(minari_episodes(buffer, spaces, drawer))
         what = f"Trajectories of {spaces.world}, for no task: all rewards are 0. {spaces.form}"
         description = what if captions is None else f"{what} {_SAYS}"
@@ -96,10 +74,8 @@ def export(
             storage.update_metadata({"dataset_id": dataset, "minari_version": minari.__version__})
         settle(partial, folder)
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise DatasetError(
-            f"dataset={dataset}: cannot be written ({reason}); free some space in {folder.parent}"
-        ) from error
+        reason = f"cannot be written ({error.strerror or error}); free some space in {folder.parent}"
+        raise DatasetError(f"dataset={dataset}: {reason}") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return folder
@@ -121,7 +97,7 @@ def _spaces(buffer: TrajectoryBuffer, spaces: SpaceSpec) -> tuple[Space[Any], Sp
     return see, Box(-most, most, (spaces.action_dim,), np.float32)
 
 
-def minari_episodes(buffer: TrajectoryBuffer, spaces: SpaceSpec, drawer: _CaptionDrawer | None) -> Iterator[Any]:
+def minari_episodes(buffer: TrajectoryBuffer, spaces: SpaceSpec, drawer: CaptionDrawer | None) -> Iterator[Any]:
     """Minari's buffers of episodes, one at a time."""
     from minari.data_collector import EpisodeBuffer
 
@@ -129,7 +105,7 @@ def minari_episodes(buffer: TrajectoryBuffer, spaces: SpaceSpec, drawer: _Captio
     row = action = 0
     for start in range(0, len(lengths), _BLOCK):
         block = lengths[start : start + _BLOCK]
-        texts = drawer.draw(buffer.goals[row : row + int(block.sum()) + len(block)]) if drawer else None
+        texts = _texts(drawer, buffer.goals[row : row + int(block.sum()) + len(block)]) if drawer else None
         before = row
         for number, length in enumerate(block.tolist(), start=start):
             seen = np.array(buffer.observations[row : row + length + 1])  # [T + 1, S]
@@ -147,3 +123,12 @@ def minari_episodes(buffer: TrajectoryBuffer, spaces: SpaceSpec, drawer: _Captio
                 infos=infos,
             )
             row, action = row + length + 1, action + length
+
+
+def _texts(drawer: CaptionDrawer, goals: NDArray[Any]) -> list[str]:
+    """Texts of goals [N, G]; "" where nothing can be said."""
+    sayable, _, _, text = drawer.draw(goals)
+    texts = np.full(len(goals), "", dtype=object)
+    texts[sayable] = np.array(drawer.texts, dtype=object)[text]
+    listed: list[str] = texts.tolist()
+    return listed

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from goalbridge.configs.texts import read_json_object
 from goalbridge.data.episodes import Episode
 from goalbridge.data.space_spec import DatasetReader, SpaceSpec
-from goalbridge.data.trajectories import DatasetError
+from goalbridge.data.trajectories import DatasetError, unexpected
 
 CAPTION: Final = "caption"  # among an episode's infos: what is true of each state, "" where nobody said anything
 _INSTRUCTIONS: Final = ("instruction", "mission")  # observed texts that say what an episode was for
@@ -40,13 +40,13 @@ def find_dataset(dataset: str) -> Path:
     if (known_by_id / "metadata.json").is_file():
         return known_by_id
     if Path(dataset).is_dir():
-        raise DatasetError(f"dataset={dataset}: the folder holds no Minari dataset (data/metadata.json is missing)")
+        raise unexpected(f"dataset={dataset}", "a folder with data/metadata.json", "one without", "a Minari dataset's")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Minari tells of whatever else lies there
         known = list(minari.list_local_datasets())
     near = difflib.get_close_matches(dataset, known, n=1, cutoff=0.0)
-    hint = f"did you mean {near[0]}?" if near else "there are none"
-    raise DatasetError(f"dataset={dataset}: is no folder, nor among the datasets in {get_dataset_path()}; {hint}")
+    there = f"a folder, or one of the {len(known)} datasets in {get_dataset_path()}"
+    raise unexpected(f"dataset={dataset}", there, "neither", near[0] if near else "minari download")
 
 
 class MinariEpisodes:
@@ -77,48 +77,40 @@ class MinariEpisodes:
         except Exception as error:  # damaged files and unknown environments raise a dozen kinds
             reason = f"{type(error).__name__}: {error}"
             raise DatasetError(f"dataset={dataset}: {folder} is no whole Minari dataset ({reason})") from error
-        self._storage = found.storage
-        self._count = int(found.total_episodes)
+        self._storage, self._count = found.storage, int(found.total_episodes)
         self.discrete = isinstance(found.action_space, Discrete)
-        self._act, actions = self._rows_of(found.action_space, "actions")
+        observed = found.observation_space
         self._reader: DatasetReader | None = None
+        self._achieve: RowsOf | None = None
+        self._see: RowsOf
+        self._act: RowsOf
         if spaces is not None and spaces.reader is not None:
-            self._reader = spaces.reader(dataset, found.observation_space, found.action_space)
-            self._act, actions = self._reader.actions, spaces.action_dim
-            see: RowsOf = self._reader.observations
-            observations, goals = len(spaces.observation_low), None
+            self._reader = spaces.reader(dataset, observed, found.action_space)
+            self._see, self._act = self._reader.observations, self._reader.actions
+            sizes = len(spaces.observation_low), len(spaces.observation_low), spaces.action_dim
         else:
-            see, observations, goals = self._readers(found.observation_space)
-        self._see = see
+            self._act, actions = self._rows_of(found.action_space, "actions")
+            self._see, observations = self._rows_of(observed, "observations", "observation")
+            goals = observations
+            if isinstance(observed, Dict) and "achieved_goal" in observed.spaces:
+                self._achieve, goals = self._rows_of(observed, "goals", "achieved_goal")
+            sizes = observations, goals, actions
         if spaces is not None:
-            spaces.check_spaces(dataset, observations, goals or observations, actions, self.discrete)
-        self._has_goals = goals is not None
+            spaces.check_spaces(dataset, *sizes, self.discrete)
 
-    def _readers(self, space: gymnasium.Space[Any]) -> tuple[RowsOf, int, int | None]:
-        """How to read what is observed, its size, and the size of achieved goals, if there are any."""
-        if not isinstance(space, Dict):
-            return (*self._rows_of(space, "observations"), None)
-        if "observation" not in space.spaces:
-            raise DatasetError(
-                f"dataset={self._dataset}: observations are a Dict of {', '.join(space.spaces)}; "
-                "one with 'observation', or a Box, would do"
-            )
-        see, size = self._rows_of(space["observation"], "observations")
-        goals = None
-        if "achieved_goal" in space.spaces:
-            self._achieve, goals = self._rows_of(space["achieved_goal"], "goals")
-        return lambda seen: see(_field(seen, "observation")), size, goals
-
-    def _rows_of(self, space: gymnasium.Space[Any], what: str) -> tuple[RowsOf, int]:
-        """How to make rows of a space's values, and how long these are."""
+    def _rows_of(self, space: gymnasium.Space[Any], what: str, field: str = "") -> tuple[RowsOf, int]:
+        """How to make rows of a space's values, or where it is a Dict of those of its `field`; how long they are."""
+        if field and isinstance(space, Dict) and field in space.spaces:
+            rows, size = self._rows_of(space[field], what)
+            return lambda values: rows(_field(values, field)), size
         if isinstance(space, Discrete):
             count, start = int(space.n), int(space.start)
             return lambda values: _single_ones(values, count, start), count
         if isinstance(space, Box):
             return _flat, int(np.prod(space.shape))
-        raise DatasetError(
-            f"dataset={self._dataset}: {what} are a {type(space).__name__} space; Box or Discrete would do"
-        )
+        has = f"a Dict of {', '.join(space.spaces)}" if isinstance(space, Dict) else f"a {type(space).__name__} space"
+        allowed = "Box or Discrete" + (f", or a Dict with {field!r}" if field else "")
+        raise unexpected(f"dataset={self._dataset}: {what}", allowed, has, "another dataset")
 
     def __iter__(self) -> Iterator[Episode]:
         stored = iter(self._storage.get_episodes(range(self._count)))
@@ -139,7 +131,7 @@ class MinariEpisodes:
 
     def _read(self, name: str, stored: Mapping[str, Any], extra: Mapping[str, Any]) -> Episode:
         seen = stored["observations"]
-        goals = self._achieve(_field(seen, "achieved_goal")) if self._has_goals else None
+        goals = None if self._achieve is None else self._achieve(seen)
         layout = (extra.get("options") or {}).get("layout")
         if self._reader is not None and layout is None:
             layout = self._reader.layout(seen)
@@ -151,7 +143,7 @@ class MinariEpisodes:
 
 def _field(values: Any, name: str) -> Any:
     if not isinstance(values, Mapping) or name not in values:
-        raise DatasetError(f"observations: {name} is missing")
+        raise unexpected("observations", name, "none", "leaving the episode out")
     return values[name]
 
 
@@ -163,11 +155,10 @@ def _flat(values: Any) -> NDArray[Any]:
 def _single_ones(values: Any, count: int, start: int) -> NDArray[np.float32]:
     """Vectors [T, count] with a single one for numbers [T]."""
     numbers = np.asarray(values).reshape(-1).astype(np.int64) - start
-    if len(numbers) and not 0 <= numbers.min() <= numbers.max() < count:
-        wrong = int(((numbers < 0) | (numbers >= count)).argmax())
-        raise DatasetError(
-            f"step {wrong}: is the number {numbers[wrong] + start}; {start} to {start + count - 1} would do"
-        )
+    wrong = (numbers < 0) | (numbers >= count)  # [T]
+    if wrong.any():
+        step, last = int(wrong.argmax()), start + count - 1
+        raise unexpected(f"step {step}", f"a number from {start} to {last}", numbers[step] + start, "mending the data")
     return np.eye(count, dtype=np.float32)[numbers]
 
 

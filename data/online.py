@@ -7,7 +7,7 @@ goes into a bounded replay buffer, and a set share of it is captioned; actions a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -15,17 +15,46 @@ from numpy.typing import NDArray
 
 from goalbridge.configs.data_schema import DataConfig
 from goalbridge.configs.splits import Split
-from goalbridge.data.captions import CaptionBatch, CaptionPairs
-from goalbridge.data.collect import PLAY, Captions, caption_goals, stream
-from goalbridge.data.frontier import Frontier
+from goalbridge.data.captions import PLAY, CaptionBatch, CaptionPairs, Captions, caption_goals, stream
 from goalbridge.data.replay import ReplayBuffer
-from goalbridge.data.self_play import SelfPlayEnv
 from goalbridge.data.trajectories import FutureBatch
 
 Commands = Callable[[np.random.Generator, NDArray[np.int64]], NDArray[Any]]
 
+CELLS: Final = 16  # along each coordinate of the goals' bounds, in which visits are counted
 _ENV: Final = "playground."  # before the names of its arrays, in checkpoints
 REACHED: Final = 1.0  # step lengths: a goal nearer than that was reached, and the next one is commanded
+
+
+class SelfPlayEnv(Protocol):
+    """E episodes, played in segments of equal length. All chance comes from the seed of each segment.
+
+    size: E. groups, places: of the present segments, [E] each one's layout and [E, 2] where it starts in it; None where
+    there is one layout. directed: whether the agent is to command itself goals, or to play at random.
+    """
+
+    groups: NDArray[np.int64] | None
+    places: NDArray[np.float32] | None
+    directed: bool
+
+    @property
+    def size(self) -> int:
+        """E."""
+
+    def begin(self, seed: int) -> NDArray[Any]:
+        """Begins a segment of every episode; what is observed, [E, S]."""
+
+    def step(self, actions: NDArray[np.float32]) -> NDArray[Any]:
+        """Takes the actions [E, D]; what is observed then, [E, S]."""
+
+    def random_actions(self, rng: np.random.Generator) -> NDArray[np.float32]:
+        """Uniformly random actions [E, D]."""
+
+    def state_arrays(self) -> dict[str, NDArray[Any]]:
+        """What the next segment depends on beside its seed."""
+
+    def load_state_arrays(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Restores what `state_arrays` gave."""
 
 
 class ExploringPolicy(Protocol):
@@ -33,6 +62,30 @@ class ExploringPolicy(Protocol):
 
     def act(self, observation: NDArray[Any], goals: NDArray[Any], rng: np.random.Generator) -> NDArray[np.float32]:
         """Actions [E, D] from observations [E, S] towards goals [E, G], with exploration noise."""
+
+
+class Frontier:
+    """Draws of goals from visited ones [V, G], those in rarely visited cells as often as those in crowded ones.
+
+    A cell of the goals' bounds [low, high] is drawn with a chance of one over its visits, then a goal in it: counts say
+    where the frontier is (as in "go, then explore", Ecoffet et al., 2021). The grid is coarse, and knows no world.
+    """
+
+    def __init__(self, visited: NDArray[Any], low: Sequence[float], high: Sequence[float]) -> None:
+        self._visited = visited
+        extent = np.asarray(high, dtype=np.float64) - np.asarray(low)  # [G]
+        share = (visited - np.asarray(low, dtype=np.float64)) / np.where(extent > 0, extent, 1.0)  # [V, G]
+        cell = np.clip((share * CELLS).astype(np.int64), 0, CELLS - 1)  # [V, G]
+        _, which, visits = np.unique(cell, axis=0, return_inverse=True, return_counts=True)  # [V], [cells]
+        self._summed = np.cumsum(1.0 / visits[which.reshape(-1)].astype(np.float64) ** 2)  # [V]
+
+    def sample(self, rng: np.random.Generator, count: int, rare: float) -> NDArray[Any]:
+        """`count` goals, [count, G]: a share `rare` of them on the frontier, of the rest each visit as likely."""
+        is_rare = rng.random(count) < rare
+        drawn = rng.random(count) * self._summed[-1]
+        seldom = np.searchsorted(self._summed, drawn, side="right").clip(max=len(self._visited) - 1)  # [count]
+        usual = rng.integers(len(self._visited), size=count)
+        return np.asarray(self._visited[np.where(is_rare, seldom, usual)])
 
 
 class OnlineData:
@@ -143,24 +196,19 @@ class OnlineData:
 
     def _commands(self) -> Commands:
         """How goals of this round are drawn: for the numbered episodes [R], [R, G]."""
-        frontier = Frontier(self.replay.states, *self._bounds) if self._env.groups is None else None
+        groups, (low, high) = self._env.groups, np.array(self._bounds, dtype=np.float32)  # [G] each
+        is_counted = groups is None and self._config.goals == "buffer"
+        frontier = Frontier(self.replay.states, *self._bounds) if is_counted else None
 
         def command(rng: np.random.Generator, episodes: NDArray[np.int64]) -> NDArray[Any]:
             self._commanded += len(episodes)
-            if frontier is None:  # goals of the layout at hand; how often each was visited says little there
-                assert self._env.groups is not None
-                return self.replay.sample_reached(rng, self._env.groups[episodes])
-            return self._command(frontier, len(episodes), rng)
+            if groups is not None:  # goals of the layout at hand; how often each was visited says little there
+                return self.replay.sample_reached(rng, groups[episodes])
+            if frontier is None:  # anywhere within the bounds
+                return np.asarray(low + (high - low) * rng.random((len(episodes), len(low)), dtype=np.float32))
+            return frontier.sample(rng, len(episodes), self._config.frontier)
 
         return command
-
-    def _command(self, frontier: Frontier, count: int, rng: np.random.Generator) -> NDArray[Any]:
-        """Goals [count, G] that the agent sets itself in the one layout that there is."""
-        if self._config.goals == "uniform":
-            low, high = np.array(self._bounds, dtype=np.float32)  # [G] each
-            return np.asarray(low + (high - low) * rng.random((count, len(low)), dtype=np.float32))
-        rare = rng.random(count) < self._config.frontier  # [count]
-        return np.where(rare[:, None], frontier.sample_rare(rng, count), frontier.sample_any(rng, count))
 
     def _caption(self, visited: NDArray[Any], rng: np.random.Generator) -> None:
         """Captions this round's share of all captions, of states visited in it."""

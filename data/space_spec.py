@@ -11,10 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goalbridge.data.episodes import Episode
-from goalbridge.data.trajectories import DatasetError
+from goalbridge.data.trajectories import unexpected
 
 _SLACK: Final = 1e-3  # of a coordinate's range: rounding is no reason to refuse
-_SHOWN: Final = 4
 
 
 class DatasetReader(Protocol):
@@ -53,44 +52,29 @@ class SpaceSpec:
 
     def check_spaces(self, dataset: str, observations: int, goals: int, actions: int, discrete: bool) -> None:
         """DatasetError where a dataset's sizes and kind of action are others than the world's."""
+        kinds = {True: "discrete", False: "continuous"}
         for what, has, needs in (
-            ("observations", observations, len(self.observation_low)),
-            ("goals", goals, len(self.goal_low)),
+            ("numbers of an observation", observations, len(self.observation_low)),
+            ("numbers of a goal", goals, len(self.goal_low)),
+            ("actions", kinds[discrete], kinds[self.discrete]),
+            ("different actions" if discrete else "numbers of an action", actions, self.action_dim),
         ):
             if has != needs:
-                raise DatasetError(
-                    f"dataset={dataset}: {what} have {has} numbers each, those of {self.world} {needs}; "
-                    "the env that the data is from would do"
-                )
-        if discrete != self.discrete:
-            kinds = {True: "discrete", False: "continuous"}
-            raise DatasetError(
-                f"dataset={dataset}: actions are {kinds[discrete]}, those of {self.world} {kinds[self.discrete]}; "
-                "the env that the data is from would do"
-            )
-        if actions != self.action_dim:
-            raise DatasetError(
-                f"dataset={dataset}: there are {actions} {'different' if discrete else 'numbers in'} actions, in "
-                f"{self.world} {self.action_dim}; the env that the data is from would do"
-            )
+                where, instead = f"dataset={dataset}: {what}", "the env that the data is from"
+                raise unexpected(where, f"{needs}, as in {self.world}", has, instead)
 
     def check_episode(self, episode: Episode) -> None:
         """DatasetError where an episode leaves the world's bounds."""
         goals = episode.observations if episode.goals is None else episode.goals
-        self._check_bounds(episode, "observations", episode.observations, self.observation_low, self.observation_high)
-        self._check_bounds(episode, "goals", goals, self.goal_low, self.goal_high)
-
-    def _check_bounds(
-        self, episode: Episode, what: str, rows: NDArray[Any], low: tuple[float, ...], high: tuple[float, ...]
-    ) -> None:
-        least, most = np.array(low), np.array(high)
-        slack = _SLACK * np.where(np.isfinite(most - least), most - least, 0.0)
-        outside = ((rows < least - slack) | (rows > most + slack)).any(axis=1)  # [T + 1]
-        if outside.any():
-            step = int(outside.argmax())
-            which = int(((rows[step] < least - slack) | (rows[step] > most + slack)).argmax())
-            shown = ", ".join(f"{value:g}" for value in rows[step, :_SHOWN]) + (", ..." if len(low) > _SHOWN else "")
-            raise DatasetError(
-                f"{episode.name}: {what}: at step {step} are ({shown}), but number {which} lies between {low[which]:g} "
-                f"and {high[which]:g} in {self.world}; the env and layout that the data is from would do"
-            )
+        for what, rows, low, high in (
+            ("observations", episode.observations, self.observation_low, self.observation_high),
+            ("goals", goals, self.goal_low, self.goal_high),
+        ):
+            least, most = np.array(low), np.array(high)
+            slack = _SLACK * np.where(np.isfinite(most - least), most - least, 0.0)
+            outside = (rows < least - slack) | (rows > most + slack)  # [T + 1, D]
+            if outside.any():
+                step, which = np.argwhere(outside)[0].tolist()
+                where = f"{episode.name}: {what}: step {step}: number {which}"
+                bounds = f"{low[which]:g} to {high[which]:g}, as in {self.world}"
+                raise unexpected(where, bounds, f"{rows[step, which]:g}", "the env and layout that the data is from")

@@ -1,4 +1,4 @@
-"""Trajectories as flat arrays and lengths, and their geometric futures."""
+"""Trajectories as flat arrays and lengths, and batches of them: geometric futures, layout by layout where asked."""
 
 from __future__ import annotations
 
@@ -16,19 +16,86 @@ from numpy.typing import NDArray
 from goalbridge.configs.checks import UserError
 from goalbridge.configs.durable import digest, make_folder, settle
 from goalbridge.configs.texts import read_json_object
-from goalbridge.data.futures import geometric_offsets
-from goalbridge.data.groups import Groups
 
 FIELDS = ("observations", "goals", "actions", "lengths", "groups", "places")
 _OPTIONAL = ("goals", "groups", "places")
 FOLDER = "trajectories"  # in a run's folder
 CHECKED = "checked.json"  # written beside arrays whose numbers have been looked at: they need not be again
+NEIGHBOURS = 1 / 6  # of a layout's trajectories, how many count as starting near one of them
 _BLOCK = 16  # transitions
 _ROWS = 1 << 16  # looked at together, so that a memory map larger than memory passes
 
 
 class DatasetError(UserError):
     """Trajectories that cannot be used; its message is one line that names the field."""
+
+
+def unexpected(where: str, expected: str, got: object, instead: str) -> DatasetError:
+    """The error that says so in one line; where: the dataset or episode, and the field."""
+    return DatasetError(f"{where}: expected {expected}, got {got}; try {instead}")
+
+
+def geometric_offsets(rng: np.random.Generator, remaining: NDArray[np.int64], discount: float) -> NDArray[np.int64]:
+    """Offsets [B], Geometric(1 - discount), for transitions with `remaining` steps [B] to their trajectory's end.
+
+    At least 1; the distribution is cut at the end and renormalised (inverse transform), so that every draw is a true
+    future.
+    """
+    uniform = rng.random(len(remaining))  # [B]
+    offset = np.ceil(np.log1p(-uniform * (1 - discount**remaining)) / np.log(discount))  # [B]
+    return np.asarray(np.clip(offset, 1, remaining).astype(np.int64))
+
+
+@dataclass(frozen=True, eq=False)
+class Groups:
+    """members: [N] trajectories, layout by layout. first, count: [L], where each layout's lie in it, and how many.
+
+    near: [N, K] for each trajectory, those of its layout that start nearest, itself first; None where nobody said where
+    trajectories start.
+    """
+
+    members: NDArray[np.int64]
+    first: NDArray[np.int64]
+    count: NDArray[np.int64]
+    near: NDArray[np.int64] | None
+
+    @classmethod
+    def of(cls, groups: NDArray[np.int64], places: NDArray[np.float32] | None) -> Groups:
+        """From the layout of each trajectory, [N], and the place where it starts, [N, P]."""
+        members = np.argsort(groups, kind="stable")  # [N]
+        _, first, count = np.unique(groups[members], return_index=True, return_counts=True)  # [L] each
+        near = None if places is None else _nearest(members, first, count, np.asarray(places))
+        return cls(members, first, count, near)
+
+    def draw(self, rng: np.random.Generator, size: int, group_size: int, nearby: float) -> NDArray[np.int64]:
+        """Trajectories [size], in runs of `group_size` from one layout each.
+
+        A share `nearby` of each run are neighbours of one of its layout's trajectories, which is drawn first; the rest
+        are uniform over the layout.
+        """
+        runs = -(-size // group_size)
+        layout = rng.integers(len(self.first), size=runs)  # [R]
+        pick = (rng.random((runs, group_size)) * self.count[layout, None]).astype(np.int64)  # [R, n]
+        drawn = self.members[self.first[layout, None] + pick]  # [R, n]
+        close = int(nearby * group_size)
+        if self.near is not None and close:
+            which = rng.integers(self.near.shape[1], size=(runs, close))  # [R, c]
+            drawn[:, :close] = self.near[drawn[:, :1], which]
+        flat: NDArray[np.int64] = drawn.reshape(-1)[:size]
+        return flat
+
+
+def _nearest(
+    members: NDArray[np.int64], first: NDArray[np.int64], count: NDArray[np.int64], places: NDArray[np.float32]
+) -> NDArray[np.int64]:
+    kept = max(2, int(count.min() * NEIGHBOURS))
+    near = np.empty((len(members), kept), dtype=np.int64)
+    for start, size in zip(first, count, strict=True):
+        own = members[start : start + size]  # [n]
+        distance = np.abs(places[own, None] - places[own]).sum(axis=-1)  # [n, n]
+        order = np.argsort(distance, axis=1, kind="stable")[:, :kept]  # a layout of one trajectory is its own neighbour
+        near[own] = own[np.pad(order, ((0, 0), (0, kept - order.shape[1])), mode="edge")]
+    return near
 
 
 @dataclass(frozen=True)
@@ -60,10 +127,11 @@ class TrajectoryBuffer:
     checked: InitVar[bool] = False
 
     def __post_init__(self, checked: bool) -> None:
-        if self.lengths.ndim != 1 or self.lengths.size == 0 or self.lengths.min() < 1:
+        count = self.lengths.size
+        if self.lengths.ndim != 1 or count == 0 or self.lengths.min() < 1:
             raise DatasetError("lengths: needs at least one trajectory, each of at least one action")
-        transitions, states = int(self.lengths.sum()), int(self.lengths.sum()) + self.lengths.size
-        for name, rows in (("observations", states), ("goals", states), ("actions", transitions)):
+        steps = int(self.lengths.sum())
+        for name, rows in (("observations", steps + count), ("goals", steps + count), ("actions", steps)):
             array = getattr(self, name)
             if array.ndim != 2 or len(array) != rows:
                 raise DatasetError(f"{name}: has shape {array.shape}, but lengths ask for {rows} rows of vectors")
@@ -72,17 +140,13 @@ class TrajectoryBuffer:
                 raise DatasetError(f"{name}: row {row} is not finite")
         for name in ("groups", "places"):
             array = getattr(self, name)
-            if array is not None and len(array) != self.lengths.size:
-                raise DatasetError(f"{name}: has {len(array)} entries for {self.lengths.size} trajectories")
+            if array is not None and len(array) != count:
+                raise DatasetError(f"{name}: has {len(array)} entries for {count} trajectories")
 
     @property
     def transitions(self) -> int:
         """Number of (state, action) pairs."""
         return len(self.actions)
-
-    @cached_property
-    def _first_action(self) -> NDArray[np.int64]:
-        return np.concatenate([[0], np.cumsum(self.lengths)[:-1]])  # [N]
 
     @cached_property
     def _plain(self) -> tuple[NDArray[Any], NDArray[np.float32], NDArray[Any]]:
@@ -97,7 +161,7 @@ class TrajectoryBuffer:
     def _at_block(self) -> NDArray[np.int64]:
         """Which trajectory every sixteenth transition is of: an index of all would be as long as the data."""
         starts = np.arange(0, self.transitions, _BLOCK)
-        return np.searchsorted(self._first_action, starts, side="right") - 1  # [transitions / 16]
+        return np.searchsorted(self._end, starts, side="right")  # [transitions / 16]
 
     def _trajectory_of(self, transition: NDArray[np.int64]) -> NDArray[np.int64]:
         """Which trajectory each transition [B] is of, [B]; several times as quick as a search among all."""
@@ -111,7 +175,7 @@ class TrajectoryBuffer:
     @cached_property
     def _groups(self) -> Groups:
         if self.groups is None:
-            raise DatasetError("groups: are missing; train.negatives_per_layout=0 would compare goals of all layouts")
+            raise unexpected("groups", "the layout of each trajectory", "none", "train.negatives_per_layout=0")
         return Groups.of(self.groups, self.places)
 
     def sample_futures(
@@ -127,7 +191,7 @@ class TrajectoryBuffer:
         if group_size:
             trajectory = self._groups.draw(rng, batch_size, group_size, nearby)  # [B]
             step = (rng.random(batch_size) * self.lengths[trajectory]).astype(np.int64)  # [B]
-            transition: NDArray[np.int64] = self._first_action[trajectory] + step
+            transition = self._end[trajectory] - self.lengths[trajectory] + step
         else:
             transition = rng.integers(self.transitions, size=batch_size)  # [B]
             trajectory = self._trajectory_of(transition)  # [B]

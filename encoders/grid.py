@@ -1,4 +1,4 @@
-"""Grid worlds to vectors: what an agent sees of a grid from where it stands, and towers that read it.
+"""Grid worlds to vectors: what an agent sees of a grid from where it stands, and what towers read of it.
 
 A *situation* is one row of whole numbers, which serves as state and as goal alike:
 (x, y, direction, width, height, faced type, faced colour, faced state), then types and colours of the cells in a square
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from goalbridge.encoders.towers import FourierFeatures, tower
+from goalbridge.encoders.towers import Features, FourierFeatures, tower
 
 RADIUS: Final = 4  # the window is 9 x 9 cells
 SIDE: Final = 2 * RADIUS + 1
@@ -29,7 +29,7 @@ TYPES, COLOURS, DIRECTION_COUNT = 11, 6, 4
 _EMPTY, _WALL, _FLOOR, _DOOR, _GOAL = 1, 2, 3, 4, 8
 _OPEN, _CLOSED, _LOCKED = 0, 1, 2
 _SHUT = 10  # added to a closed or locked door's state, this is its type in the window
-_AHEAD = np.array([(1, 0), (0, 1), (-1, 0), (0, -1)])  # [4, 2]
+AHEAD: Final = np.array([(1, 0), (0, 1), (-1, 0), (0, -1)])  # [4, 2], a step in each direction
 _CENTRE = WINDOW // 2
 _WINDOW_STEPS = np.arange(-RADIUS, RADIUS + 1)  # [9]
 
@@ -45,7 +45,7 @@ def situations(
     inside = ((columns >= 0) & (columns < width))[:, :, None] & ((rows >= 0) & (rows < height))[:, None, :]  # [N, 9, 9]
     start = np.where((columns >= 0) & (columns < width), columns, 0) * height + first[:, None]  # [N, 9]
     cells = 3 * (start[:, :, None] + np.where((rows >= 0) & (rows < height), rows, 0)[:, None, :])  # [N, 9, 9]
-    ahead = poses[:, :2] + _AHEAD[poses[:, 2]]  # [N, 2]
+    ahead = poses[:, :2] + AHEAD[poses[:, 2]]  # [N, 2]
     faced = 3 * (first + ahead[:, 0] * height + ahead[:, 1])  # [N]
     seen = np.empty((count, SITUATION), dtype=np.uint8)
     seen[:, :3] = poses
@@ -71,7 +71,7 @@ def possible_situations(grid: NDArray[np.uint8], everywhere: bool = False) -> ND
     seen = situations(np.broadcast_to(grid, (len(poses), *grid.shape)), poses)  # [P, S]
     opened = seen[(seen[:, 5] == _DOOR) & (seen[:, 7] == _CLOSED)]  # [D, S]
     opened[:, 7] = _OPEN
-    opened[np.arange(len(opened)), OWN + _CENTRE + _AHEAD[opened[:, 2]] @ (SIDE, 1)] = _DOOR
+    opened[np.arange(len(opened)), OWN + _CENTRE + AHEAD[opened[:, 2]] @ (SIDE, 1)] = _DOOR
     return np.concatenate([seen, opened])
 
 
@@ -116,86 +116,52 @@ class Rotary(nn.Module):
         return torch.cat([turned, vectors[..., self.size :]], dim=-1)
 
 
-_STATE_SURROUNDINGS, _GOAL_SURROUNDINGS = (DIRECTION_COUNT + masks * WINDOW + 4 for masks in (3, 2))
+def _is_free(kinds: Tensor) -> Tensor:
+    return (kinds == _EMPTY) | (kinds == _FLOOR) | (kinds == _GOAL)
 
 
-def _surroundings(seen: Tensor, doors_apart: bool) -> Tensor:
-    """[..., S] to [..., 251 or 170]: direction; which cells around are blocked, or are doors; what is in front.
+class GridFeatures(Features):
+    """What state-actions and their goals read of situations [..., S]: [..., out_features].
 
-    doors_apart: open doors and closed ones are told apart around, not only in front. A goal is where one can be,
-    however the doors around it are by then: those seen closed now are open if the way led through them.
+    The direction; which cells around are blocked, or are doors; whether what is in front is free, blocked, a closed
+    door or an open one. doors_apart: open doors and closed ones are told apart around, not only in front. A goal is
+    where one can be, however the doors around it are by then: those seen closed now are open if the way led through
+    them. places: position enters here, as Fourier features; otherwise representations are to be turned by
+    `Rotary.turn`. things: also type (door, key, ball, box) and colour of each thing in the window.
     """
-    kinds = seen[..., OWN : OWN + WINDOW]  # [..., 81]
-    free = (kinds == _EMPTY) | (kinds == _FLOOR) | (kinds == _GOAL)
-    opened, closed = kinds == _DOOR, kinds == _SHUT + _CLOSED
-    direction = functional.one_hot(seen[..., 2].long(), DIRECTION_COUNT)
-    blocked = ~(free | opened | closed)
-    doors = [opened, closed] if doors_apart else [opened | closed]
-    return torch.cat([direction, blocked.float() - 0.5, *(mask.float() for mask in doors), _ahead(seen)], dim=-1)
 
+    def __init__(self, doors_apart: bool, places: bool = False, things: bool = False) -> None:
+        super().__init__()
+        self.doors_apart, self.things = doors_apart, things
+        self.places = FourierFeatures((0.0, 0.0), (24.0, 24.0), (0.25, 0.5, 1.0, 2.0, 4.0)) if places else None
+        further = 10 * WINDOW * things + (self.places.out_features if self.places else 0)
+        self.out_features = DIRECTION_COUNT + (2 + doors_apart) * WINDOW + 4 + further
 
-def _ahead(seen: Tensor) -> Tensor:
-    """[..., S] to [..., 4]: whether what is in front is free, blocked, a closed door, an open one."""
-    kind, state = seen[..., 5], seen[..., 7]  # [...] each
-    free = (kind == _EMPTY) | (kind == _FLOOR) | (kind == _GOAL)
-    closed, opened = (kind == _DOOR) & (state == _CLOSED), (kind == _DOOR) & (state == _OPEN)
-    return torch.stack([free, ~(free | closed | opened), closed, opened], dim=-1).float()
+    def forward(self, seen: Tensor) -> Tensor:
+        kinds, faced, state = seen[..., OWN : OWN + WINDOW], seen[..., 5], seen[..., 7]  # [..., 81], [...], [...]
+        direction = functional.one_hot(seen[..., 2].long(), DIRECTION_COUNT)
+        opened, closed = kinds == _DOOR, kinds == _SHUT + _CLOSED
+        blocked = ~(_is_free(kinds) | opened | closed)
+        doors = [opened, closed] if self.doors_apart else [opened | closed]
+        free = _is_free(faced)
+        shut, passable = (faced == _DOOR) & (state == _CLOSED), (faced == _DOOR) & (state == _OPEN)
+        ahead = torch.stack([free, ~(free | shut | passable), shut, passable], dim=-1)  # [..., 4]
+        features = [direction, blocked.float() - 0.5, *(mask.float() for mask in (*doors, ahead))]
+        if self.things:
+            features.append(_things(seen))
+        if self.places:
+            features.append(self.places(seen[..., :2].float()))
+        return torch.cat(features, dim=-1)
 
 
 def _things(seen: Tensor) -> Tensor:
-    """[..., S] to [..., 10 x 81]: type (door, key, ball, box) and colour of each thing in the window."""
+    """[..., S] to [..., 10 x 81]: type and colour of each thing in the window."""
     kinds = seen[..., OWN : OWN + WINDOW].long()  # [..., 81]
     kinds = torch.where(kinds > _SHUT, _DOOR, kinds)
     is_thing = ((kinds >= _DOOR) & (kinds < _GOAL)).unsqueeze(-1)  # [..., 81, 1]
     kind = functional.one_hot((kinds - _DOOR).clamp(0, 3), 4) * is_thing
     colour = functional.one_hot(seen[..., OWN + WINDOW :].long().clamp(0, COLOURS - 1), COLOURS) * is_thing
     return torch.cat([kind, colour], dim=-1).flatten(-2).float()
-
-
-def _places() -> FourierFeatures:
-    """Absolute positions, for where representations are not turned by them."""
-    return FourierFeatures((0.0, 0.0), (24.0, 24.0), (0.25, 0.5, 1.0, 2.0, 4.0))
-
-
-class GridStateActionEncoder(nn.Module):
-    """phi_A: situations [..., S] and actions [..., D] (leading axes broadcast) to representations [..., d].
-
-    Reads the direction, the walls and doors around, and what is in front; with `things` also what things lie around.
-    places: whether position enters here, as Fourier features; otherwise the result is to be turned by `Rotary.turn`.
-    """
-
-    def __init__(
-        self, action_dim: int, width: int, depth: int, out_features: int, places: bool = False, things: bool = False
-    ) -> None:
-        super().__init__()
-        self.places, self.things = _places() if places else None, things
-        features = _STATE_SURROUNDINGS + 10 * WINDOW * things + (self.places.out_features if self.places else 0)
-        self.state_tower = tower(features, width, depth - 1, width)
-        self.action_layer = nn.Linear(action_dim, width, bias=False)
-        self.output_layer = nn.Linear(width, out_features)
-
-    def forward(self, states: Tensor, actions: Tensor) -> Tensor:
-        features = [_surroundings(states, doors_apart=True)] + ([_things(states)] if self.things else [])
-        features += [self.places(states[..., :2].float())] if self.places else []
-        joined = self.state_tower(torch.cat(features, dim=-1)) + self.action_layer(actions)  # [..., width]
-        output: Tensor = self.output_layer(functional.silu(joined))  # [..., d]
-        return output
-
-
-class GridGoalEncoder(nn.Module):
-    """phi_B towards actions: situations [..., S] to [..., d]. Doors around are read alike, open or closed."""
-
-    def __init__(self, width: int, depth: int, out_features: int, places: bool = False) -> None:
-        super().__init__()
-        self.places = _places() if places else None
-        features = _GOAL_SURROUNDINGS + (self.places.out_features if self.places else 0)
-        self.tower = tower(features, width, depth, out_features)
-
-    def forward(self, goals: Tensor) -> Tensor:
-        features = [_surroundings(goals, doors_apart=False)]
-        features += [self.places(goals[..., :2].float())] if self.places else []
-        output: Tensor = self.tower(torch.cat(features, dim=-1))  # [..., d]
-        return output
 
 
 class GridMeaningEncoder(nn.Module):

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final, NamedTuple, Protocol
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
 
 from torch import nn
 
 from goalbridge.configs.schema import AgentConfig
-from goalbridge.encoders.features import features_of
-from goalbridge.encoders.grid import GridGoalEncoder, GridMeaningEncoder, GridStateActionEncoder, Rotary
-from goalbridge.encoders.towers import GoalEncoder, StateActionEncoder
+from goalbridge.encoders.grid import GridFeatures, GridMeaningEncoder, Rotary
+from goalbridge.encoders.towers import Features, FourierFeatures, GoalEncoder, ImageFeatures, StateActionEncoder
 
 
 class Spaces(Protocol):
@@ -46,30 +45,33 @@ class Networks(NamedTuple):
     rotary: Rotary | None = None
 
 
-def _vector_networks(spaces: Spaces, config: AgentConfig) -> Networks:
-    size = (config.width, config.depth, config.embedding_dim)
-    low, high, shape = spaces.observation_low, spaces.observation_high, spaces.shape
-    observed = features_of(spaces.kind, low, high, config.frequencies, shape)
-    kind, shape = spaces.goal_kind or spaces.kind, spaces.goal_shape or shape
-    goals = features_of(kind, spaces.goal_low, spaces.goal_high, config.frequencies, shape)
-    return Networks(StateActionEncoder(observed, spaces.action_dim, *size), GoalEncoder(goals, *size))
+def features_of(
+    kind: str, low: Sequence[float], high: Sequence[float], frequencies: Sequence[float], shape: Sequence[int]
+) -> Features:
+    """The features of one kind of observation or goal ("box", "number", "image"; see `agents.spec.WorldSpec`).
 
-
-def _grid_networks(spaces: Spaces, config: AgentConfig) -> Networks:
-    width, depth, dim = config.width, config.depth, config.embedding_dim
-    rotary = Rotary(dim) if config.rotary else None
-    both = dim * (1 + config.language_in_actions)  # a part that meets places, and one that meets meanings
-    states = GridStateActionEncoder(
-        spaces.action_dim, width, depth, both, not config.rotary, config.language_in_actions
-    )
-    goals = GridGoalEncoder(width, depth, dim, not config.rotary)
-    return Networks(states, goals, GridMeaningEncoder(width // 4, dim), rotary)
-
-
-_BY_KIND: Final[dict[str, Callable[[Spaces, AgentConfig], Networks]]] = {"grid": _grid_networks}
+    low, high: bounds of each coordinate. frequencies: of the Fourier features of coordinates; a vector that stands for
+    a number has none. shape: of images.
+    """
+    if kind == "image":
+        return ImageFeatures(shape)
+    return FourierFeatures(low, high, frequencies if kind == "box" else ())
 
 
 def networks_of(spaces: Spaces, config: AgentConfig) -> Networks:
     """The networks for what is observed and what is a goal. config reads: width, depth, embedding_dim, frequencies;
     in grids also rotary, language_in_actions."""
-    return _BY_KIND.get(spaces.kind, _vector_networks)(spaces, config)
+    width, depth, dim = config.width, config.depth, config.embedding_dim
+    if spaces.kind == "grid":
+        both = dim * (1 + config.language_in_actions)  # a part that meets places, and one that meets meanings
+        seen = GridFeatures(True, not config.rotary, config.language_in_actions)
+        rotary = Rotary(dim) if config.rotary else None
+        states = StateActionEncoder(seen, spaces.action_dim, width, depth, both)
+        goals = GoalEncoder(GridFeatures(False, not config.rotary), width, depth, dim)
+        return Networks(states, goals, GridMeaningEncoder(width // 4, dim), rotary)
+    low, high = spaces.observation_low, spaces.observation_high
+    observed = features_of(spaces.kind, low, high, config.frequencies, spaces.shape)
+    kind, shape = spaces.goal_kind or spaces.kind, spaces.goal_shape or spaces.shape
+    achieved = features_of(kind, spaces.goal_low, spaces.goal_high, config.frequencies, shape)
+    states = StateActionEncoder(observed, spaces.action_dim, width, depth, dim)
+    return Networks(states, GoalEncoder(achieved, width, depth, dim))

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goalbridge.configs.checks import UserError
-from goalbridge.encoders.grid import COLOURS, SITUATION, TYPES, possible_situations, situations
+from goalbridge.encoders.grid import AHEAD, COLOURS, SITUATION, TYPES, possible_situations, situations
 
 _UNSEEN, _WALL, _DOOR, _BOX = 0, 2, 4, 7
-_CLOSED, _LOCKED = 1, 2
+_LOCKED = 2
 _STANDABLE: Final = (1, 3, 4, 8)  # empty, floor, door, goal
-_AHEAD: Final = np.array([(1, 0), (0, 1), (-1, 0), (0, -1)])  # [4, 2]
+_FORM: Final = "{'grid': [B, W, H, 3], 'pose': [B, 3]}"
 
 
 class ObservationError(UserError):
@@ -36,26 +36,22 @@ class GridView:
 
     def frontier(self, goals: NDArray[np.uint8]) -> NDArray[np.bool_]:
         """Which goals [M, S] look at what has not been seen: an unknown cell, or whatever a door hides that opens."""
-        beyond = goals[:, :2].astype(np.int64) + _AHEAD[goals[:, 2]] * 2  # [M, 2]
+        beyond = goals[:, :2].astype(np.int64) + AHEAD[goals[:, 2]] * 2  # [M, 2]
         inside = ((beyond >= 0) & (beyond < self.grid.shape[:2])).all(axis=1)  # [M]
         x, y = np.where(inside[:, None], beyond, 0).T
         opens = (goals[:, 5] == _DOOR) & (goals[:, 7] != _LOCKED)  # [M]
         hidden = inside & (self.grid[x, y, 0] == _UNSEEN) & opens
-        looks: NDArray[np.bool_] = (goals[:, 5] == _UNSEEN) | hidden
-        return looks
+        return np.asarray((goals[:, 5] == _UNSEEN) | hidden)
 
     def alike(self, goals: NDArray[np.uint8], state: NDArray[np.uint8]) -> NDArray[np.bool_]:
         """Which goals [M, S] mean what the state [S] means: facing its like, or standing where it stands, facing none.
 
         An episode that goes on after a state has told that neither it nor these are what was asked for.
         """
-        is_thing = (goals[:, 5] >= _DOOR) & (goals[:, 5] <= _BOX)  # [M]
-        same: NDArray[np.bool_]
         if _DOOR <= state[5] <= _BOX:
-            same = (goals[:, 5:7] == state[5:7]).all(axis=1)
-        else:
-            same = (goals[:, :2] == state[:2]).all(axis=1) & ~is_thing
-        return same
+            return np.asarray((goals[:, 5:7] == state[5:7]).all(axis=1))
+        is_thing = (goals[:, 5] >= _DOOR) & (goals[:, 5] <= _BOX)  # [M]
+        return np.asarray((goals[:, :2] == state[:2]).all(axis=1) & ~is_thing)
 
     def goes_on_from(self, earlier: GridView) -> bool:
         """Whether this may be a later moment of the same episode: what was known still holds, but for one cell."""
@@ -73,39 +69,37 @@ def read_grids(observation: Any, most: tuple[int, int]) -> list[GridView]:
     cell to stand in.
     """
     if not isinstance(observation, Mapping) or not {"grid", "pose"} <= set(observation):
-        raise ObservationError('observation: needs {"grid": [B, W, H, 3], "pose": [B, 3]}')
+        has = sorted(observation) if isinstance(observation, Mapping) else type(observation).__name__
+        raise ObservationError(f"observation: expected {_FORM}, got {has}; try what the world's environments give")
     grids, poses = np.asarray(observation["grid"], np.uint8), np.asarray(observation["pose"], np.int64)
     if grids.ndim != 4 or grids.shape[3] != 3 or poses.shape != (len(grids), 3):
         raise ObservationError(
-            f"observation: grid has shape {grids.shape}, pose {poses.shape}; [B, W, H, 3] and [B, 3] would do"
+            f"observation: expected {_FORM}, got grid {grids.shape} and pose {poses.shape}; try a row for each agent"
         )
-    if grids.shape[1] > most[0] or grids.shape[2] > most[1]:
+    width, height = grids.shape[1:3]
+    if width > most[0] or height > most[1]:
         raise ObservationError(
-            f"observation: a grid of {grids.shape[1]} x {grids.shape[2]} is larger than those trained on; "
-            f"at most {most[0]} x {most[1]} would do"
+            f"observation: expected grids of at most {most[0]} x {most[1]}, as those trained on, got {width} x "
+            f"{height}; try an agent that was trained on larger ones"
         )
-    _check_content(grids, poses)
-    return [GridView(grid, pose) for grid, pose in zip(grids, poses, strict=True)]
-
-
-def _check_content(grids: NDArray[np.uint8], poses: NDArray[np.int64]) -> None:
-    if grids[..., 0].max(initial=0) >= TYPES or grids[..., 1].max(initial=0) >= COLOURS:
+    kind, colour = (int(grids[..., i].max(initial=0)) for i in range(2))
+    if kind >= TYPES or colour >= COLOURS:
         raise ObservationError(
-            f"observation: grid holds a type up to {grids[..., 0].max()} and a colour up to {grids[..., 1].max()}; "
-            f"minigrid's, below {TYPES} and {COLOURS}, would do"
+            f"observation: expected types below {TYPES} and colours below {COLOURS}, got up to {kind} and {colour}; "
+            "try minigrid's encoding"
         )
-    beyond = (poses < (1, 1, 0)) | (poses >= (grids.shape[1] - 1, grids.shape[2] - 1, len(_AHEAD)))  # [B, 3]
+    beyond = (poses < (1, 1, 0)) | (poses >= (width - 1, height - 1, len(AHEAD)))  # [B, 3]
     if beyond.any():
-        pose = tuple(poses[beyond.any(axis=1)][0].tolist())
         raise ObservationError(
-            f"observation: pose {pose} is outside of a grid of {grids.shape[1]} x {grids.shape[2]}; "
-            "(x, y, direction) within its outer walls, direction 0 to 3, would do"
+            f"observation: expected (x, y, direction) within the outer walls of {width} x {height} cells, got pose "
+            f"{tuple(poses[beyond.any(axis=1)][0].tolist())}; try a direction from 0 to 3"
         )
     closed = ~np.isin(grids[..., 0], _STANDABLE).any(axis=(1, 2))  # [B]
     if closed.any():
         raise ObservationError(
-            f"observation: grid {int(closed.argmax())} has no cell to stand in; one with an empty cell would do"
+            f"observation: expected a cell to stand in, got none in grid {int(closed.argmax())}; try an empty cell"
         )
+    return [GridView(grid, pose) for grid, pose in zip(grids, poses, strict=True)]
 
 
 def states_of(views: list[GridView]) -> NDArray[np.uint8]:

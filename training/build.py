@@ -21,7 +21,7 @@ from goalbridge.configs.registries import objectives, text_encoders
 from goalbridge.configs.run_folder import record
 from goalbridge.configs.schema import RunConfig
 from goalbridge.data import CaptionPairs, TrajectoryBuffer
-from goalbridge.data.collect import ACTIONS, BRIDGE_GOALS, LABELLED_GOALS, VALIDATION, caption_goals, stream
+from goalbridge.data.captions import ACTIONS, BRIDGE_GOALS, LABELLED_GOALS, VALIDATION, caption_goals, stream
 from goalbridge.data.episodes import discard, settle, stage
 from goalbridge.data.minari_import import MinariEpisodes
 from goalbridge.data.trajectories import FOLDER, require_unchanged

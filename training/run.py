@@ -25,7 +25,7 @@ from goalbridge.configs.command import as_called
 from goalbridge.configs.failing import said_of
 from goalbridge.configs.run_folder import claimed, open_run
 from goalbridge.configs.schema import RunConfig
-from goalbridge.data.collect import BATCHES, stream
+from goalbridge.data.captions import BATCHES, stream
 from goalbridge.data.trajectories import FOLDER
 from goalbridge.training.build import RunBuilder
 from goalbridge.training.dashboard import Dashboard

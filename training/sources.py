@@ -16,7 +16,7 @@ from goalbridge.agents.storage import CheckpointError
 from goalbridge.configs.schema import RunConfig
 from goalbridge.configs.splits import Split
 from goalbridge.data import CaptionBatch, CaptionPairs, FutureBatch, TrajectoryBuffer
-from goalbridge.data.collect import BRIDGE_GOALS, stream
+from goalbridge.data.captions import BRIDGE_GOALS, stream
 from goalbridge.data.online import OnlineData
 from goalbridge.worlds import World
 

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from goalbridge.configs.data_schema import DataConfig
     from goalbridge.configs.schema import RunConfig
     from goalbridge.data import CaptionPairs, TrajectoryBuffer
-    from goalbridge.data.collect import Captions
-    from goalbridge.data.self_play import SelfPlayEnv
+    from goalbridge.data.captions import Captions
+    from goalbridge.data.online import SelfPlayEnv
     from goalbridge.encoders import TextEncoder
 
     VectorEnv = gymnasium.vector.VectorEnv[Any, Any, Any]

@@ -76,26 +76,16 @@ class SentenceEncoder(TextEncoder):
 
     @classmethod
     def from_description(cls, description: Mapping[str, Any], folder: Path) -> Self:
-        return cls(
-            description["text_model"],
-            folder / CACHE,
-            description["fingerprint"],
-            description["word_order"],
-            folder / SHIPPED,
-            description["dim"],
-        )
+        given = {name: description[name] for name in ("text_model", "fingerprint", "word_order", "dim")}
+        return cls(cache_path=folder / CACHE, shipped=folder / SHIPPED, **given)
 
     @classmethod
     def check(cls, config: EncoderConfig) -> None:
         find_text_model(config.text_model)
 
     def description(self) -> dict[str, Any]:
-        return {
-            "fingerprint": self.fingerprint,
-            "dim": self.dim,
-            "text_model": self.text_model,
-            "word_order": self.word_order,
-        }
+        names = ("fingerprint", "dim", "text_model", "word_order")
+        return {name: getattr(self, name) for name in names}
 
     def save(self, folder: Path) -> None:
         self.cache.save_shipped(folder / SHIPPED)
@@ -142,22 +132,19 @@ class SentenceEncoder(TextEncoder):
         vectors = self.cache.find(texts)
         missing = [text for text in dict.fromkeys(texts) if text not in vectors]
         if missing:
-            self._loaded()
             self._warn_of_losses(missing)
-            embeddings = self._embed_in_order(missing) if self.word_order else self._embed(missing)
+            if self.word_order:
+                embeddings = self._embed_in_order(missing)
+            else:
+                embeddings = self._model.encode(
+                    missing, batch_size=_TEXTS_AT_ONCE, normalize_embeddings=True, show_progress_bar=False
+                )
             encoded = dict(zip(missing, embeddings.astype(np.float32), strict=True))
             self.cache.add(encoded)
             vectors |= encoded
         features = np.stack([vectors[text] for text in texts])  # [N, T]
         self._dim = features.shape[1]
         return features
-
-    def _embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """[N, T]."""
-        found: NDArray[np.float32] = self._model.encode(
-            texts, batch_size=_TEXTS_AT_ONCE, normalize_embeddings=True, show_progress_bar=False, convert_to_numpy=True
-        )
-        return found
 
     def _embed_in_order(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """[N, 2 T]: embeddings and first moments, of unit norm together."""
@@ -173,7 +160,8 @@ class SentenceEncoder(TextEncoder):
                 found = model(tokenize(batch))
             if not {"token_embeddings", "attention_mask"} <= found.keys():
                 raise TextModelError(
-                    f"encoder.word_order=true: {self.text_model} embeds no tokens; encoder.word_order=false would do"
+                    f"encoder.word_order: expected a model that embeds tokens, got {self.text_model}; "
+                    "try encoder.word_order=false"
                 )
             whole = _unit(found["sentence_embedding"].float().numpy())  # [n, T]
             tokens, mask = found["token_embeddings"].float().numpy(), found["attention_mask"].bool().numpy()
@@ -185,34 +173,36 @@ class SentenceEncoder(TextEncoder):
         """Index, tokens and limit of the first text of which the model reads only a part; None where none is."""
         if all(len(text.encode()) <= _SURELY_READ for text in texts):
             return None
-        model = self._loaded()
-        tokenizer, limit = model.tokenizer, model.max_seq_length
-        if not callable(tokenizer) or limit is None:
-            return None
+        limit = self._limit
         for index, text in enumerate(texts):
-            if len(text.encode()) > limit - 2:  # a token is a byte at least
-                tokens = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
-                if len(tokens) > limit - 2:
-                    return index, len(tokens), limit - 2
+            if limit is not None and len(text.encode()) > limit:  # a token is a byte at least
+                tokens = len(self._tokens(text))
+                if tokens > limit:
+                    return index, tokens, limit
         return None
 
+    @property
+    def _limit(self) -> int | None:
+        """How many tokens of a text the model reads; None: all. A bag of words has no limit."""
+        model = self._loaded()
+        is_limited = callable(model.tokenizer) and model.max_seq_length is not None
+        return model.max_seq_length - 2 if is_limited else None
+
+    def _tokens(self, text: str) -> list[int]:
+        tokens: list[int] = self._model.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+        return tokens
+
     def _warn_of_losses(self, texts: Sequence[str]) -> None:
-        tokenizer, limit = self._model.tokenizer, self._model.max_seq_length
-        if not callable(tokenizer):  # a bag of words has no limit, and no token for what it does not know
+        limit, tokenizer = self._limit, self._model.tokenizer
+        if not callable(tokenizer):  # a bag of words has no token for what it does not know
             return
         unknown = getattr(tokenizer, "unk_token_id", None)
         for text in texts:
-            tokens = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
-            shown = text if len(text) <= 40 else text[:40] + "..."
-            if limit is not None and len(tokens) > limit - 2:
-                warnings.warn(
-                    f"instruction={shown!r}: has {len(tokens)} tokens, of which {self.text_model} reads the first "
-                    f"{limit - 2}",
-                    stacklevel=3,
-                )
+            tokens = self._tokens(text)
+            shown = f"instruction={text if len(text) <= 40 else text[:40] + '...'!r}"
+            if limit is not None and len(tokens) > limit:
+                lost = f"{shown}: has {len(tokens)} tokens, of which {self.text_model} reads the first {limit}"
+                warnings.warn(lost, stacklevel=3)
             if unknown is not None and tokens and 2 * tokens.count(unknown) >= len(tokens):
-                warnings.warn(
-                    f"instruction={shown!r}: {self.text_model} knows {len(tokens) - tokens.count(unknown)} of its "
-                    f"{len(tokens)} tokens; use a model of that language (encoder.text_model)",
-                    stacklevel=3,
-                )
+                known = f"{shown}: {self.text_model} knows {len(tokens) - tokens.count(unknown)} of its {len(tokens)}"
+                warnings.warn(f"{known} tokens; use a model of that language (encoder.text_model)", stacklevel=3)

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from goalbridge.agents import Agent
 from goalbridge.configs.run_folder import read_run_config
 from goalbridge.data import TrajectoryBuffer
-from goalbridge.data.collect import BRIDGE_GOALS, stream
+from goalbridge.data.captions import BRIDGE_GOALS, stream
 from goalbridge.envs.suite import SATISFIABLE
 from goalbridge.experiments.agent.measuring import SEEDS, agent_of, measure_parts, run_folder
 from goalbridge.experiments.agent.trials import Trial, compared, estimates, spread

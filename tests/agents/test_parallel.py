@@ -21,7 +21,7 @@ from goalbridge.agents.storage import read_tensors, write_tensors
 from goalbridge.configs.checks import ConfigError
 from goalbridge.configs.data_schema import DataConfig
 from goalbridge.configs.schema import AgentConfig, PolicyConfig, TrainConfig
-from goalbridge.data.collect import caption_goals, stream
+from goalbridge.data.captions import caption_goals, stream
 from goalbridge.encoders import TextEncoder
 from goalbridge.envs.layouts import LAYOUTS
 from goalbridge.worlds.maze.collect import collect_maze

@@ -45,7 +45,7 @@ USES = """
     from goalbridge.configs.checks import ConfigError
     from goalbridge.configs.compose import settings
     from goalbridge.configs.evaluation import EvaluateConfig
-    from goalbridge.configs.help import help_text
+    from goalbridge.configs.command import help_text
     from goalbridge.configs.run_folder import read_run_config
     from goalbridge.configs.schema import RunConfig
     from goalbridge.configs.sweep import plan

@@ -11,14 +11,13 @@ import pytest
 from omegaconf import OmegaConf
 
 from goalbridge import train
-from goalbridge.configs import launch
+from goalbridge.configs import sweep
 from goalbridge.configs.checks import ConfigError
 from goalbridge.configs.command import command_line
 from goalbridge.configs.compose import Composer, settings
-from goalbridge.configs.launch import run_sweep
 from goalbridge.configs.run_folder import read_run_config
 from goalbridge.configs.schema import RunConfig
-from goalbridge.configs.sweep import Job, job_name, plan
+from goalbridge.configs.sweep import Job, job_name, plan, run_sweep
 
 NAMES = ("env=fork_maze,seed=0", "env=fork_maze,seed=1", "env=island_maze,seed=0", "env=island_maze,seed=1")
 
@@ -75,7 +74,7 @@ REFUSALS = [
     (["seed=0,x"], "seed=x: must be a whole number"),
     (["env=fork_maze,frok_maze"], "env=frok_maze: no such choice; did you mean fork_maze?"),
     (["trian.steps=1,2"], "no such setting; did you mean train.steps?"),
-    (["seed=interval(0,1)"], "seed=interval(0,1): is no list of values; 0,1,2 or range(0,3) would do"),
+    (["seed=interval(0,1)"], "seed=interval(0,1): expected a list of values; try 0,1,2 or range(0,3)"),
     (["run_dir=runs/a", "seed=0,1"], "run_dir=runs/a: is for one run; give sweep_dir=..."),
     (["sweep_dir=", "seed=0,1"], "sweep_dir='': must be a folder"),
     (["hydra/sweeper=optuna"], "hydra/sweeper=optuna: must be left out"),
@@ -126,13 +125,13 @@ def test_what_a_launcher_leaves_unfinished_is_said(
         return {job.name: "diverged [1]" for job in jobs[1:]}
 
     def gives_up(*_: Any) -> dict[str, str]:
-        raise launch.LauncherError("hydra/launcher=ray: gave up: WorkerCrashedError: it died")
+        raise sweep.LauncherError("hydra/launcher=ray: gave up: WorkerCrashedError: it died")
 
     def interrupted(*_: Any) -> dict[str, str]:
         raise KeyboardInterrupt
 
     def outcome(launcher: Any) -> tuple[int, str, str]:
-        monkeypatch.setattr(launch, "_launch", launcher)
+        monkeypatch.setattr(sweep, "_launch", launcher)
         code = run_sweep(lambda config: config.seed in done, ["seed=0,1"])
         shown = capsys.readouterr()
         return code, shown.out, shown.err
@@ -184,7 +183,7 @@ def test_launchers_of_the_extra_compose(launcher: str) -> None:
     for given in CLUSTER[launcher]:
         name, _, value = given.lstrip("+").partition("=")
         assert str(OmegaConf.select(master, name)) == value
-    launch.for_running_cluster(master)
+    sweep.for_running_cluster(master)
     if launcher == "ray":
         assert "object_store_memory" in master.hydra.launcher.ray.init
         assert master.hydra.launcher.ray.init.object_store_memory is None

@@ -13,7 +13,7 @@ from goalbridge.configs.checks import ConfigError
 from goalbridge.configs.data_schema import DataConfig
 from goalbridge.configs.splits import Split
 from goalbridge.data import DatasetError, TrajectoryBuffer
-from goalbridge.data.collect import caption_goals
+from goalbridge.data.captions import caption_goals
 from goalbridge.encoders.grid import OWN, WINDOW
 from goalbridge.envs.babyai.captions import GridCaptions
 from goalbridge.envs.babyai.layouts import HELD_OUT_COMBINATIONS, draw_layouts
@@ -23,6 +23,8 @@ from goalbridge.worlds.babyai.collect import collect_grids
 from goalbridge.worlds.babyai.settings import BabyAISettings
 from goalbridge.worlds.babyai.world import BabyAIWorld
 from goalbridge.worlds.maze.collect import collect_maze
+from goalbridge.worlds.maze.settings import MazeSettings
+from goalbridge.worlds.maze.world import make_world
 
 LEVELS = ("GoToLocal", "GoToObjMazeS4")
 DATA = DataConfig(kind="random", trajectories=60, walk_length=12)
@@ -175,3 +177,28 @@ def test_random_walks_leave_out_the_steps_that_did_not_move() -> None:
     moved = np.linalg.norm(batch.goals - batch.states, axis=1)
     assert np.quantile(moved, 0.05) > 0.05
     assert np.median(moved) == pytest.approx(0.5, abs=0.01)
+
+
+@pytest.mark.parametrize("kind", ["expert", "random"])
+def test_collected_trajectories_are_walks_of_the_world(kind: str) -> None:
+    maze = make_world(MazeSettings("goalbridge/ForkMaze-v0"), 1)
+    config = DataConfig(kind=kind, trajectories=40, walk_length=9)
+    buffer, again, other = (collect_maze(maze.layout, config, seed) for seed in (0, 0, 1))
+    np.testing.assert_array_equal(buffer.observations, again.observations)
+    np.testing.assert_array_equal(buffer.actions, again.actions)
+    assert not np.array_equal(buffer.observations[:5], other.observations[:5])
+    assert len(buffer.lengths) == 40
+    slack = 0.0
+    if kind == "random":
+        assert buffer.lengths.max() == 9  # steps that did not move are left out
+        slack = 0.3  # what such steps slid along a wall
+    np.testing.assert_array_equal(buffer.goals, buffer.observations)
+    cell = np.floor(buffer.observations).astype(int)
+    assert not maze.layout.walls[cell[:, 0], cell[:, 1]].any()
+    np.testing.assert_allclose(np.linalg.norm(buffer.actions, axis=1), 1, atol=1e-5)
+    last = np.cumsum(buffer.lengths + 1) - 1
+    moves = np.delete(np.diff(buffer.observations, axis=0), last[:-1], axis=0)  # [transitions, 2]
+    assert np.linalg.norm(moves, axis=1).max() < 0.501 + slack
+    ahead = (moves * buffer.actions).sum(axis=1)
+    assert (ahead > -1e-3 - slack).all()  # it moves where the recorded action points, or not at all
+    assert np.median(ahead) > 0.3

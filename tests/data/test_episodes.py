@@ -85,18 +85,22 @@ NAN = np.full((3, 4), np.nan)
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"observations": np.zeros((2, 4))}, "episode 1: observations: are 2 for 2 actions; 3, one more, would do"),
-        ({"goals": np.zeros((5, 2))}, "episode 1: goals: are 5 for 2 actions"),
-        ({"actions": np.zeros((0, 2))}, "episode 1: actions: are none"),
-        ({"observations": np.where(np.arange(3)[:, None] == 2, NAN, 0)}, "episode 1: observations: at step 2"),
-        ({"actions": np.array([[0, np.inf], [0, 0]])}, "episode 1: actions: at step 0"),
-        ({"goals": NAN[:, :2]}, "episode 1: goals: at step 0"),
+        ({"observations": np.zeros((2, 4))}, "episode 1: observations: expected 3, one more than actions, got 2; try"),
+        ({"goals": np.zeros((5, 2))}, "episode 1: goals: expected 3, one more than actions, got 5"),
+        ({"actions": np.zeros((0, 2))}, "episode 1: actions: expected at least one, got none"),
+        (
+            {"observations": np.where(np.arange(3)[:, None] == 2, NAN, 0)},
+            "observations: step 2: expected finite",
+        ),
+        ({"actions": np.array([[0, np.inf], [0, 0]])}, "episode 1: actions: step 0: expected finite"),
+        ({"goals": NAN[:, :2]}, "episode 1: goals: step 0: expected finite"),
         ({"goals": None}, "episode 1: goals: are missing, but episode 0 has them"),
         ({"observations": np.zeros((3, 5))}, "episode 1: observations: have 5 numbers a step, those of episode 0 4"),
-        ({"actions": np.zeros(2)}, r"episode 1: actions: have shape \(2,\)"),
-        ({"observations": np.array([["a"] * 4] * 3)}, "episode 1: observations: are of type"),
-        ({"captions": {3: ["too late"]}}, "episode 1: captions: speak of step 3, but steps are 0 to 2"),
-        ({"captions": {0: [""]}}, "episode 1: captions: at step 0 ''"),
+        ({"actions": np.zeros(2)}, r"episode 1: actions: expected a row .* got shape \(2,\)"),
+        ({"actions": np.array(3.0)}, r"episode 1: actions: expected a row .* got shape \(\)"),
+        ({"observations": np.array([["a"] * 4] * 3)}, "episode 1: observations: expected numbers, got type"),
+        ({"captions": {3: ["too late"]}}, "episode 1: captions: step 3: expected a step from 0 to 2"),
+        ({"captions": {0: [""]}}, "episode 1: captions: step 0: expected a text of words, got ''"),
     ],
 )
 def test_what_is_not_in_order_is_named_and_nothing_stays(tmp_path: Path, changes: dict[str, Any], says: str) -> None:

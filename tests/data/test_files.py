@@ -55,58 +55,55 @@ def test_arrays_folders_and_lines_say_the_same(tmp_path: Path) -> None:
 
 def test_numbers_of_actions_become_vectors(tmp_path: Path) -> None:
     np.savez(tmp_path / "d.npz", **(ARRAYS | {"actions": np.array([0, 3, 1, 1, 2]), "goals": np.arange(7)[:, None]}))
-    for one in (FileEpisodes(str(tmp_path / "d.npz")),):
-        assert one.discrete
-        first, second = one
-        assert first.actions.tolist() == [[1, 0, 0, 0], [0, 0, 0, 1]]
-        assert second.actions.argmax(axis=1).tolist() == [1, 1, 2]
-        assert second.goals is not None
-        assert second.goals.tolist() == [[3], [4], [5], [6]]
+    one = FileEpisodes(str(tmp_path / "d.npz"))
+    assert one.discrete
+    first, second = one
+    assert first.actions.tolist() == [[1, 0, 0, 0], [0, 0, 0, 1]]
+    assert second.actions.argmax(axis=1).tolist() == [1, 1, 2]
+    assert second.goals is not None
+    assert second.goals.tolist() == [[3], [4], [5], [6]]
     lines = [LINES[0] | {"actions": [0, 1]}, LINES[1] | {"actions": [2, 0, 1], "goals": [[0], [1], [2], [3]]}]
     listed = FileEpisodes(write_lines(tmp_path / "d.jsonl", lines))
     assert listed.discrete
     assert [one.actions.shape for one in listed] == [(2, 3), (3, 3)]
 
 
-@pytest.mark.parametrize(
-    ("changes", "says"),
-    [
-        ({"captions": None}, "captions: is missing"),
-        ({"lengths": None}, "lengths: is missing"),
-        ({"lengths": np.array([2, 0])}, "trajectory 1: lengths: is 0"),
-        ({"lengths": np.array([2, 4])}, r"observations: have shape \(7, 2\), but lengths ask for 8 rows"),
-        ({"actions": np.zeros((4, 1))}, r"actions: have shape \(4, 1\), but lengths ask for 5 rows"),
-        ({"actions": np.array([0, 1, 2, -1, 0])}, "actions: are whole numbers from -1 to 2"),
-        ({"caption_rows": np.array([6, 0, 7])}, "caption_rows: entry 2 is 7; rows are 0 to 6"),
-        ({"caption_rows": np.array([6, 0])}, r"caption_rows: are int64 of shape \(2,\)"),
-        ({"captions": np.array([1, 2, 3])}, "captions: are int64"),
-    ],
-)
-def test_arrays_that_do_not_fit_are_named(tmp_path: Path, changes: dict[str, Any], says: str) -> None:
-    whole = {name: array for name, array in (ARRAYS | changes).items() if array is not None}
-    np.savez(tmp_path / "d.npz", **whole)
-    with pytest.raises(DatasetError, match=says) as caught:
-        list(FileEpisodes(str(tmp_path / "d.npz")))
-    assert "\n" not in str(caught.value)
+MISFITS: list[tuple[Any, str]] = [
+    ({"captions": None}, "captions: expected an array, got none"),
+    ({"lengths": None}, "lengths: expected an array, got none"),
+    ({"lengths": np.array([2, 0])}, "trajectory 1: lengths: expected at least one action, got 0"),
+    ({"lengths": np.array([2, 4])}, r"observations: expected 8 rows, as lengths ask for, got shape \(7, 2\)"),
+    ({"actions": np.zeros((4, 1))}, r"actions: expected 5 rows, as lengths ask for, got shape \(4, 1\)"),
+    ({"actions": np.array([0, 1, 2, -1, 0])}, "actions: expected whole numbers from 0 .* got -1 to 2"),
+    ({"caption_rows": np.array([6, 0, 7])}, "caption_rows: entry 2: expected a row from 0 to 6, got 7"),
+    ({"caption_rows": np.array([6, 0])}, r"caption_rows: expected 3 whole numbers, .* got int64 of shape \(2,\)"),
+    ({"captions": np.array([1, 2, 3])}, r"captions: expected texts \[C\], got int64"),
+]
+LINE_MISFITS: list[tuple[Any, str]] = [
+    ({"actions": [[0]]}, "line 2: observations: expected rows of equally many numbers, got none"),
+    ({"observations": [[0], [1]]}, "line 2: actions: expected rows of equally many numbers, got none"),
+    ({"observations": [[0], [1, 2]], "actions": [[0]]}, "line 2: observations: .*, got rows of different lengths"),
+    ({"observations": [["a"], ["b"]], "actions": [[0]]}, "line 2: observations: .*, got what is no number"),
+    ({"observations": [[0], [None]], "actions": [[0]]}, "line 2: observations: .*, got what is no number"),
+    (LINES[0] | {"captions": {"last": "text"}}, "line 2: captions: expected the step of each, got step 'last'"),
+    (LINES[0] | {"captions": "text"}, "line 2: captions: expected the step of each, got step None"),
+    ("{", "line 2: expected JSON"),
+    ("[1]", "line 2: expected an object, got list"),
+]
 
 
 @pytest.mark.parametrize(
-    ("line", "says"),
-    [
-        ({"actions": [[0]]}, "line 2: observations: is missing"),
-        ({"observations": [[0], [1]]}, "line 2: actions: is missing"),
-        ({"observations": [[0], [1, 2]], "actions": [[0]]}, "line 2: observations: has rows of different lengths"),
-        ({"observations": [["a"], ["b"]], "actions": [[0]]}, "line 2: observations: holds what is no number"),
-        ({"observations": [[0], [None]], "actions": [[0]]}, "line 2: observations: holds what is no number"),
-        (LINES[0] | {"captions": {"last": "text"}}, "line 2: captions: step 'last' is no number"),
-        (LINES[0] | {"captions": "text"}, "line 2: captions: step None is no number"),
-        ("{", "line 2: is no JSON"),
-        ("[1]", "line 2: is a list"),
-    ],
+    ("changed", "line", "says"),
+    [*((what, None, says) for what, says in MISFITS), *((None, *one) for one in LINE_MISFITS)],
 )
-def test_lines_that_do_not_fit_are_named(tmp_path: Path, line: Any, says: str) -> None:
+def test_what_does_not_fit_is_named(tmp_path: Path, changed: dict[str, Any] | None, line: Any, says: str) -> None:
+    path = tmp_path / ("d.npz" if changed else "d.jsonl")
+    if changed:
+        np.savez(path, **{name: array for name, array in (ARRAYS | changed).items() if array is not None})
+    else:
+        write_lines(path, [LINES[0], line])
     with pytest.raises(DatasetError, match=says) as caught:
-        list(FileEpisodes(write_lines(tmp_path / "d.jsonl", [LINES[0], line])))
+        list(FileEpisodes(str(path)))
     assert "\n" not in str(caught.value)
 
 
@@ -115,10 +112,10 @@ def test_what_is_no_dataset_is_named(tmp_path: Path) -> None:
     (tmp_path / "text.npz").write_text("nothing of the kind")
     np.save(tmp_path / "single.npy", np.zeros(3))
     for name, says in (
-        ("absent.npz", "there is no such file or folder"),
-        ("empty", "the folder holds no dataset"),
+        ("absent.npz", "expected a file or folder, got none"),
+        ("empty", "expected arrays named observations, .*, got none of them"),
         ("text.npz", "cannot be read"),
-        ("single.npy", "holds a single array"),
+        ("single.npy", "expected arrays named observations, .*, got none of them"),
     ):
         with pytest.raises(DatasetError, match=says) as caught:
             FileEpisodes(str(tmp_path / name))

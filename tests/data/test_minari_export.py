@@ -98,7 +98,7 @@ def test_grids_come_back_as_they_were(tmp_path: Path) -> None:
 @pytest.mark.parametrize("dataset", ["walks", "../walks-v0", "/walks-v0", "a b-v0", "", "a//b-v0", ".hidden-v0"])
 def test_ids_that_minari_does_not_take_are_refused(dataset: str, root: Path) -> None:
     _, buffer, spaces = maze()
-    with pytest.raises(DatasetError, match=f"dataset={dataset}: is no id"):
+    with pytest.raises(DatasetError, match=f"dataset: expected an id of a Minari dataset, got {dataset}; try a name"):
         export(buffer, spaces, dataset)
     assert not root.exists()
 
@@ -107,7 +107,7 @@ def test_a_dataset_that_is_there_stays_as_it_is() -> None:
     _, buffer, spaces = maze()
     folder = export(buffer, spaces, DATASET)
     before = (folder / "data" / "main_data.hdf5").read_bytes()
-    with pytest.raises(DatasetError, match="is already in"):
+    with pytest.raises(DatasetError, match="expected an id that is not taken, got one that is in"):
         export(buffer, spaces, DATASET)
     assert (folder / "data" / "main_data.hdf5").read_bytes() == before
 
@@ -167,7 +167,7 @@ def test_a_kill_leaves_nothing_that_loads_and_the_next_export_works(root: Path) 
     assert child.exitcode == -signal.SIGKILL
     assert loadable(root) == []
     assert list(minari.list_local_datasets()) == []
-    with pytest.raises(DatasetError, match="is no folder, nor among the datasets"):
+    with pytest.raises(DatasetError, match=r"expected a folder, or one of the 0 datasets in .*, got neither"):
         find_dataset(DATASET)
     _, buffer, spaces = maze()
     export(buffer, spaces, DATASET)

@@ -14,14 +14,14 @@ from goalbridge.encoders.grid import (
     RADIUS,
     SITUATION,
     WINDOW,
-    GridGoalEncoder,
+    GridFeatures,
     GridMeaningEncoder,
-    GridStateActionEncoder,
     Rotary,
     possible_situations,
     situations,
     standing_poses,
 )
+from goalbridge.encoders.towers import GoalEncoder, StateActionEncoder
 from goalbridge.envs.babyai.layouts import draw_layouts, free_poses
 from goalbridge.envs.babyai.simulator import TOGGLE, GridBatch
 
@@ -132,6 +132,14 @@ def test_wherever_play_leads_was_possible() -> None:
     assert doorways > 0
 
 
+def state_encoder(out_features: int = 10, **features: bool) -> StateActionEncoder:
+    return StateActionEncoder(GridFeatures(doors_apart=True, **features), 4, 32, 2, out_features)
+
+
+def goal_encoder(out_features: int = 10, places: bool = False) -> GoalEncoder:
+    return GoalEncoder(GridFeatures(doors_apart=False, places=places), 32, 2, out_features)
+
+
 def rows(count: int, rng_seed: int = 0) -> torch.Tensor:
     """Situations [count, S] from random grids."""
     rng = np.random.default_rng(rng_seed)
@@ -162,7 +170,7 @@ def test_rotary_products_depend_on_the_displacement_only() -> None:
 @pytest.mark.parametrize("kind", CRITICS)
 def test_scores_of_every_critic_stay_when_state_and_goal_move_together(kind: str) -> None:
     rotary = Rotary(16)
-    encode_state, encode_goal = GridStateActionEncoder(4, 32, 2, 16), GridGoalEncoder(32, 2, 16)
+    encode_state, encode_goal = state_encoder(16), goal_encoder(16)
     critic, actions = Critic(kind, embedding_dim=16), torch.eye(4)
     states, goals = rows(5).unsqueeze(1), rows(7, 1)
 
@@ -178,24 +186,12 @@ def test_scores_of_every_critic_stay_when_state_and_goal_move_together(kind: str
 
 @PLACES
 @pytest.mark.parametrize("things", [False, True])
-def test_many_actions_at_a_state_equal_one_at_a_time(places: bool, things: bool) -> None:
-    encoder = GridStateActionEncoder(4, 32, 3, 10, places, things)
-    states, actions = rows(5), torch.randn(3, 4)
-    together = encoder(states.unsqueeze(1), actions)  # [5, 3, 10]
-    assert together.shape == (5, 3, 10)
-    alone = torch.stack([torch.stack([encoder(state, action) for action in actions]) for state in states])
-    torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
-    assert (together[:, 0] - together[:, 1]).abs().max() > 0  # the action matters
-    assert not torch.allclose(together[0, 0] - together[0, 1], together[1, 0] - together[1, 1], atol=1e-4)
-
-
-@PLACES
-def test_goals_and_meanings_take_any_leading_axes(places: bool) -> None:
-    goals = rows(12).reshape(4, 3, SITUATION)
-    for encoder in (GridGoalEncoder(32, 2, 10, places), GridMeaningEncoder(16, 10)):
-        output = encoder(goals)
-        assert output.shape == (4, 3, 10)
-        torch.testing.assert_close(output[2, 1], encoder(goals[2, 1]), rtol=1e-4, atol=1e-5)
+def test_features_and_meanings_take_any_leading_axes(places: bool, things: bool) -> None:
+    seen, features = rows(12).reshape(4, 3, SITUATION), GridFeatures(True, places, things)
+    for encoder, size in ((features, features.out_features), (GridMeaningEncoder(16, 10), 10)):
+        output = encoder(seen)
+        assert output.shape == (4, 3, size)
+        torch.testing.assert_close(output[2, 1], encoder(seen[2, 1]), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("turns", [6, 10])
@@ -209,7 +205,7 @@ def test_only_the_first_numbers_turn_with_the_position(turns: int) -> None:
 
 @PLACES
 def test_towers_know_positions_only_when_asked(places: bool) -> None:
-    state, goal = GridStateActionEncoder(4, 32, 2, 10, places), GridGoalEncoder(32, 2, 10, places)
+    state, goal = state_encoder(places=places), goal_encoder(places=places)
     seen, action = rows(5), torch.ones(4)
     for step in ((1, 0), (0, 1)):
         there = moved(seen, *step)
@@ -233,8 +229,7 @@ def beside(cell: tuple[int, int]) -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize("cell", [(5, 4), (4, 6)], ids=["in front", "aside"])
 def test_state_and_goal_read_what_stands_in_the_way_and_things_only_when_asked(cell: tuple[int, int]) -> None:
-    state, goal = GridStateActionEncoder(4, 32, 2, 10), GridGoalEncoder(32, 2, 10)
-    looks_around, action = GridStateActionEncoder(4, 32, 2, 10, things=True), torch.ones(4)
+    state, goal, looks_around, action = state_encoder(), goal_encoder(), state_encoder(things=True), torch.ones(4)
     seen = beside(cell)
     acted = {name: state(row, action) for name, row in seen.items()}
     for outputs in (acted, {name: goal(row) for name, row in seen.items()}):
@@ -287,8 +282,8 @@ def test_meanings_depend_on_the_share_of_the_grid_and_on_no_direction_or_window(
 @pytest.mark.parametrize("things", [False, True])
 def test_gradients_reach_every_parameter(places: bool, things: bool) -> None:
     rotary, critic = Rotary(10), Critic("dot", embedding_dim=10)
-    state_action = GridStateActionEncoder(4, 32, 3, 10, places, things)
-    goal, meaning = GridGoalEncoder(32, 2, 10, places), GridMeaningEncoder(16, 10)
+    state_action, goal = state_encoder(places=places, things=things), goal_encoder(places=places)
+    meaning = GridMeaningEncoder(16, 10)
     states, goals = rows(6), rows(5, 1)
     turned = rotary.turn(state_action(states, torch.randn(6, 4)), states), rotary.turn(goal(goals), goals)
     (critic(*turned).square().mean() + meaning(goals).square().mean()).backward()

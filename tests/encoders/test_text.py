@@ -419,6 +419,6 @@ def test_a_model_without_tokens_has_no_word_order(fake: FakeModel, monkeypatch: 
     model.tokenizer, model.max_seq_length = None, 8  # type: ignore[assignment]
     monkeypatch.setattr(sentence, "load_text_model", lambda *_: model)
     with pytest.raises(
-        TextModelError, match=r"encoder\.word_order=true: m embeds no tokens; encoder\.word_order=false"
+        TextModelError, match=r"expected a model that embeds tokens, got m; try encoder\.word_order=false"
     ):
         SentenceEncoder("m", word_order=True).encode(["a"])

@@ -1,4 +1,4 @@
-"""Towers: the formulas they state, and batches that equal one at a time."""
+"""Towers: the formulas they state, batches that equal one at a time, and what is read of images."""
 
 import math
 
@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from goalbridge.encoders import FourierFeatures, GoalEncoder, StateActionEncoder, TextHead
+from goalbridge.encoders.networks import features_of
 from goalbridge.encoders.text.label import LabelHead
+from goalbridge.encoders.towers import ImageFeatures
 
 
 @pytest.fixture(autouse=True)
@@ -47,15 +49,10 @@ def test_many_actions_at_a_state_equal_one_at_a_time(depth: int) -> None:
     assert together.shape == (5, 3, 7)
     alone = torch.stack([torch.stack([encoder(s, a) for a in actions]) for s in states])
     torch.testing.assert_close(together, alone, rtol=1e-5, atol=1e-6)
-    assert (together[:, 0] - together[:, 1]).abs().min() > 0  # the action matters
-    assert (together[0] - together[1]).abs().min() > 0  # and so does the state
-
-
-def test_the_action_matters_differently_in_different_states() -> None:
-    encoder = StateActionEncoder(features(), 2, 16, 2, 7)
-    states, actions = torch.rand(2, 2) * 5, torch.randn(2, 2)
-    output = encoder(states.unsqueeze(1), actions)  # [2, 2, 7]
-    assert not torch.allclose(output[0, 0] - output[0, 1], output[1, 0] - output[1, 1], atol=1e-4)
+    assert (together[0] - together[1]).abs().min() > 0  # the state matters
+    by_action = together[:, 0] - together[:, 1]  # and so does the action, differently in different states
+    assert by_action.abs().min() > 0
+    assert not torch.allclose(by_action[0], by_action[1], atol=1e-4)
 
 
 def test_goal_text_and_label_encoders_take_any_leading_axes() -> None:
@@ -82,3 +79,42 @@ def test_text_head_brings_unit_embeddings_to_unit_scale() -> None:
     head.tower.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     head(torch.nn.functional.normalize(torch.randn(50, 384), dim=-1))
     assert seen[0].std().item() == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.parametrize("shape", [(16, 16, 3), (84, 60, 4), (8, 9, 1), (4, 4, 3)])
+def test_images_of_any_shape_and_leading_axes(shape: tuple[int, ...]) -> None:
+    features = ImageFeatures(shape, width=12)
+    size = shape[0] * shape[1] * shape[2]
+    images = torch.randint(256, (2, 3, size), dtype=torch.uint8)
+    read = features(images)
+    assert read.shape == (2, 3, 12)
+    assert torch.allclose(read[1, 2], features(images[1, 2]), atol=1e-5)
+    assert torch.allclose(features(images.float()), read)
+
+
+def test_parts_of_many_images_give_what_the_whole_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+    features = ImageFeatures((8, 8, 1))
+    images = torch.randint(256, (7, 64), dtype=torch.uint8)
+    whole = features(images)
+    monkeypatch.setattr("goalbridge.encoders.towers._AT_ONCE", 3)
+    assert torch.allclose(features(images), whole, atol=1e-6)
+
+
+def test_images_tell_where_something_is() -> None:
+    features, images = ImageFeatures((16, 16, 1)), torch.zeros(2, 16, 16, 1)
+    images[0, 2, 3], images[1, 2, 4] = 255, 255
+    one, other = features(images.flatten(1))
+    assert not torch.allclose(one, other, atol=1e-4)
+
+
+def test_what_is_no_shape_of_images_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"expected \(height, width, channels\), got \(16, 16\)"):
+        ImageFeatures((16, 16))
+
+
+def test_features_by_kind() -> None:
+    assert isinstance(features_of("image", (0.0,) * 64, (255.0,) * 64, (1.0,), (8, 8, 1)), ImageFeatures)
+    box, number = (features_of(kind, (0.0, 0.0), (1.0, 1.0), (1.0, 2.0), ()) for kind in ("box", "number"))
+    assert isinstance(box, FourierFeatures)
+    assert (box.out_features, number.out_features) == (10, 2)  # a number's row has nothing between 0 and 1
+    assert torch.equal(number(torch.eye(2)), 2 * torch.eye(2) - 1)

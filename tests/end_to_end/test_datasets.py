@@ -128,12 +128,9 @@ def test_a_dataset_of_another_maze_is_refused_before_anything_is_written(
     assert list(minari.list_local_datasets()) == ["goalbridge/my_run-v0"]
     assert minari_io.main([f"run_dir={tmp_path / 'my run'}", "dataset=fork-v0"]) == 0
     for setting, says in (
-        (
-            "env=babyai",
-            "expected observations of whole grids, got Dict(achieved_goal, observation); try a Dict",
-        ),
-        ("env=island_maze", "in goalbridge/IslandMaze-v0; the env and layout that the data is from would do"),
-        ("dataset=frok-v0", "did you mean fork-v0?"),
+        ("env=babyai", "expected observations of whole grids, got Dict(achieved_goal, observation); try a Dict"),
+        ("env=island_maze", "as in goalbridge/IslandMaze-v0, got"),
+        ("dataset=frok-v0", "got neither; try fork-v0"),
         ("dataset=''", "dataset='': must be an id or folder of a Minari dataset with data=minari"),
         ("data=expert", "dataset=fork-v0: is for data=minari or data=files, not data=expert"),
     ):
@@ -200,16 +197,19 @@ def changed(number: int, **changes: Any) -> list[dict[str, Any]]:
 
 
 LINES: list[tuple[list[dict[str, Any]], str]] = [
-    (changed(1, observations=[[0.0]] * 3), "line 2: observations: are 3 for 12 actions"),
-    (changed(1, observations=[[float("nan")]] * 13), "line 2: observations: at step 0 are [nan]"),
+    (changed(1, observations=[[0.0]] * 3), "line 2: observations: expected 13, one more than actions, got 3"),
+    (
+        changed(1, observations=[[float("nan")]] * 13),
+        "line 2: observations: step 0: expected finite numbers, got [nan]",
+    ),
     (changed(1, actions=[]), "line 2: actions"),
-    (changed(1, captions={"40": "far"}), "line 2: captions: speak of step 40"),
-    (changed(1, captions={"0": ""}), "line 2: captions: at step 0 ''"),
+    (changed(1, captions={"40": "far"}), "line 2: captions: step 40: expected a step from 0 to 12"),
+    (changed(1, captions={"0": ""}), "line 2: captions: step 0: expected a text of words, got ''"),
     ([line | {"captions": {}} for line in house(4)], "captions: expected at least one, got none"),
 ]
 SETTINGS = [
     ("train.objective=end_to_end", "=end_to_end: expected one that needs no captions of what was done"),
-    ("dataset=absent.jsonl", "there is no such file or folder"),
+    ("dataset=absent.jsonl", "expected a file or folder, got none"),
     ("dataset=", "dataset='': must be a file or folder of trajectories with data=files"),
 ]
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from goalbridge.configs.splits import Split
-from goalbridge.data.collect import caption_goals
+from goalbridge.data.captions import caption_goals
 from goalbridge.envs.commands import Command, CommandError, MazeCommands, distinct_regions
 from goalbridge.envs.layouts import LAYOUTS, Layout
 from goalbridge.envs.phrasing import TEMPLATES, number_words

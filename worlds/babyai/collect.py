@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from goalbridge.configs.checks import ConfigError
 from goalbridge.configs.data_schema import DataConfig
 from goalbridge.data import TrajectoryBuffer
-from goalbridge.data.collect import TRAJECTORIES, stream
+from goalbridge.data.captions import TRAJECTORIES, stream
 from goalbridge.encoders.grid import situations
 from goalbridge.envs.babyai.layouts import RANDOM_PLAY, Layouts, begin_play, explore
 from goalbridge.envs.babyai.simulator import ACTIONS

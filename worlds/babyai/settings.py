@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final
 
-from goalbridge.configs.checks import ConfigError, at_least, one_of
+from goalbridge.configs.checks import ConfigError, choice, number
 from goalbridge.configs.world_settings import WorldEvaluation, WorldSettings
 
 VIEWS: Final = ("full", "partial")
@@ -30,10 +30,10 @@ class BabyAISettings(WorldSettings):
     """
 
     levels: tuple[str, ...] = TRAINED
-    layouts: int = 1200
-    view: str = "full"
+    layouts: int = number(1200, least=1)
+    view: str = choice("full", VIEWS)
     held_out: bool = True
-    lexicon: int = 0
+    lexicon: int = number(0, least=0)
     world: str = field(default="babyai", kw_only=True)
 
     data_kinds: ClassVar[tuple[str, ...]] = ("expert", "random", "mixed", "online", "minari")
@@ -42,9 +42,7 @@ class BabyAISettings(WorldSettings):
     def __post_init__(self) -> None:
         if not self.levels:
             raise ConfigError("env.levels=[]: is empty; name at least one level, such as [GoToLocal]")
-        one_of("env.view", self.view, VIEWS)
-        at_least(1, env__layouts=self.layouts)
-        at_least(0, env__lexicon=self.lexicon)
+        super().__post_init__()
 
     @property
     def env_id(self) -> str:
@@ -66,11 +64,7 @@ class BabyAIEvaluation(WorldEvaluation):
     """
 
     levels: tuple[str, ...] = ()
-    view: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.view is not None:
-            one_of("view", self.view, VIEWS)
+    view: str | None = choice(None, VIEWS)
 
 
 SETTINGS: Final = BabyAISettings

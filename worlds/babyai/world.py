@@ -13,8 +13,8 @@ from goalbridge.agents.spec import CandidateActions, WorldSpec
 from goalbridge.configs.data_schema import DataConfig
 from goalbridge.configs.registries import worlds
 from goalbridge.data import TrajectoryBuffer
-from goalbridge.data.collect import LAYOUTS, stream
-from goalbridge.data.self_play import SelfPlayEnv
+from goalbridge.data.captions import LAYOUTS, stream
+from goalbridge.data.online import SelfPlayEnv
 from goalbridge.data.space_spec import SpaceSpec
 from goalbridge.encoders.grid import OWN, WINDOW
 from goalbridge.envs.babyai.captions import GridCaptions

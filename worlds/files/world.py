@@ -18,7 +18,7 @@ from goalbridge.configs.registries import worlds
 from goalbridge.configs.schema import RunConfig
 from goalbridge.configs.texts import read_json_object
 from goalbridge.data import CaptionPairs, DatasetError, TrajectoryBuffer
-from goalbridge.data.collect import VALIDATION, stream
+from goalbridge.data.captions import VALIDATION, stream
 from goalbridge.data.episodes import SUMMARY, EpisodeSource, discard, read_captions, stage
 from goalbridge.data.files import FileEpisodes
 from goalbridge.data.free_captions import FreeCaptions

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final
 
-from goalbridge.configs.checks import at_least, require
+from goalbridge.configs.checks import number, require
 from goalbridge.configs.world_settings import WorldEvaluation, WorldSettings
 
 
@@ -24,7 +24,7 @@ class GymSettings(WorldSettings):
     id: str = ""
     captions: str = ""
     success: str = ""
-    max_episode_steps: int = 100
+    max_episode_steps: int = number(100, least=1)
     world: str = field(default="gym", kw_only=True)
 
     data_kinds: ClassVar[tuple[str, ...]] = ("random", "minari")
@@ -33,7 +33,7 @@ class GymSettings(WorldSettings):
         require(bool(self.id), "env.id", repr(self.id), "must be a Gymnasium id such as my_worlds:Lake-v0")
         needed = "is a world of your own, which needs env.captions=module:function that tells what is true of a goal"
         require(bool(self.captions), "env.captions", repr(self.captions), f"{self.id} {needed}")
-        at_least(1, env__max_episode_steps=self.max_episode_steps)
+        super().__post_init__()
 
     @property
     def env_id(self) -> str:
@@ -54,14 +54,8 @@ class GymEvaluation(WorldEvaluation):
     bridge_goals: how many goals the agent knows.
     """
 
-    candidate_actions: int | None = None
-    bridge_goals: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.candidate_actions is not None:
-            at_least(2, candidate_actions=self.candidate_actions)
-        if self.bridge_goals is not None:
-            at_least(1, bridge_goals=self.bridge_goals)
+    candidate_actions: int | None = number(None, least=2)
+    bridge_goals: int | None = number(None, least=1)
 
 
 SETTINGS: Final = GymSettings

@@ -19,7 +19,7 @@ from goalbridge.configs.checks import ConfigError
 from goalbridge.configs.data_schema import DataConfig
 from goalbridge.configs.registries import worlds
 from goalbridge.data import TrajectoryBuffer
-from goalbridge.data.collect import TRAJECTORIES, stream
+from goalbridge.data.captions import TRAJECTORIES, stream
 from goalbridge.data.free_captions import FreeCaptions
 from goalbridge.worlds._base import (
     Begun,

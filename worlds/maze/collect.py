@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from goalbridge.configs.checks import ConfigError
 from goalbridge.configs.data_schema import DataConfig
 from goalbridge.data import TrajectoryBuffer
-from goalbridge.data.collect import TRAJECTORIES, stream
-from goalbridge.data.no_ops import STILL, distances, drop_no_ops, step_length
+from goalbridge.data.captions import TRAJECTORIES, stream
+from goalbridge.data.replay import STILL, distances, drop_no_ops, step_length
 from goalbridge.envs.commands import Command
 from goalbridge.envs.expert import collect_expert, collect_random
 from goalbridge.envs.layouts import Layout
@@ -34,7 +34,7 @@ def collect_maze(layout: Layout, config: DataConfig, seed: int) -> TrajectoryBuf
 
 
 def _moving(observations: NDArray[Any], actions: NDArray[np.float32], length: int) -> tuple[NDArray[Any], ...]:
-    """Random walks of `length` steps each, without those that did not move (`data.no_ops`)."""
+    """Random walks of `length` steps each, without those that did not move."""
     walks, taken = observations.reshape(-1, length + 1, observations.shape[1]), actions.reshape(-1, length, 2)
     distance = distances(walks)  # [N, T]
     walks, taken, lengths = drop_no_ops(walks, taken, distance > STILL * step_length(distance))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final
 
-from goalbridge.configs.checks import at_least, one_of, require
+from goalbridge.configs.checks import choice, number, one_of, require
 from goalbridge.configs.evaluation import EvaluateConfig
 from goalbridge.configs.world_settings import WorldEvaluation, WorldSettings
 
@@ -33,22 +33,18 @@ class MazeSettings(WorldSettings):
 
     id: str = "goalbridge/PointMaze-v0"
     layout: str = ""
-    action_noise_degrees: float = 20.0
-    max_episode_steps: int = 100
-    categories: tuple[str, ...] = ()
-    start: str = "anywhere"
-    episode_segments: int = 8
+    action_noise_degrees: float = number(20.0, least=0)
+    max_episode_steps: int = number(100, least=1)
+    categories: tuple[str, ...] = choice((), (*PLACES, "compound"))
+    start: str = choice("anywhere", STARTS)
+    episode_segments: int = number(8, least=1)
     world: str = field(default="maze", kw_only=True)
 
     data_kinds: ClassVar[tuple[str, ...]] = ("expert", "random", "online", "minari")
 
     def __post_init__(self) -> None:
         require(bool(self.id), "env.id", repr(self.id), "must be a Gymnasium id such as goalbridge/ForkMaze-v0")
-        at_least(0, env__action_noise_degrees=self.action_noise_degrees)
-        at_least(1, env__max_episode_steps=self.max_episode_steps, env__episode_segments=self.episode_segments)
-        one_of("env.start", self.start, STARTS)
-        for category in self.categories:
-            one_of("env.categories", category, (*PLACES, "compound"))
+        super().__post_init__()
 
     @property
     def env_id(self) -> str:
@@ -73,20 +69,16 @@ class MazeEvaluation(WorldEvaluation):
     """
 
     suite: str = ""
-    phrasings: str = "held_out"
-    candidate_actions: int | None = None
+    phrasings: str = choice("held_out", WORDINGS)
+    candidate_actions: int | None = number(None, least=2)
     average_noise: bool | None = None
-    bridge_goals: int | None = None
+    bridge_goals: int | None = number(None, least=1)
 
     def __post_init__(self) -> None:
-        one_of("phrasings", self.phrasings, WORDINGS)
+        super().__post_init__()
         if self.suite:
             one_of("suite", self.suite, SUITES)
             require(self.phrasings == "held_out", "suite", self.suite, "has its own wordings; leave out phrasings")
-        if self.candidate_actions is not None:
-            at_least(2, candidate_actions=self.candidate_actions)
-        if self.bridge_goals is not None:
-            at_least(1, bridge_goals=self.bridge_goals)
 
     def check(self, config: EvaluateConfig) -> None:
         """A suite draws commands."""

@@ -21,7 +21,7 @@ from goalbridge.configs.data_schema import DataConfig
 from goalbridge.configs.registries import worlds
 from goalbridge.configs.schema import RunConfig
 from goalbridge.data import TrajectoryBuffer
-from goalbridge.data.self_play import SelfPlayEnv
+from goalbridge.data.online import SelfPlayEnv
 from goalbridge.envs.commands import Command, distinct_regions
 from goalbridge.envs.expert import ShortestPaths, expert_directions, grid_shortest
 from goalbridge.envs.maze import PointMazeVectorEnv
