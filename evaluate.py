@@ -13,16 +13,30 @@ python evaluate.py run_dir='runs/sweep/*'             # all runs of a sweep: gro
 from __future__ import annotations
 
 from goalbridge.configs.command import command_line
-from goalbridge.configs.evaluation import EvaluateConfig
+from goalbridge.configs.evaluation import LINES, EvaluateConfig
 
 # What takes seconds to import is imported where it runs: --help and a refused command are answered at once.
 
 
 def main(config: EvaluateConfig) -> None:
     """Evaluates the agent of one run_dir, or those of all that match a pattern, as `config` says."""
-    from goalbridge.evaluation.evaluation import evaluate
+    import torch
 
-    evaluate(config)
+    from goalbridge.evaluation.aggregate import aggregate, is_pattern
+    from goalbridge.evaluation.evaluation import evaluation_of
+    from goalbridge.evaluation.follow import follow, follow_each, typed_lines
+
+    torch.set_flush_denormal(True)  # exp() of far goals gives denormals, which are ten times slower
+    if is_pattern(config.run_dir):
+        aggregate(config)
+        return
+    evaluation = evaluation_of(config)
+    if config.instruction is None:
+        evaluation.compare()
+    elif config.instruction == LINES:
+        follow_each(evaluation, typed_lines())
+    else:
+        follow(evaluation, config.instruction)
 
 
 def command() -> None:

@@ -107,9 +107,12 @@ class Agent(Model):
         write_tensors(folder / "agent.safetensors", self.state_dict())
 
     @classmethod
-    def from_pretrained(cls, name_or_folder: str | Path, device: str | torch.device = "cpu") -> Agent:
+    def from_pretrained(
+        cls, name_or_folder: str | Path, device: str | torch.device = "cpu", trust_remote_code: bool = False
+    ) -> Agent:
         """The agent saved in a folder (a run_dir is one), or on the Hugging Face hub under "owner/name".
 
+        Runs no code that the folder brings or names, unless trust_remote_code: the modules of its text model.
         Raises CheckpointError where files are missing, damaged, of another format or hold NaN.
         """
         folder = _folder_of(name_or_folder)
@@ -118,6 +121,7 @@ class Agent(Model):
         try:
             agent = _build(description, tensors, folder)
             agent.load_state_dict(tensors)
+            agent.text.trust_remote_code = trust_remote_code
         except (CheckpointError, TextModelError):
             raise
         except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:

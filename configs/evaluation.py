@@ -25,6 +25,8 @@ class EvaluateConfig:
     mask_blocked: whether the agent bars actions that changed nothing, where other than it was trained for.
     rollouts: episodes drawn as GIFs.
     device: auto (the first of cuda, mps, cpu that is there), or a name such as cuda:1.
+    trust_remote_code: whether code may be run that run_dir names: the functions and the environment of its settings,
+        and the modules of its text model. A folder of somebody else's may name any (docs/SECURITY.md).
     """
 
     run_dir: str
@@ -35,6 +37,7 @@ class EvaluateConfig:
     mask_blocked: bool | None = None
     rollouts: int = number(3, least=0)
     device: str = "auto"
+    trust_remote_code: bool = False
     further: Mapping[str, Any] = field(default_factory=dict, metadata=NO_SETTING)
     """What is given beside these settings: some that only the run's world has."""
 

@@ -28,12 +28,14 @@ class EncoderConfig:
     text_model: name or folder of the sentence-transformers model.
     word_order: also read where in a text its words stand, which sentence embeddings hardly tell.
     cache_dir: folder that keeps each distinct text's embedding, shared between runs of a sweep; run_dir if empty.
+    trust_remote_code: whether code that the text model brings may be run (docs/SECURITY.md).
     """
 
     kind: str = choice("sentence", text_encoders.names)
     text_model: str = "all-MiniLM-L6-v2"
     word_order: bool = True
     cache_dir: str = ""
+    trust_remote_code: bool = False
 
     def __post_init__(self) -> None:
         check_fields(self, "encoder.")

@@ -79,7 +79,8 @@ def _refuse_own_code(name: str, folder: Path) -> None:
         if not own or not place.resolve().is_relative_to(folder.resolve()):
             raise TextModelError(
                 f"encoder.text_model={name}: expected modules of sentence-transformers itself, got {named!r:.80}, "
-                "whose code would be run; if you trust it, add trust_remote_code=true"
+                "whose code would be run; if you trust it, add trust_remote_code=true "
+                "(encoder.trust_remote_code=true to train)"
             )
 
 

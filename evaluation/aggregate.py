@@ -55,6 +55,11 @@ class Evaluated:
     found: ByEstimator
 
 
+def is_pattern(run_dir: str) -> bool:
+    """Whether it stands for several folders; a folder of that very name is one."""
+    return glob.has_magic(run_dir) and not Path(run_dir).is_dir()
+
+
 def aggregate(config: EvaluateConfig) -> None:
     """Evaluates every finished run that config.run_dir matches; prints one table, writes one evaluation.json.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
 from itertools import chain, zip_longest
@@ -10,7 +9,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import torch
 from rich.console import Console
 
 from goalbridge.agents import Agent
@@ -18,7 +16,7 @@ from goalbridge.agents.device import resolve_device
 from goalbridge.agents.storage import write_json
 from goalbridge.configs.checks import ConfigError, one_of
 from goalbridge.configs.durable import write_atomically
-from goalbridge.configs.evaluation import LINES, EvaluateConfig
+from goalbridge.configs.evaluation import EvaluateConfig
 from goalbridge.configs.registries import estimators, metrics
 from goalbridge.configs.run_folder import read_run_config
 from goalbridge.evaluation.metrics import UnderstandingRecord, measured
@@ -225,29 +223,7 @@ def evaluation_of(config: EvaluateConfig) -> Evaluation:
     folder = Path(config.run_dir)
     run = read_run_config(folder)
     settings = config.of_world(run.env.world)
-    world = open_trained(run, folder)
-    agent = Agent.from_pretrained(folder, resolve_device(config.device))
+    world = open_trained(run, folder, config.trust_remote_code)
+    agent = Agent.from_pretrained(folder, resolve_device(config.device), config.trust_remote_code)
     require_same(world, agent.world, str(folder))
     return Evaluation(agent, world, config, settings, folder)
-
-
-def is_pattern(run_dir: str) -> bool:
-    """Whether it stands for several folders; a folder of that very name is one."""
-    return glob.has_magic(run_dir) and not Path(run_dir).is_dir()
-
-
-def evaluate(config: EvaluateConfig) -> None:
-    """Evaluates the agent of one run_dir, or those of all that match a pattern, or follows words, as `config` says."""
-    from goalbridge.evaluation import aggregate, follow  # which use this module
-
-    torch.set_flush_denormal(True)
-    if is_pattern(config.run_dir):
-        aggregate.aggregate(config)
-        return
-    evaluation = evaluation_of(config)
-    if config.instruction is None:
-        evaluation.compare()
-    elif config.instruction == LINES:
-        follow.follow_each(evaluation, follow.typed_lines())
-    else:
-        follow.follow(evaluation, config.instruction)

@@ -22,17 +22,21 @@ from goalbridge.configs.registries import text_encoders
 from goalbridge.configs.run_folder import read_run_config
 from goalbridge.data.minari_export import export
 from goalbridge.data.trajectories import FOLDER, TrajectoryBuffer
-from goalbridge.worlds import world_of
+from goalbridge.worlds import require_trust, world_of
 
 USAGE = "python -m goalbridge.training.export run_dir=runs/fork dataset=mine/fork-v0"
 
 
 @dataclass(frozen=True)
 class ExportConfig:
-    """run_dir: a run of train.py. dataset: the id to be; goalbridge/NAME-v0, after the run's folder, if empty."""
+    """run_dir: a run of train.py. dataset: the id to be; goalbridge/NAME-v0, after the run's folder, if empty.
+
+    trust_remote_code: whether code that the run's settings name may be run (docs/SECURITY.md).
+    """
 
     run_dir: str
     dataset: str = ""
+    trust_remote_code: bool = False
 
     def __post_init__(self) -> None:
         require(bool(self.run_dir), "run_dir", repr(self.run_dir), "must be a folder that train.py wrote")
@@ -40,12 +44,12 @@ class ExportConfig:
 
 def read_arguments(arguments: Sequence[str]) -> ExportConfig:
     """The settings that arguments give; ConfigError, in one line, for anything else."""
-    values = {}
+    values: dict[str, str | bool] = {}
     for argument in arguments:
         name, equals, value = argument.partition("=")
         if not equals:
             raise ConfigError(f"{argument}: expected setting=value; try {USAGE}")
-        values[name] = value
+        values[name] = {"true": True, "false": False}.get(value, value)
     return build(ExportConfig, values)
 
 
@@ -58,7 +62,9 @@ def run_export(config: ExportConfig) -> Path:
             f"run_dir={folder}: keeps no trajectories (data={run.data.kind}); a run of other data would do"
         )
     buffer = TrajectoryBuffer.open(folder / FOLDER)
-    world = world_of(run.env).open_trained(run, folder)
+    kind = world_of(run.env)
+    require_trust(kind.code_of(run.env), folder, config.trust_remote_code)
+    world = kind.open_trained(run, folder)
     if world.late_captions:
         world.meet(buffer, np.asarray(buffer.goals))
     name = re.sub(r"[^-\w]+", "_", folder.resolve().name, flags=re.ASCII).strip("_") or "run"

@@ -21,6 +21,7 @@ from goalbridge.worlds._base import (
     World,
     open_trained,
     require_same,
+    require_trust,
     spl,
     world_of,
 )
@@ -47,6 +48,7 @@ __all__ = [
     "open_trained",
     "register",
     "require_same",
+    "require_trust",
     "spl",
     "world_of",
     "worlds",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -366,6 +367,11 @@ class World(ABC):
         return cls(config.env)  # type: ignore[call-arg]
 
     @classmethod
+    def code_of(cls, env: Any) -> dict[str, str]:
+        """What its settings name that is imported when this world is opened, by setting: modules, with a part each."""
+        return {}
+
+    @classmethod
     def open_trained(cls, config: RunConfig, folder: Path) -> World:
         """The world of the run in `folder`, from what was kept there."""
         return cls(config.env)  # type: ignore[call-arg]
@@ -377,10 +383,11 @@ def world_of(env: WorldSettings) -> type[World]:
     return kind
 
 
-def open_trained(run: RunConfig, folder: Path) -> World:
+def open_trained(run: RunConfig, folder: Path, trust_remote_code: bool = False) -> World:
     """The world of the run in `folder`, from what was kept there, to play in; ConfigError where nothing can be played.
 
-    Raises ConfigError, LayoutError or LevelError also where there is none.
+    trust_remote_code: whether code that the run's settings name may be imported. Raises ConfigError for a run that
+    needs it otherwise, and ConfigError, LayoutError or LevelError where there is no such world.
     """
     kind = world_of(run.env)
     if not kind.playable:
@@ -388,7 +395,28 @@ def open_trained(run: RunConfig, folder: Path) -> World:
             f"run_dir={folder}: was trained on data={run.data.kind}, which have no environment to evaluate in; from "
             f"Python, Agent.from_pretrained({str(folder)!r}).policy().act(observations, instructions) works"
         )
+    require_trust(kind.code_of(run.env), folder, trust_remote_code)
     return kind.open_trained(run, folder)
+
+
+def require_trust(code: Mapping[str, str], folder: Path, trust_remote_code: bool) -> None:
+    """ConfigError for code, by setting, that the settings in `folder` name, and that nobody has said to trust.
+
+    A module that lies in the folder is never imported: what is evaluated must not bring its own judge.
+    """
+    for setting, named in code.items():
+        if not trust_remote_code:
+            raise ConfigError(
+                f"run_dir={folder}: {setting}={named} of its config.json names code that would be run; if you trust "
+                "it, add trust_remote_code=true"
+            )
+        place = Path(*named.rpartition(":")[0].split("."))
+        for root in {Path.cwd(), *(Path(entry) for entry in sys.path)}:
+            if any((root / place).with_suffix(end).resolve().is_relative_to(folder.resolve()) for end in ("", ".py")):
+                raise ConfigError(
+                    f"run_dir={folder}: expected {setting} in a module of your own, got {named}, which lies in that "
+                    "folder; move it out once you have read it"
+                )
 
 
 def require_same(world: World, spec: WorldSpec, folder: str) -> None:

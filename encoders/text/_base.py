@@ -35,11 +35,13 @@ def check_instruction(text: str) -> None:
 class TextEncoder(ABC):
     """Texts in, features out; one file here, or a plug-in of the entry points' group goalbridge.text_encoders.
 
-    canonical: it reads nothing but `labels`, those that `from_config` is given, in no other words.
+    canonical: it reads nothing but `labels`, those that `from_config` is given, in no other words. trust_remote_code:
+    whether code that a description names, as that of a model in a folder, may be run.
     """
 
     canonical: ClassVar[bool] = False
     labels: tuple[str, ...] = ()
+    trust_remote_code: bool = False
 
     @classmethod
     @abstractmethod

@@ -51,6 +51,7 @@ class SentenceEncoder(TextEncoder):
     fingerprint: what the model must be, where an agent was trained with it; TextModelError otherwise.
     word_order: half of the features are the embedding, half its `first_moments`; TextModelError where a model embeds
     no tokens. shipped: a file of embeddings that came with the agent. dim: length of the features, where it is known.
+    trust_remote_code: whether modules that the model brings may be run; TextModelError for such a model otherwise.
     """
 
     def __init__(
@@ -61,7 +62,9 @@ class SentenceEncoder(TextEncoder):
         word_order: bool = False,
         shipped: Path | None = None,
         dim: int | None = None,
+        trust_remote_code: bool = False,
     ) -> None:
+        self.trust_remote_code = trust_remote_code
         is_folder = text_model not in PACKAGED_NAMES and Path(text_model).is_dir()
         self.text_model = str(Path(text_model).resolve()) if is_folder else text_model  # found from any folder
         self.word_order, self._dim = word_order, dim
@@ -72,7 +75,8 @@ class SentenceEncoder(TextEncoder):
 
     @classmethod
     def from_config(cls, config: EncoderConfig, cache_path: Path | None, labels: Sequence[str]) -> Self:
-        return cls(config.text_model, cache_path, word_order=config.word_order)
+        trusted = config.trust_remote_code
+        return cls(config.text_model, cache_path, word_order=config.word_order, trust_remote_code=trusted)
 
     @classmethod
     def from_description(cls, description: Mapping[str, Any], folder: Path) -> Self:
@@ -81,7 +85,7 @@ class SentenceEncoder(TextEncoder):
 
     @classmethod
     def check(cls, config: EncoderConfig) -> None:
-        find_text_model(config.text_model)
+        find_text_model(config.text_model, trust_remote_code=config.trust_remote_code)
 
     def description(self) -> dict[str, Any]:
         names = ("fingerprint", "dim", "text_model", "word_order")
@@ -97,7 +101,7 @@ class SentenceEncoder(TextEncoder):
     def _locate(self, expected: str | None) -> str:
         """Finds the model's folder and gives its fingerprint; TextModelError where that is not the `expected` one."""
         weights_alone = expected is not None and expected.startswith("sha256:")
-        self._location, found = find_text_model(self.text_model, weights_alone)
+        self._location, found = find_text_model(self.text_model, weights_alone, self.trust_remote_code)
         if expected not in (None, found):
             raise TextModelError(
                 f"encoder.text_model={self.text_model}: weights {found} differ from those the agent was trained "
@@ -109,7 +113,7 @@ class SentenceEncoder(TextEncoder):
         if self._model is None:
             if not self._location:
                 self._locate(self._fingerprint)
-            self._model = load_text_model(self.text_model, self._location)
+            self._model = load_text_model(self.text_model, self._location, self.trust_remote_code)
         return self._model
 
     @property

@@ -43,7 +43,7 @@ def estimates(by_seed: Sequence[Metrics]) -> dict[str, Any]:
 def evaluation_of(folder: Path, agent: Agent | None = None, **settings: Any) -> Evaluation:
     """The evaluation of the agent in a run folder; agent: a changed one. settings: of evaluate.py."""
     run = read_run_config(folder)
-    world = open_trained(run, folder)
+    world = open_trained(run, folder, trust_remote_code=True)
     agent = agent or Agent.from_pretrained(folder)
     require_same(world, agent.world, str(folder))
     common = {name: settings.pop(name) for name in list(settings) if name in EvaluateConfig.__dataclass_fields__}

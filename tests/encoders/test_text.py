@@ -53,7 +53,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> FakeModel:
     """Every sentence model that is loaded is this one."""
     model = FakeModel()
     monkeypatch.setattr(sentence, "load_text_model", lambda *_: model)
-    monkeypatch.setattr(sentence, "find_text_model", lambda name, _: (name, f"sha256:{name}"))
+    monkeypatch.setattr(sentence, "find_text_model", lambda name, *_: (name, f"sha256:{name}"))
     return model
 
 

@@ -24,6 +24,7 @@ USERS_FILE = users_files()["my_worlds.py"]
 FROM_PYTHON = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)[1]
 COMMANDS = re.findall(r"^python train.py (.*) run_dir=runs/(\w+)$", GUIDE, re.MULTILINE)
 TRAINED = {name: shlex.split(settings) for settings, name in COMMANDS}
+TRUSTED = "trust_remote_code=true"  # whoever brings a world trusts it
 SMALL = ("data.trajectories=30", "data.walk_length=20", "train.evaluation_episodes=3")
 
 pytestmark = pytest.mark.usefixtures("users_folder")
@@ -41,7 +42,7 @@ def test_the_users_file_is_short() -> None:
 @pytest.mark.parametrize("name", TRAINED)
 def test_trains_evaluates_can_be_watched_and_acts(script: Any, trained: Any, tiny: tuple[str, ...], name: str) -> None:
     run = trained(name, *TRAINED[name], *tiny, *SMALL)
-    done = script("evaluate", f"run_dir={run}", "episodes=6", "rollouts=1")
+    done = script("evaluate", f"run_dir={run}", TRUSTED, "episodes=6", "rollouts=1")
     assert done.code == 0, done.err
     report = json.loads((run / "evaluation.json").read_text())
     assert (report["env"], report["episodes"]) == (id_of(name), 6)
@@ -75,7 +76,7 @@ def test_the_same_seed_gives_the_same_run_and_the_same_figures(
     same_training(one, Path("other"))
     reports = []
     for run in (one, "other"):
-        assert script("evaluate", f"run_dir={run}", "episodes=5", "rollouts=0").code == 0
+        assert script("evaluate", f"run_dir={run}", TRUSTED, "episodes=5", "rollouts=0").code == 0
         reports.append((Path(run) / "evaluation.json").read_text())
     assert reports[0] == reports[1]
     resumed = script("train", *settings, "run_dir=other", "resume=true")
@@ -86,11 +87,11 @@ def test_the_same_seed_gives_the_same_run_and_the_same_figures(
 def test_follows_the_users_own_words_and_works_from_python(script: Any, tiny_sentence: tuple[str, ...]) -> None:
     done = script("train", *TRAINED["lake"], *tiny_sentence, *SMALL, "run_dir=runs/lake")
     assert done.code == 0, done.err
-    followed = script("evaluate", "run_dir=runs/lake", "instruction=row 2 or column 6", "rollouts=2")
+    followed = script("evaluate", "run_dir=runs/lake", TRUSTED, "instruction=row 2 or column 6", "rollouts=2")
     assert followed.code == 0, followed.err
     assert "'row 2 or column 6' is no caption: it is followed, but cannot be judged" in followed.out
     assert followed.out.count("from where row") == 2
-    judged = script("evaluate", "run_dir=runs/lake", "instruction=row 1", "rollouts=1", "estimators=[planned]")
+    judged = script("evaluate", "run_dir=runs/lake", TRUSTED, "instruction=row 1", "rollouts=1", "estimators=[planned]")
     assert re.search(r"in \d+ steps: (not )?there", judged.out), judged.out
     scope: dict[str, Any] = {}
     exec(FROM_PYTHON, scope)
@@ -102,7 +103,7 @@ def test_a_success_function_judges_in_place_of_the_captions(script: Any, tiny: t
         file.write("\n\ndef anywhere_else(goal, instruction):\n    return goal != 0\n")
     asks = ("env.success=my_worlds:anywhere_else", *tiny, *SMALL, "run_dir=lake")
     assert script("train", *TRAINED["lake"], *asks).code == 0
-    assert script("evaluate", "run_dir=lake", "episodes=8", "rollouts=0", "estimators=[random]").code == 0
+    assert script("evaluate", "run_dir=lake", TRUSTED, "episodes=8", "rollouts=0", "estimators=[random]").code == 0
     assert json.loads(Path("lake/evaluation.json").read_text())["estimators"]["random"]["success"]["mean"] == 1
 
 
@@ -192,10 +193,10 @@ def test_evaluating_refuses_what_this_world_does_not_have(script: Any, trained: 
         ("estimators=[planned]", "planned: expected goals that are states, to go on from; try logsumexp"),
         ("estimators=[bot]", "estimators=bot: must be one of direct, "),
     ):
-        assert words in script("evaluate", f"run_dir={run}", setting).error
+        assert words in script("evaluate", f"run_dir={run}", TRUSTED, setting).error
     Path("my_worlds.py").unlink()
     sys.modules.pop("my_worlds")
-    assert "there is no module my_worlds in " in script("evaluate", f"run_dir={run}").error
+    assert "there is no module my_worlds in " in script("evaluate", f"run_dir={run}", TRUSTED).error
 
 
 LEAST = {"lake": 0.75, "pendulum": 0.9, "dot": 0.9, "maze": 0.75}  # of success; a lake has cells that few ever reach
@@ -210,7 +211,7 @@ def test_a_whole_training_beats_chance_and_is_no_worse_than_direct(script: Any, 
     done = script("train", *arguments(name, 0), "run_dir=run", *quiet)
     assert done.code == 0, done.err
     asked = ("episodes=150", "seed=7500000", "rollouts=0", "estimators=[logsumexp,direct,random]")
-    assert script("evaluate", "run_dir=run", *asked).code == 0
+    assert script("evaluate", "run_dir=run", TRUSTED, *asked).code == 0
     found = json.loads(Path("run/evaluation.json").read_text())["estimators"]
     ours, direct, random = (found[one]["success"]["mean"] for one in ("logsumexp", "direct", "random"))
     assert ours > LEAST[name]

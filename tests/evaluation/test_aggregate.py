@@ -14,8 +14,8 @@ from rich.console import Console
 
 from goalbridge.agents import Agent
 from goalbridge.configs.evaluation import EvaluateConfig
-from goalbridge.evaluation.aggregate import Evaluated, root_of, summary, table
-from goalbridge.evaluation.evaluation import Evaluation, is_pattern
+from goalbridge.evaluation.aggregate import Evaluated, is_pattern, root_of, summary, table
+from goalbridge.evaluation.evaluation import Evaluation
 
 RATES = {(0, 0.1): 0.5, (1, 0.1): 0.6, (0, 0.2): 0.9, (2, 0.2): 0.8}  # of success by seed and learning rate
 

@@ -40,6 +40,12 @@ class GymSettings(WorldSettings):
         """The Gymnasium id."""
         return self.id
 
+    @property
+    def code(self) -> dict[str, str]:
+        """What names code, by setting: modules, with a part each."""
+        named = {"env.id": self.id, "env.captions": self.captions, "env.success": self.success}
+        return {setting: name for setting, name in named.items() if ":" in name}
+
     @classmethod
     def reads(cls, saved: Mapping[str, Any]) -> bool:
         """Settings that name a function for what is true of goals."""

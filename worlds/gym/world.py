@@ -73,6 +73,10 @@ class GymWorld(World):
     _asked: tuple[str, ...] = ()  # the captions that there are, once an agent's have been drawn
     _kept: GymVectorEnv | None = None
 
+    @classmethod
+    def code_of(cls, env: GymSettings) -> dict[str, str]:
+        return env.code
+
     def __init__(self, settings: GymSettings) -> None:
         self.settings, self.words = settings, Words(settings)
         made = make_env(settings, settings.max_episode_steps)
