@@ -20,7 +20,7 @@ from goalbridge.configs.evaluation import EvaluateConfig
 
 def main(config: EvaluateConfig) -> None:
     """Evaluates the agent of one run_dir, or those of all that match a pattern, as `config` says."""
-    from goalbridge.evaluation.run import evaluate
+    from goalbridge.evaluation.evaluation import evaluate
 
     evaluate(config)
 

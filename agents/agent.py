@@ -142,12 +142,6 @@ def _folder_of(name_or_folder: str | Path) -> Path:
         ) from error
 
 
-def upgrade(description: dict[str, Any]) -> dict[str, Any]:
-    """A description of FORMAT 1 as one of FORMAT 2: settings by their present names."""
-    text = {"word_order": False, **description["text"]}
-    return description | {"format": FORMAT, "text": text, "has_goal_posterior": True}
-
-
 def _build(description: dict[str, Any], tensors: dict[str, Tensor], folder: Path) -> Agent:
     if description["format"] not in (1, FORMAT):
         raise CheckpointError(
@@ -155,7 +149,7 @@ def _build(description: dict[str, Any], tensors: dict[str, Tensor], folder: Path
             "try a newer version of goalbridge"
         )
     if description["format"] == 1:
-        description = upgrade(description)
+        description |= {"text": {"word_order": False, **description["text"]}, "has_goal_posterior": True}
     world: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in description["world"].items()}
     settings = present_in("agent", description["agent"]) | {"frequencies": tuple(description["agent"]["frequencies"])}
     text = text_encoders.get(description["text"]["kind"], f"{folder}: agent.json: text encoder")

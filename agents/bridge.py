@@ -7,22 +7,25 @@ for the critic B-C (two towers, or one given twice); f_AB(a, g) and f_BC(g, c) a
 
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from goalbridge.agents.bridge_factors import BridgeFactors, check_bridge, check_weights, goals_in_memory
+from goalbridge.agents.bridge_factors import BridgeFactors, check_bridge
 from goalbridge.agents.log_factors import chunks, log_sum_exp_, log_sum_of_factors
 from goalbridge.agents.log_matmul_exp import log_matmul_exp
 from goalbridge.agents.model import Critic
 
 __all__ = [
+    "BridgeDiagnostics",
+    "bridge_diagnostics",
     "bridge_max_scores",
     "bridge_scores",
     "bridge_scores_per_row",
     "direct_scores",
-    "goal_posterior",
+    "effective_sample",
     "log_matmul_exp",
 ]
 
@@ -67,8 +70,7 @@ def bridge_scores(
     terms = len(bridge_ab)
     inputs = (a, c, bridge_ab, bridge_bc, log_weights, *critic_ab.parameters(), *critic_bc.parameters())
     if not torch.is_grad_enabled() or not any(x is not None and x.requires_grad for x in inputs):
-        goals = goals_in_memory(bridge_ab, bridge_bc, log_weights)
-        factors = BridgeFactors(a, c, goals, len(bridge_ab), critic_ab, critic_bc)
+        factors = _in_memory(a, c, bridge_ab, bridge_bc, critic_ab, critic_bc, log_weights)
         return log_sum_of_factors(factors)[0] - math.log(terms)
 
     def chunk_scores(start: int, stop: int) -> Tensor:
@@ -87,6 +89,22 @@ def bridge_scores(
     return torch.logsumexp(torch.stack(parts), dim=0) - math.log(terms)
 
 
+def _in_memory(
+    a: Tensor,
+    c: Tensor,
+    bridge_ab: Tensor,
+    bridge_bc: Tensor,
+    critic_ab: Critic,
+    critic_bc: Critic,
+    log_weights: Tensor | None,
+    power: float = 1.0,
+) -> BridgeFactors:
+    def goals(start: int, stop: int) -> tuple[Tensor, Tensor, Tensor | None]:
+        return bridge_ab[start:stop], bridge_bc[start:stop], None if log_weights is None else log_weights[start:stop]
+
+    return BridgeFactors(a, c, goals, len(bridge_ab), critic_ab, critic_bc, power)
+
+
 @torch.no_grad()
 def bridge_max_scores(
     a: Tensor,
@@ -102,8 +120,7 @@ def bridge_max_scores(
     No gradient; a [N, d], c [K, d'], bridge_ab [M, d], bridge_bc [M, d'], log_weights [M]. Raises ValueError likewise.
     """
     check_bridge(a, c, bridge_ab, bridge_bc, log_weights)
-    goals = goals_in_memory(bridge_ab, bridge_bc, log_weights)
-    factors = BridgeFactors(a, c, goals, len(bridge_ab), critic_ab, critic_bc)
+    factors = _in_memory(a, c, bridge_ab, bridge_bc, critic_ab, critic_bc, log_weights)
     best = torch.full((len(a), len(c)), -math.inf, dtype=factors.dtype, device=a.device)
     for start, stop in chunks(factors.terms, factors.rows + factors.columns):
         left, right = factors.chunk(start, stop)  # [N, m], [m, K]
@@ -120,44 +137,41 @@ def bridge_scores_per_row(
     bridge_ab: Tensor,
     critic_ab: Critic,
     *,
-    which: Tensor | None = None,
     best_goal: bool = False,
 ) -> Tensor:
     """LogSumExp where every row has an instruction of its own: a [B, A, d], log_bc [B, M] -> [B, A].
 
     score[b, i] = logsumexp_m( f_AB(a_bi, g_m) + log_bc[b, m] ), what a policy needs, with B episodes and A candidate
-    actions; max_m instead if ``best_goal``. ``log_bc`` is f_BC(g_m, c_b) or the log of ``goal_posterior``: they differ
-    by a constant of b, and so does a further - log M. -inf in ``log_bc`` drops a goal. ``bridge_ab`` is [M, d], shared,
-    or [B, M, d], one set an episode. With ``which`` [B], log_bc is [K, M] and row b's instruction is log_bc[which[b]]:
-    the same without a copy of [B, M].
+    actions; max_m instead if ``best_goal``. ``log_bc`` is f_BC(g_m, c_b) or the log of p(g_m | c_b): they differ by a
+    constant of b, and so does a further - log M. -inf in ``log_bc`` drops a goal. ``bridge_ab`` is [M, d], shared, or
+    [B, M, d], one set an episode.
 
     Differentiable; without gradient it streams over B in cache-sized blocks.
     Raises ValueError if a shape does not fit or M = 0.
     """
-    _check_per_row(a, log_bc, bridge_ab, which)
+    _check_per_row(a, log_bc, bridge_ab)
     dtype = torch.promote_types(torch.promote_types(a.dtype, log_bc.dtype), torch.float32)
     left = critic_ab.left_vectors(a.to(dtype))  # [B, A, d']
     right = critic_ab.right_vectors(bridge_ab.to(dtype)).transpose(-1, -2)  # [d', M] or [B, d', M]
-    which = torch.arange(len(a), device=a.device) if which is None else which  # [B]
     if torch.is_grad_enabled() and (left.requires_grad or right.requires_grad or log_bc.requires_grad):
-        logits = critic_ab.logits_from_products(left @ right) + log_bc[which].unsqueeze(1)  # [B, A, M]
+        logits = critic_ab.logits_from_products(left @ right) + log_bc.unsqueeze(1)  # [B, A, M]
         return logits.amax(-1) if best_goal else torch.logsumexp(logits, dim=-1)
     right = right.contiguous() if right.ndim == 2 else right
     zero = log_bc.new_zeros(len(a), 1, dtype=dtype)  # [B, 1]
     if best_goal:
-        return _reduced_per_row(left, right, log_bc, which, zero, critic_ab, _amax, torch.maximum)
+        return _reduced_per_row(left, right, log_bc, zero, critic_ab, _amax, torch.maximum)
     if dtype != torch.float32:
-        return _reduced_per_row(left, right, log_bc, which, zero, critic_ab, log_sum_exp_, torch.logaddexp)
+        return _reduced_per_row(left, right, log_bc, zero, critic_ab, log_sum_exp_, torch.logaddexp)
     # One pivot an instruction, its best goal, instead of one a row: distances are never positive, so that nothing
     # overflows, and only rows far from all goals (or of another critic) need a pivot of their own.
-    top = log_bc.amax(-1, keepdim=True).to(dtype).clamp(min=torch.finfo(dtype).min)[which]  # [B, 1]
-    sums = _reduced_per_row(left, right, log_bc, which, top, critic_ab, _sum_of_exp_, torch.add)  # [B, A]
+    top = log_bc.amax(-1, keepdim=True).to(dtype).clamp(min=torch.finfo(dtype).min)  # [B, 1]
+    sums = _reduced_per_row(left, right, log_bc, top, critic_ab, _sum_of_exp_, torch.add)  # [B, A]
     result = sums.log().add_(top)
     again = ~((sums > _SAFE_SUMS[0]) & (sums < _SAFE_SUMS[1])).all(-1)  # [B]
     if again.any():
         right = right if right.ndim == 2 else right[again]
         result[again] = _reduced_per_row(
-            left[again], right, log_bc, which[again], zero[again], critic_ab, log_sum_exp_, torch.logaddexp
+            left[again], right, log_bc[again], zero[again], critic_ab, log_sum_exp_, torch.logaddexp
         )
     return result
 
@@ -174,7 +188,6 @@ def _reduced_per_row(
     left: Tensor,
     right: Tensor,
     log_bc: Tensor,
-    which: Tensor,
     pivot: Tensor,
     critic: Critic,
     reduce: Callable[[Tensor], Tensor],
@@ -182,7 +195,7 @@ def _reduced_per_row(
 ) -> Tensor:
     """What ``reduce`` makes of the last axis of f_AB + log_bc - pivot, which it may overwrite: [B, A].
 
-    left [B, A, d'], right [d', M] or [B, d', M], log_bc [K, M], which [B] into it, pivot [B, 1]. In tiles of episodes
+    left [B, A, d'], right [d', M] or [B, d', M], log_bc [B, M], pivot [B, 1]. In tiles of episodes
     and goals, whose results ``join`` makes into one.
     """
     (batch, actions, _), terms = left.shape, log_bc.shape[1]
@@ -201,32 +214,61 @@ def _reduced_per_row(
                 torch.mm(block.flatten(0, 1), right[:, goals], out=logits.flatten(0, 1))
             else:
                 torch.bmm(block, right[rows, :, goals], out=logits)
-            language = log_bc[which[rows], goals].sub_(pivot[rows])  # [b, m]
+            language = log_bc[rows, goals] - pivot[rows]  # [b, m]
             part = reduce(critic.logits_from_products(logits).add_(language.unsqueeze(1)))  # [b, A]
             result[rows] = join(result[rows], part) if first else part
     return result
 
 
-def goal_posterior(log_bc: Tensor, log_weights: Tensor | None = None) -> Tensor:
-    """p(g_m | c) over the bridge goals: log_bc [..., M] of f_BC(g_m, c), log_weights [M] -> [..., M], sums to 1.
+class BridgeDiagnostics(NamedTuple):
+    """How far Lemma 1's estimate can be trusted, per score.
 
-    Raises ValueError if M = 0 or ``log_weights`` is not [M].
+    effective_sample_size: (sum w)^2 / sum w^2 of the summands w, in [1, M]; near 1, one goal decides.
+    standard_error: of the score, in nats (delta method, goals as independent draws); infinite at M = 1. It misses
+        what no goal drawn has shown: do not trust it where the effective sample size is below about 10.
     """
-    if log_bc.ndim < 1 or log_bc.shape[-1] == 0:
-        raise ValueError(f"log_bc has shape {tuple(log_bc.shape)}; needs [..., M] with M of at least 1")
-    if log_weights is None:
-        return log_bc.softmax(-1)
-    check_weights(log_weights, log_bc.shape[-1])
-    return (log_bc + log_weights).softmax(-1)
+
+    effective_sample_size: Tensor
+    standard_error: Tensor
 
 
-def _check_per_row(a: Tensor, log_bc: Tensor, bridge_ab: Tensor, which: Tensor | None) -> None:
+@torch.no_grad()
+def bridge_diagnostics(
+    a: Tensor,
+    c: Tensor,
+    bridge_ab: Tensor,
+    bridge_bc: Tensor,
+    critic_ab: Critic,
+    critic_bc: Critic,
+    log_weights: Tensor | None = None,
+) -> BridgeDiagnostics:
+    """Diagnostics of ``bridge_scores`` with the same arguments, [N, K] each, streamed and with its errors."""
+    check_bridge(a, c, bridge_ab, bridge_bc, log_weights)
+    arguments = (a, c, bridge_ab, bridge_bc, critic_ab, critic_bc, log_weights)
+    log_sum, log_square_sum = (log_sum_of_factors(_in_memory(*arguments, power))[0] for power in (1.0, 2.0))
+    return _diagnostics(log_sum, log_square_sum, torch.full_like(log_sum, len(bridge_ab), dtype=torch.float64))
+
+
+def effective_sample(log_terms: Tensor) -> BridgeDiagnostics:
+    """Diagnostics of the score that sums the log summands [..., M]: [...] each. -inf pads: it stands for no goal."""
+    terms = log_terms.isneginf().logical_not().sum(dim=-1).double()  # [...]
+    wide = log_terms.double()
+    size, error = _diagnostics(wide.logsumexp(-1), (2 * wide).logsumexp(-1), terms)
+    return BridgeDiagnostics(size.to(log_terms.dtype), error.to(log_terms.dtype))
+
+
+def _diagnostics(log_sum: Tensor, log_square_sum: Tensor, terms: Tensor) -> BridgeDiagnostics:
+    size = torch.minimum((2 * log_sum.double() - log_square_sum.double()).exp().clamp(min=1.0), terms)
+    # Var(mean w) / mean(w)^2 = (M sum w^2 / (sum w)^2 - 1) / (M - 1).
+    error = ((terms / size - 1) / (terms - 1)).sqrt().masked_fill(terms <= 1, math.inf)
+    return BridgeDiagnostics(size.to(log_sum.dtype), error.to(log_sum.dtype))
+
+
+def _check_per_row(a: Tensor, log_bc: Tensor, bridge_ab: Tensor) -> None:
     if a.ndim != 3:
-        raise ValueError(f"a has shape {tuple(a.shape)}; needs [B, A, d]")
-    if which is not None and which.shape != a.shape[:1]:
-        raise ValueError(f"which has shape {tuple(which.shape)}; needs [B] with B = {len(a)}")
-    if log_bc.ndim != 2 or (which is None and len(log_bc) != len(a)) or log_bc.shape[1] == 0:
-        raise ValueError(f"log_bc has shape {tuple(log_bc.shape)}; needs [B, M] with B = {len(a)}, M of at least 1")
+        raise ValueError(f"a: expected shape [B, A, d], got {tuple(a.shape)}")
+    if log_bc.ndim != 2 or len(log_bc) != len(a) or log_bc.shape[1] == 0:
+        raise ValueError(f"log_bc: expected shape [B, M] with B = {len(a)}, M of at least 1, got {tuple(log_bc.shape)}")
     shapes = ((log_bc.shape[1], a.shape[2]), (len(a), log_bc.shape[1], a.shape[2]))
     if tuple(bridge_ab.shape) not in shapes:
-        raise ValueError(f"bridge_ab has shape {tuple(bridge_ab.shape)}; needs [M, d] = {shapes[0]} or {shapes[1]}")
+        raise ValueError(f"bridge_ab: expected shape {shapes[0]} or {shapes[1]}, got {tuple(bridge_ab.shape)}")

@@ -42,7 +42,7 @@ class _Several:
 
     def __init__(self, *parts: Instruction) -> None:
         if not parts:
-            raise ValueError(f"{type(self).__name__}: has no parts; one or more would do")
+            raise ValueError(f"{type(self).__name__}: expected one or more parts, got none")
         object.__setattr__(self, "parts", parts)
 
 

@@ -12,14 +12,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from goalbridge.agents.bridge import bridge_scores_per_row, goal_posterior
+from goalbridge.agents.bridge import bridge_scores_per_row
 from goalbridge.agents.estimators import ScoringBatch
 from goalbridge.agents.estimators.resampled import propose, space_filling_order
 from goalbridge.agents.expressions import Instruction, say
-from goalbridge.agents.goals import GoalSource, require_one_each, stream_of
+from goalbridge.agents.goals import GoalSource, stream_of
 from goalbridge.agents.instructions import InstructionEncoder, Understanding, log_ratios, understanding
 from goalbridge.agents.lru import LRU
-from goalbridge.agents.memory import VectorMemory
+from goalbridge.agents.memory import VectorMemory, cached
 from goalbridge.agents.planning import (
     TransitionModel,
     find_transitions,
@@ -90,23 +90,22 @@ class FixedGoals(GoalSource):
         self.planner = GoalPlanner(agent, self.rows, self.bridge, self.actions)
         self.instructions = InstructionEncoder(agent, in_time=False)
         self._ratios: LRU[Instruction, tuple[Tensor, float]] = LRU(INSTRUCTIONS_KEPT)
-        self._values: LRU[Any, Tensor] = LRU(INSTRUCTIONS_KEPT)
+        self._values: LRU[Instruction, Tensor] = LRU(INSTRUCTIONS_KEPT)
+        self._values_towards: LRU[int, Tensor] = LRU(INSTRUCTIONS_KEPT)
         self._distances: LRU[Instruction, Tensor] = LRU(INSTRUCTIONS_KEPT)
-        self._proposed: LRU[Any, tuple[Tensor, Tensor]] = LRU(INSTRUCTIONS_KEPT)
+        self._proposed: LRU[tuple[Instruction, int], tuple[Tensor, Tensor]] = LRU(INSTRUCTIONS_KEPT)
         self.reset()
 
     def reset(self) -> None:
         self.memory.reset()
         self._drawn: LRU[Hashable, Drawn] = LRU(DRAWS_KEPT)
 
-    def read(self, observation: Any, instructions: Sequence[Instruction], keys: Sequence[Hashable] | None) -> FixedSeen:
-        world = self.agent.world
-        keys = require_one_each(instructions, keys)
+    def read(self, observation: Any, instructions: Sequence[Instruction], keys: Sequence[Hashable]) -> FixedSeen:
+        needed = (len(instructions), len(self.agent.world.observation_low))
         try:
-            rows = as_rows(observation, world.kind, len(world.observation_low))  # [B, S]
+            rows = as_rows(observation, self.agent.world.kind, needed[1])  # [B, S]
         except ValueError as error:
             raise ConfigError(f"observation: {error}") from None
-        needed = (len(instructions), len(world.observation_low))
         if tuple(rows.shape) != needed:
             raise ConfigError(f"observation: expected shape {needed}, one row an instruction, got {tuple(rows.shape)}")
         return FixedSeen(torch.as_tensor(rows.astype(np.float32), device=self.agent.device), instructions, keys)
@@ -133,13 +132,10 @@ class FixedGoals(GoalSource):
         return best
 
     def goals(self, observation: Any) -> NDArray[np.float32]:
-        found: NDArray[np.float32] = self.rows.cpu().numpy()
-        return found
+        return self.rows.cpu().numpy()
 
     def posterior(self, instructions: Sequence[Instruction], observation: Any) -> NDArray[np.float32]:
-        require_one_each(instructions, None)
-        found: NDArray[np.float32] = goal_posterior(self.ratios(instructions)).cpu().numpy()
-        return found
+        return self.ratios(instructions).softmax(-1).cpu().numpy()
 
     def understand(self, instruction: Instruction, observation: Any, likeliest: int) -> Understanding:
         (parsed,) = self.instructions.parsed([instruction])
@@ -148,8 +144,7 @@ class FixedGoals(GoalSource):
 
     def log_terms(self, seen: FixedSeen, actions: Tensor) -> Tensor:
         a = self.agent.encode_state_actions(seen.states, actions)  # [B, d]
-        terms: Tensor = self.agent.critic_ab(a, self.bridge) + self.ratios(seen.instructions)
-        return terms
+        return self.agent.critic_ab(a, self.bridge) + self.ratios(seen.instructions)  # type: ignore[no-any-return]
 
     def ratios(self, instructions: Sequence[Instruction]) -> Tensor:
         """log p(g | instruction) / p(g), [B, M]."""
@@ -157,11 +152,10 @@ class FixedGoals(GoalSource):
         return torch.cat([nothing, *(ratio.unsqueeze(0) for ratio, _ in self._known(instructions))])
 
     def _known(self, instructions: Sequence[Instruction]) -> list[tuple[Tensor, float]]:
-        known = {one: self._ratios.get(one) for one in dict.fromkeys(instructions)}
-        new = [one for one, ratio in known.items() if ratio is None]
-        for one, parsed in zip(new, self.instructions.parsed(new), strict=True):
-            known[one] = self._ratios.put(one, log_ratios(self.agent, parsed, self.bridge))
-        return [ratio for one in instructions if (ratio := known[one]) is not None]
+        def weigh(new: Sequence[Instruction]) -> list[tuple[Tensor, float]]:
+            return [log_ratios(self.agent, parsed, self.bridge) for parsed in self.instructions.parsed(new)]
+
+        return cached(self._ratios, instructions, weigh)
 
     def draw(self, seen: FixedSeen, log_bc: Tensor, most: int | None = None) -> list[int]:
         """A goal for each episode, of the first `most`; anew where it was ruled out, or something else is asked.
@@ -173,7 +167,7 @@ class FixedGoals(GoalSource):
         for row, (key, instruction) in enumerate(zip(seen.keys, seen.instructions, strict=True)):
             drawn = self._drawn.get(key) or self._drawn.put(key, Drawn(stream_of(self._seed, key)))
             if drawn.instruction != instruction or chances[row, drawn.goal].isneginf():
-                posterior = goal_posterior(chances[row]).numpy()  # [M]
+                posterior = chances[row].softmax(-1).numpy()  # [M]
                 drawn.goal = int(drawn.rng.choice(len(posterior), p=posterior / posterior.sum()))
                 drawn.instruction = instruction
             goals.append(drawn.goal)
@@ -181,44 +175,39 @@ class FixedGoals(GoalSource):
 
     def values(self, instructions: Sequence[Instruction]) -> Tensor:
         """V [B, M'] of the goals that are planned over."""
-        missing = [one for one in dict.fromkeys(instructions) if one not in self._values]
-        for one, ratio in zip(missing, self.ratios(missing), strict=True):
-            self._plan(one, goal_weights(ratio[:PLANNED_GOALS].cpu().numpy()))
-        return self._stacked(self._values, instructions)
+        return torch.stack(cached(self._values, instructions, lambda new: map(self._plan, self._wanted(new))))
 
     def values_towards(self, goals: Sequence[int]) -> Tensor:
         """V [B, M'] where one goal is what counts."""
         single = np.eye(min(PLANNED_GOALS, len(self.rows)))  # [M', M']
-        keys = [("goal", goal) for goal in goals]
-        for key in dict.fromkeys(keys):
-            if key not in self._values:
-                self._plan(key, single[key[1]])
-        return self._stacked(self._values, keys)
+        return torch.stack(cached(self._values_towards, goals, lambda new: [self._plan(single[goal]) for goal in new]))
 
-    def _plan(self, key: Any, weights: NDArray[np.float64]) -> None:
+    def _plan(self, weights: NDArray[np.float64]) -> Tensor:
         config = self.agent.policy_config
         values = value_iteration(self._transitions, weights, config.hop_discount, config.max_iterations)
-        self._values.put(key, torch.as_tensor(values, device=self.bridge.device))
+        return torch.as_tensor(values, device=self.bridge.device)
 
-    @staticmethod
-    def _stacked(kept: LRU[Any, Tensor], keys: Sequence[Any]) -> Tensor:
-        return torch.stack([value for key in keys if (value := kept.get(key)) is not None])
+    def _wanted(self, instructions: Sequence[Instruction]) -> list[NDArray[np.float64]]:
+        """How much each goal that is planned over is what is asked for, B of [M']."""
+        return [goal_weights(ratio[:PLANNED_GOALS].cpu().numpy()) for ratio, _ in self._known(instructions)]
 
     def distances(self, instructions: Sequence[Instruction]) -> Tensor:
         """How far [B, M'] each goal that is planned over is from what is asked for."""
-        missing = [one for one in dict.fromkeys(instructions) if one not in self._distances]
-        for one, ratio in zip(missing, self.ratios(missing), strict=True):
-            away = distances(self.planner.graph, goal_weights(ratio[:PLANNED_GOALS].cpu().numpy()))
-            self._distances.put(one, torch.as_tensor(away, device=self.bridge.device))
-        return self._stacked(self._distances, instructions)
+
+        def measure(new: Sequence[Instruction]) -> list[Tensor]:
+            every = [distances(self.planner.graph, weights) for weights in self._wanted(new)]
+            return [torch.as_tensor(away, device=self.bridge.device) for away in every]
+
+        return torch.stack(cached(self._distances, instructions, measure))
 
     def proposals(self, instructions: Sequence[Instruction], count: int) -> tuple[Tensor, Tensor]:
         """Goals and their log weights, [B, n] each; drawn once for an instruction."""
-        missing = [one for one in dict.fromkeys(instructions) if (one, count) not in self._proposed]
-        for one, ratio in zip(missing, self.ratios(missing), strict=True):
-            self._proposed.put((one, count), propose(ratio, self._order, count, 0.5))
-        found = [proposed for one in instructions if (proposed := self._proposed.get((one, count))) is not None]
-        return torch.stack([which for which, _ in found]), torch.stack([weights for _, weights in found])
+
+        def draw(new: Sequence[tuple[Instruction, int]]) -> list[tuple[Tensor, Tensor]]:
+            return [propose(ratio, self._order, count, 0.5) for ratio, _ in self._known([one for one, _ in new])]
+
+        which, weights = zip(*cached(self._proposed, [(one, count) for one in instructions], draw), strict=True)
+        return torch.stack(which), torch.stack(weights)
 
     @cached_property
     def _order(self) -> Tensor:
@@ -226,14 +215,8 @@ class FixedGoals(GoalSource):
 
     @cached_property
     def _transitions(self) -> TransitionModel:
-        agent, bridge, goals = self.agent, self.bridge[:PLANNED_GOALS], self.rows[:PLANNED_GOALS]
-
-        def logits(start: int, stop: int) -> Tensor:
-            a = agent.encode_state_actions(goals[start:stop].unsqueeze(1), self.actions)  # [m, A, d]
-            found: Tensor = agent.critic_ab(a, bridge)  # [m, A, M']
-            return found
-
-        return find_transitions(logits, len(goals), len(self.actions), agent.policy_config.hop_share)
+        nodes, share = min(PLANNED_GOALS, len(self.rows)), self.agent.policy_config.hop_share
+        return find_transitions(self.planner.logits, nodes, len(self.actions), share)
 
 
 class FixedBatch(ScoringBatch):
@@ -244,8 +227,7 @@ class FixedBatch(ScoringBatch):
         self._source, self._seen, self._critic = source, seen, source.agent.critic_ab
 
     def logits(self) -> Tensor:
-        found: Tensor = self._critic(self.encoded, self._source.bridge)
-        return found
+        return self._critic(self.encoded, self._source.bridge)  # type: ignore[no-any-return]
 
     def summed(self, log_bc: Tensor, best_goal: bool = False) -> Tensor:
         return bridge_scores_per_row(self.encoded, log_bc, self._source.bridge, self._critic, best_goal=best_goal)

@@ -18,19 +18,19 @@ from goalbridge.configs.checks import ConfigError
 class GoalSource(ABC):
     """Where a policy's goals come from, what it remembers of episodes with them, and how it chooses.
 
-    fixed: whether goals are the same in every episode. actions: [A, D], the candidates.
+    fixed: whether goals are the same in every episode. actions: [A, D], the candidates. What is not explained here is
+    what `Policy` says of it.
     """
 
     fixed: ClassVar[bool]
     actions: Tensor
 
     @abstractmethod
-    def reset(self) -> None:
-        """Forgets the episodes so far."""
+    def reset(self) -> None: ...
 
     @abstractmethod
-    def read(self, observation: Any, instructions: Sequence[Instruction], keys: Sequence[Hashable] | None) -> Any:
-        """B observations, their instructions and the keys of their episodes; ConfigError where they do not fit."""
+    def read(self, observation: Any, instructions: Sequence[Instruction], keys: Sequence[Hashable]) -> Any:
+        """B observations, with B instructions and keys of their episodes; ConfigError where they do not fit."""
 
     @abstractmethod
     def note(self, seen: Any) -> None:
@@ -40,51 +40,29 @@ class GoalSource(ABC):
     def batch(self, seen: Any) -> ScoringBatch:
         """What an estimator goes by."""
 
-    @abstractmethod
     def adjust(self, seen: Any, batch: ScoringBatch, scores: Tensor) -> Tensor:
         """Scores [B, A] of an estimator as they count here."""
+        return scores
 
     @abstractmethod
     def choose(self, seen: Any, scores: Tensor) -> Tensor:
         """Numbers [B] of the actions to take; remembers them."""
 
     @abstractmethod
-    def goals(self, observation: Any) -> Any:
-        """See `Policy.goals`."""
+    def goals(self, observation: Any) -> Any: ...
 
     @abstractmethod
-    def posterior(self, instructions: Sequence[Instruction], observation: Any) -> Any:
-        """See `Policy.goal_posterior`."""
+    def posterior(self, instructions: Sequence[Instruction], observation: Any) -> Any: ...
 
     @abstractmethod
-    def understand(self, instruction: Instruction, observation: Any, likeliest: int) -> Understanding:
-        """See `Policy.understand`."""
+    def understand(self, instruction: Instruction, observation: Any, likeliest: int) -> Understanding: ...
 
     @abstractmethod
     def log_terms(self, seen: Any, actions: Tensor) -> Tensor:
         """The summands of LogSumExp at an episode's start, [B, M], of actions [B, D]; -inf pads."""
 
     def fulfilment(self, instruction: str) -> Any:
-        """See `Policy.fulfilment`."""
         raise ConfigError("fulfilment: expected goals that are read off each observation; the environment judges here")
-
-
-def require_one_each(instructions: Sequence[Instruction], keys: Sequence[Hashable] | None) -> tuple[Hashable, ...]:
-    """The keys, 0 ... B - 1 if left out; ConfigError where there is not one for each instruction."""
-    if isinstance(instructions, str):
-        raise ConfigError(f"instructions: expected a list, one for each state, got the text {instructions[:60]!r}")
-    if keys is None:
-        return tuple(range(len(instructions)))
-    if len(keys) != len(instructions):
-        raise ConfigError(f"episodes: expected a key for each of {len(instructions)} instructions, got {len(keys)}")
-    for key in keys:
-        try:
-            hash(key)
-        except TypeError:
-            raise ConfigError(
-                f"episodes: expected keys that can be hashed, got {key!r}; try numbers or texts"
-            ) from None
-    return tuple(keys)
 
 
 def stream_of(seed: int, key: Hashable) -> np.random.Generator:

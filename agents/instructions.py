@@ -12,10 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from goalbridge.agents.bridge import goal_posterior
 from goalbridge.agents.composition import Composition, parse
 from goalbridge.agents.expressions import Instruction, log_ratio, log_truth, read, say, texts_of
 from goalbridge.agents.lru import LRU
+from goalbridge.agents.memory import cached
 from goalbridge.agents.ood import familiarity
 
 if TYPE_CHECKING:
@@ -88,15 +88,17 @@ class InstructionEncoder:
     @torch.no_grad()
     def parsed(self, instructions: Sequence[Instruction]) -> list[ParsedInstruction]:
         """Each of B instructions; those that are new are encoded together."""
-        known = {one: self._parsed.get(one) for one in dict.fromkeys(instructions)}
-        new = [one for one, parsed in known.items() if parsed is None]
-        taken = {one: self._take_apart(one) for one in new}
-        texts = [text for _, readings in taken.values() for reading in readings for text in texts_of(reading)]
-        encoded = self._encode(texts)
-        for one, (composition, readings) in taken.items():
-            own = {text: encoded[text] for reading in readings for text in texts_of(reading)}
-            known[one] = self._parsed.put(one, ParsedInstruction(composition, readings, own))
-        return [parsed for one in instructions if (parsed := known[one]) is not None]
+        return cached(self._parsed, instructions, self._parse)
+
+    def _parse(self, instructions: Sequence[Instruction]) -> list[ParsedInstruction]:
+        taken = [self._take_apart(one) for one in instructions]
+        texts = [[text for reading in readings for text in texts_of(reading)] for _, readings in taken]
+        every = [text for own in texts for text in own]
+        encoded = dict(zip(every, cached(self._texts, every, self._encode), strict=True))
+        return [
+            ParsedInstruction(composition, readings, {text: encoded[text] for text in own})
+            for (composition, readings), own in zip(taken, texts, strict=True)
+        ]
 
     def _take_apart(self, instruction: Instruction) -> tuple[Composition, tuple[Instruction, ...]]:
         if not isinstance(instruction, str):
@@ -105,21 +107,17 @@ class InstructionEncoder:
         composes = self._agent.policy_config.parse_compositions
         return composition, tuple(read(part) if composes else part for part in composition.parts)
 
-    def _encode(self, texts: Sequence[str]) -> dict[str, EncodedText]:
-        agent, found = self._agent, {text: self._texts.get(text) for text in dict.fromkeys(texts)}
-        new = [text for text, encoded in found.items() if encoded is None]
-        if new:
-            features = torch.as_tensor(agent.text.encode(new), device=agent.device)  # [k, T]
-            alike = familiarity(features, agent.known_texts).tolist()  # k
-            for text, language, own in zip(new, agent.encode_instructions(new), alike, strict=True):
-                found[text] = self._texts.put(text, EncodedText(language, own))
-        return {text: encoded for text, encoded in found.items() if encoded is not None}
+    def _encode(self, texts: Sequence[str]) -> list[EncodedText]:
+        agent = self._agent
+        features = torch.as_tensor(agent.text.encode(texts), device=agent.device)  # [k, T]
+        alike = familiarity(features, agent.known_texts).tolist()  # k
+        return list(map(EncodedText, agent.encode_instructions(texts), alike))
 
     def whole(self, texts: Sequence[str]) -> Tensor:
         """phi_C [B, d] of texts, each encoded as a whole."""
-        encoded = self._encode(texts)
+        encoded = cached(self._texts, texts, self._encode)
         nothing = self._agent.bridge_goals.new_empty(0, self._agent.config.embedding_dim, dtype=torch.float32)
-        return torch.cat([nothing, *(encoded[text].language.unsqueeze(0) for text in texts)])
+        return torch.cat([nothing, *(one.language.unsqueeze(0) for one in encoded)])
 
 
 def log_ratios(agent: Agent, parsed: ParsedInstruction, meaning: Tensor, part: int = 0) -> tuple[Tensor, float]:
@@ -149,7 +147,7 @@ def understanding(
     agent: Agent, parsed: ParsedInstruction, rows: NDArray[np.generic], logits: Tensor, agreement: float, likeliest: int
 ) -> Understanding:
     """What an instruction was taken to mean over goals, rows [M, G], from log p(g | instruction) [M]."""
-    posterior = goal_posterior(logits.double()).cpu().numpy()  # [M]
+    posterior = logits.double().softmax(-1).cpu().numpy()  # [M]
     best = np.argsort(-posterior)[:likeliest]
     entropy = float(-(posterior * np.log(np.maximum(posterior, 1e-300))).sum())
     alike = min(encoded.familiarity for encoded in parsed.texts.values())

@@ -20,9 +20,8 @@ _TOLERANCE = 1e-5  # relative error of a certified sum that underflow may cause,
 _SLACK = 4.0  # pivots may trail the true maxima by this much, so that they seldom move
 _CHUNK_ELEMENTS = 1 << 17  # of one chunk's exponentials: with its source it stays in a core's L2 cache
 _SHORTEST_CHUNK = 128
-_LONGEST_CHUNK = (
-    383  # below the depth at which BLAS splits a product, so that one anchor (see ExponentRange) serves all of it
-)
+# Below the depth at which BLAS splits a product, so that one anchor (see ExponentRange) serves all of it.
+_LONGEST_CHUNK = 383
 _PAIR_ELEMENTS = 1 << 18  # [pairs, terms] block of the term-by-term sum
 _LOWEST_PIVOT = -1e30  # finite stand-in for the maximum of a row of -inf
 
@@ -80,62 +79,12 @@ class LogFactors(Protocol):
         ...
 
 
-class DenseFactors:
-    """Factors that exist as tensors, log_left [N, M] and log_right [M, K]."""
-
-    def __init__(self, log_left: Tensor, log_right: Tensor) -> None:
-        self.log_left, self.log_right = log_left, log_right
-        self.rows, self.terms = log_left.shape
-        self.columns = log_right.shape[1]
-        self.dtype, self.device = log_left.dtype, log_left.device
-
-    def chunk(self, start: int, stop: int) -> tuple[Tensor, Tensor]:
-        return self.log_left[:, start:stop], self.log_right[start:stop]
-
-    def select(self, rows: Tensor, columns: Tensor) -> LogFactors:
-        return _DenseSelection(self.log_left, self.log_right, rows, columns)
-
-
-class _DenseSelection:
-    """Some rows and columns of dense factors, gathered and widened chunk by chunk."""
-
-    dtype = torch.float64
-
-    def __init__(self, log_left: Tensor, log_right: Tensor, rows: Tensor, columns: Tensor) -> None:
-        self.log_left, self.log_right, self.row_index, self.column_index = log_left, log_right, rows, columns
-        self.rows, self.terms, self.columns = len(rows), log_left.shape[1], len(columns)
-        self.device = log_left.device
-
-    def chunk(self, start: int, stop: int) -> tuple[Tensor, Tensor]:
-        left = self.log_left[:, start:stop].index_select(0, self.row_index)
-        right = self.log_right[start:stop].index_select(1, self.column_index)
-        return left.double(), right.double()
-
-    def select(self, rows: Tensor, columns: Tensor) -> LogFactors:
-        return _DenseSelection(self.log_left, self.log_right, self.row_index[rows], self.column_index[columns])
-
-
-@dataclass(frozen=True)
-class LogMatmulExpInfo:
-    """Which arithmetic the pairs needed, as shares in [0, 1] of all N * K pairs.
-
-    float64_share: redone in float64 (all of them, if the input is float64); exact_share: of which term by term.
-    """
-
-    float64_share: float
-    exact_share: float
-
-
-def log_sum_of_factors(factors: LogFactors) -> tuple[Tensor, tuple[Tensor, Tensor], LogMatmulExpInfo]:
-    """log(exp(L) @ exp(R)) of streamed factors: result [N, K], maxima of L's rows and R's
-    columns ([N, 1], [1, K]), and the arithmetic needed.
+def log_sum_of_factors(factors: LogFactors) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    """log(exp(L) @ exp(R)) of streamed factors: result [N, K], maxima of L's rows and R's columns ([N, 1], [1, K]).
 
     Call without gradient.
     """
     result, tops, uncertain = _streamed(factors)
-    count = max(1, result.numel())
-    double_share = 1.0 if factors.dtype == torch.float64 else float(uncertain.sum()) / count
-    exact_count = 0
     if uncertain.any():
         pairs = uncertain.nonzero()  # [P, 2]
         if factors.dtype != torch.float64:
@@ -143,11 +92,9 @@ def log_sum_of_factors(factors: LogFactors) -> tuple[Tensor, tuple[Tensor, Tenso
             wide, _, wide_uncertain = _streamed(factors.select(rows, columns))
             result[pairs.unbind(1)] = wide[local.unbind(1)]
             pairs = pairs[wide_uncertain[local.unbind(1)]]
-        exact_count = len(pairs)
-        if exact_count:
+        if len(pairs):
             result[pairs.unbind(1)] = _term_by_term(factors, pairs)
-    info = LogMatmulExpInfo(float64_share=double_share, exact_share=exact_count / count)
-    return result.to(factors.dtype), tops, info
+    return result.to(factors.dtype), tops
 
 
 def chunks(terms: int, width: int) -> Iterator[tuple[int, int]]:

@@ -10,18 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from goalbridge.agents.log_factors import (
-    RANGES,
-    DenseFactors,
-    LogMatmulExpInfo,
-    chunks,
-    compacted,
-    log_sum_of_factors,
-    pair_blocks,
-    shifted_pivot,
-)
-
-__all__ = ["LogMatmulExpInfo", "log_matmul_exp", "log_matmul_exp_info"]
+from goalbridge.agents.log_factors import RANGES, chunks, compacted, log_sum_of_factors, pair_blocks, shifted_pivot
 
 
 def log_matmul_exp(log_left: Tensor, log_right: Tensor) -> Tensor:
@@ -34,32 +23,40 @@ def log_matmul_exp(log_left: Tensor, log_right: Tensor) -> Tensor:
 
     Raises ValueError if a shape does not fit, M = 0, or a dtype is not floating.
     """
-    dense = _prepared(log_left, log_right)
-    result: Tensor = _LogMatmulExp.apply(*dense)  # type: ignore[no-untyped-call]
+    for name, value, shape in (("log_left", log_left, "[N, M]"), ("log_right", log_right, "[M, K]")):
+        if value.ndim != 2:
+            raise ValueError(f"{name}: expected shape {shape}, got {tuple(value.shape)}")
+        if not value.is_floating_point():
+            raise ValueError(f"{name}: expected a floating dtype, got {value.dtype}")
+    if log_left.shape[1] != log_right.shape[0]:
+        raise ValueError(f"log_right: expected log_left's {log_left.shape[1]} terms, got {log_right.shape[0]}")
+    if log_left.shape[1] == 0:
+        raise ValueError("log_left: expected M of at least 1, got M = 0 terms to sum over")
+    dtype = torch.promote_types(torch.promote_types(log_left.dtype, log_right.dtype), torch.float32)
+    result: Tensor = _LogMatmulExp.apply(log_left.to(dtype), log_right.to(dtype))  # type: ignore[no-untyped-call]
     return result
 
 
-def log_matmul_exp_info(log_left: Tensor, log_right: Tensor) -> tuple[Tensor, LogMatmulExpInfo]:
-    """``log_matmul_exp`` without gradient, and which arithmetic it needed."""
-    with torch.no_grad():
-        factors = DenseFactors(*_prepared(log_left, log_right))
-        result, _, info = log_sum_of_factors(factors)
-    return result, info
+class _DenseFactors:
+    """Factors that exist as tensors, log_left [N, M] and log_right [M, K]; or some rows and columns of them.
 
+    Those are gathered and widened chunk by chunk.
+    """
 
-def _prepared(log_left: Tensor, log_right: Tensor) -> tuple[Tensor, Tensor]:
-    """Both factors in the dtype of the computation, float32 or float64; raises ValueError for bad input."""
-    for name, value, shape in (("log_left", log_left, "[N, M]"), ("log_right", log_right, "[M, K]")):
-        if value.ndim != 2:
-            raise ValueError(f"{name} has shape {tuple(value.shape)}; needs {shape}")
-        if not value.is_floating_point():
-            raise ValueError(f"{name} has dtype {value.dtype}; needs a floating one")
-    if log_left.shape[1] != log_right.shape[0]:
-        raise ValueError(f"log_right has {log_right.shape[0]} rows; needs log_left's {log_left.shape[1]} columns")
-    if log_left.shape[1] == 0:
-        raise ValueError("log_left has M = 0 terms to sum over; needs at least 1")
-    dtype = torch.promote_types(torch.promote_types(log_left.dtype, log_right.dtype), torch.float32)
-    return log_left.to(dtype), log_right.to(dtype)
+    def __init__(self, log_left: Tensor, log_right: Tensor, selected: tuple[Tensor, Tensor] | None = None) -> None:
+        self.log_left, self.log_right, self.selected = log_left, log_right, selected
+        self.terms, self.device = log_left.shape[1], log_left.device
+        self.dtype = log_left.dtype if selected is None else torch.float64
+        self.rows, self.columns = (len(log_left), log_right.shape[1]) if selected is None else map(len, selected)
+
+    def chunk(self, start: int, stop: int) -> tuple[Tensor, Tensor]:
+        left, right = self.log_left[:, start:stop], self.log_right[start:stop]
+        if self.selected is None:
+            return left, right
+        return left.index_select(0, self.selected[0]).double(), right.index_select(1, self.selected[1]).double()
+
+    def select(self, rows: Tensor, columns: Tensor) -> "_DenseFactors":
+        return _DenseFactors(self.log_left, self.log_right, (rows, columns))
 
 
 class _LogMatmulExp(torch.autograd.Function):
@@ -67,7 +64,7 @@ class _LogMatmulExp(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, log_left: Tensor, log_right: Tensor) -> Tensor:
-        result, tops, _ = log_sum_of_factors(DenseFactors(log_left, log_right))
+        result, tops = log_sum_of_factors(_DenseFactors(log_left, log_right))
         ctx.save_for_backward(log_left, log_right, result, *tops)
         return result
 

@@ -7,8 +7,8 @@ And an agent that stays where it is, between goals worth the same or misled, set
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from typing import Final
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import Final, TypeVar
 
 import torch
 from torch import Tensor
@@ -31,6 +31,18 @@ STAYED: Final = 3.0  # longest steps: who has not been farther apart than that w
 SETTLED: Final = 20  # steps for which one goal is followed
 
 _BLANK: Final = 0  # the slot of episodes of which nothing is known
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+
+def cached(cache: LRU[K, V], keys: Sequence[K], make: Callable[[Sequence[K]], Iterable[V]]) -> list[V]:
+    """The value of each key; those of new keys are made together and kept."""
+    found = {key: cache.get(key) for key in dict.fromkeys(keys)}
+    new = [key for key, value in found.items() if value is None]
+    if new:
+        found |= {key: cache.put(key, value) for key, value in zip(new, make(new), strict=True)}
+    return [value for key in keys if (value := found[key]) is not None]
 
 
 class VectorMemory:

@@ -5,7 +5,6 @@ Notation: d = embedding dimension, N and M = number of vectors on either side.
 
 from __future__ import annotations
 
-import difflib
 import math
 
 import numpy as np
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from goalbridge.agents.spec import CandidateActions, WorldSpec
-from goalbridge.configs.checks import ConfigError
+from goalbridge.configs.checks import ConfigError, one_of, require
 from goalbridge.configs.schema import CRITICS, AgentConfig
 from goalbridge.encoders import TextEncoder
 from goalbridge.encoders.networks import networks_of
@@ -36,18 +35,15 @@ class Critic(nn.Module):
         initial_log_scale: log of the initial temperature's inverse. By default such that logits of standard normal
             embeddings spread by about 1 (``cosine``: 1 / 0.07, as in CLIP).
 
-    Raises ValueError if ``kind`` is unknown, ``embedding_dim`` < 1 or ``initial_log_scale`` is not finite.
+    Raises ConfigError if ``kind`` is unknown, ``embedding_dim`` < 1 or ``initial_log_scale`` is not finite.
     """
 
     def __init__(
         self, kind: str = "neg_squared_l2", *, embedding_dim: int = 64, initial_log_scale: float | None = None
     ) -> None:
         super().__init__()
-        if kind not in CRITICS:
-            nearest = difflib.get_close_matches(kind, CRITICS, n=1, cutoff=0.0)[0]
-            raise ValueError(f"kind={kind!r} is no critic; nearest is {nearest!r}, all are {', '.join(CRITICS)}")
-        if embedding_dim < 1:
-            raise ValueError(f"embedding_dim={embedding_dim} must be at least 1")
+        one_of("kind", kind, CRITICS)
+        require(embedding_dim >= 1, "embedding_dim", embedding_dim, "must be at least 1")
         if initial_log_scale is None:
             # One over the standard deviation of the similarity of two standard normal vectors (cosine: CLIP's choice).
             initial_log_scale = {
@@ -56,8 +52,7 @@ class Critic(nn.Module):
                 "dot": -0.5 * math.log(embedding_dim),
                 "cosine": -math.log(0.07),
             }[kind]
-        if not math.isfinite(initial_log_scale):
-            raise ValueError(f"initial_log_scale={initial_log_scale} must be finite")
+        require(math.isfinite(initial_log_scale), "initial_log_scale", initial_log_scale, "expected a finite number")
         self.kind = kind
         self.log_scale = nn.Parameter(torch.tensor(float(initial_log_scale)))
 
@@ -74,7 +69,7 @@ class Critic(nn.Module):
         """
         for name, value in (("x", x), ("y", y)):
             if value.ndim < 2:
-                raise ValueError(f"{name} has shape {tuple(value.shape)}; needs [..., count, d]")
+                raise ValueError(f"{name}: expected shape [..., count, d], got {tuple(value.shape)}")
         _check_same_dim(x, y)
         # [..., N, d'] @ [..., d', M] -> [..., N, M]
         scores = self.logits_from_products(self.left_vectors(x) @ self.right_vectors(y).transpose(-1, -2))
@@ -126,9 +121,6 @@ class Critic(nn.Module):
             return products
         return -self.scale.to(products.dtype) * _safe_sqrt(products)
 
-    def extra_repr(self) -> str:
-        return f"kind={self.kind!r}, scale={self.scale.item():.4g}"
-
 
 def _normalised(x: Tensor) -> Tensor:
     return nn.functional.normalize(x, dim=-1, eps=_SMALLEST_NORM)
@@ -140,7 +132,7 @@ def _safe_sqrt(squared: Tensor) -> Tensor:
 
 def _check_same_dim(x: Tensor, y: Tensor) -> None:
     if x.shape[-1:] != y.shape[-1:]:
-        raise ValueError(f"y has shape {tuple(y.shape)}; its last axis must be x's, of shape {tuple(x.shape)}")
+        raise ValueError(f"y: expected x's last axis, of shape {tuple(x.shape)}, got {tuple(y.shape)}")
 
 
 class Model(nn.Module):
@@ -178,7 +170,6 @@ class Model(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights lie."""
         return self.bridge_goals.device
 
     def encode_state_actions(self, states: Tensor, actions: Tensor) -> Tensor:
@@ -197,8 +188,7 @@ class Model(nn.Module):
 
     def encode_meanings(self, goals: Tensor) -> Tensor:
         """phi_B towards language: goals [..., G] to [..., d]; where both pairs share one tower, the same as goals'."""
-        output: Tensor = (self.meaning_encoder or self.goal_encoder)(goals)
-        return output
+        return (self.meaning_encoder or self.goal_encoder)(goals)  # type: ignore[no-any-return]
 
     @property
     def has_language_part(self) -> bool:
@@ -215,8 +205,7 @@ class Model(nn.Module):
 
     def encode_language(self, features: Tensor) -> Tensor:
         """phi_C from frozen text features: [..., T] to [..., d]."""
-        output: Tensor = self.language_head(features)
-        return output
+        return self.language_head(features)  # type: ignore[no-any-return]
 
     def observation_extent(self) -> Tensor:
         """The range of each observed coordinate, [S]."""

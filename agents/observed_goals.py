@@ -6,7 +6,7 @@ is what each of its goals is worth to an instruction (`agents.planning`).
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
@@ -15,12 +15,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
-from goalbridge.agents.bridge import goal_posterior
-from goalbridge.agents.composition import Composition
 from goalbridge.agents.estimators import ScoringBatch
 from goalbridge.agents.expressions import Instruction
-from goalbridge.agents.goals import GoalSource, require_one_each, stream_of
+from goalbridge.agents.goals import GoalSource, stream_of
 from goalbridge.agents.instructions import (
     InstructionEncoder,
     ParsedInstruction,
@@ -69,13 +68,8 @@ class GoalSet:
         meaning: Tensor,
         left: Tensor | None,
     ) -> None:
-        self._critic, self.layout, self.rows, self.bridge, self.meaning = (
-            agent.critic_ab,
-            view.layout,
-            rows,
-            bridge,
-            meaning,
-        )
+        self._critic, self.layout = agent.critic_ab, view.layout
+        self.rows, self.bridge, self.meaning = rows, bridge, meaning
         self.frontier = view.frontier(rows).astype(np.float64)  # [M]
         self.transitions: TransitionModel | None = None
         if left is not None:
@@ -85,8 +79,7 @@ class GoalSet:
             )
 
     @cached_property
-    def _right(self) -> Tensor:
-        """The goals' side of f_AB, [d', M]."""
+    def _right(self) -> Tensor:  # [d', M]
         return self._critic.right_vectors(self.bridge).T.contiguous()
 
     def logits_of(self, left: Tensor) -> Tensor:
@@ -95,8 +88,7 @@ class GoalSet:
 
     def logits(self, a: Tensor) -> Tensor:
         """f_AB of state-actions [A, d] and the goals, [A, M]."""
-        output: Tensor = self._critic(a, self.bridge)
-        return output
+        return self._critic(a, self.bridge)  # type: ignore[no-any-return]
 
 
 def read_goal_sets(agent: Agent, views: Sequence[GridView], plans: bool) -> list[GoalSet]:
@@ -171,10 +163,6 @@ class ObservedEpisode:
     def __post_init__(self) -> None:
         self.ruled_out = np.zeros(len(self.goals.rows), dtype=np.bool_)
 
-    def goes_on(self, view: GridView, instruction: Instruction) -> bool:
-        """Whether what is seen and asked for may be a later moment of this episode."""
-        return self.instruction == instruction and view.goes_on_from(self.view)
-
     def enter(self, goals: GoalSet, grounded: Grounded, view: GridView) -> None:
         """Goes on with other goals: the layout has changed, or more of it has been seen."""
         self.goals, self.grounded, self.plan = goals, grounded, None
@@ -184,20 +172,13 @@ class ObservedEpisode:
         for state in self.visited:
             self.ruled_out |= view.alike(goals.rows, state)
 
-    def mask(self, situation: bytes, action: int) -> None:
-        """Notes that the action changed nothing in that situation."""
-        if (situation, action) not in self.masked:
-            self.masked.add((situation, action))
-            self.plan = None
-
     def blocked(self, actions: int) -> NDArray[np.int64]:
         """Rows of the transitions, goal times action, that have been tried in vain."""
-        rows: list[NDArray[np.int64]] = [np.empty(0, dtype=np.int64)]
+        rows = np.zeros((len(self.goals.rows), actions), dtype=np.bool_)
         for situation, action in self.masked:
             own = np.frombuffer(situation, dtype=np.uint8)[:OWN]
-            goals = np.flatnonzero((self.goals.rows[:, :OWN] == own).all(axis=1))
-            rows.append(goals * actions + action)
-        return np.concatenate(rows)
+            rows[:, action] |= (self.goals.rows[:, :OWN] == own).all(axis=1)
+        return np.flatnonzero(rows)
 
     def rule_out(self, state: NDArray[np.uint8]) -> None:
         """Notes that the episode went on after `state`: what means the same is not what was asked for."""
@@ -239,17 +220,14 @@ class ObservedGoals(GoalSource):
         self.agent, self.actions, self._seed, self._plans = agent, agent.candidate_actions, seed, plans
         self._masks = agent.policy_config.mask_blocked if mask_blocked is None else mask_blocked
         self._largest = (int(agent.world.observation_high[3]), int(agent.world.observation_high[4]))
-        self._instructions = InstructionEncoder(agent, in_time=True)
+        self.instructions = InstructionEncoder(agent, in_time=True)
         self._grounded: LRU[Any, Grounded] = LRU(FITS_KEPT)
         self.reset()
 
     def reset(self) -> None:
         self.episodes: LRU[Hashable, ObservedEpisode] = LRU()
 
-    def read(
-        self, observation: Any, instructions: Sequence[Instruction], keys: Sequence[Hashable] | None
-    ) -> ObservedSeen:
-        keys = require_one_each(instructions, keys)
+    def read(self, observation: Any, instructions: Sequence[Instruction], keys: Sequence[Hashable]) -> ObservedSeen:
         views = self._views(observation, len(instructions))
         return ObservedSeen(views, states_of(views), instructions, keys)
 
@@ -265,16 +243,15 @@ class ObservedGoals(GoalSource):
         for episode, state in zip(self._episodes_of(seen), seen.states, strict=True):
             if episode.begun:
                 self._learn_from_going_on(episode, state)
-            if self._masks and episode.last is not None and episode.last[0] == state.tobytes():
-                episode.mask(*episode.last)
+            last = episode.last
+            if self._masks and last is not None and last[0] == state.tobytes() and last not in episode.masked:
+                episode.masked.add(last)  # it changed nothing
+                episode.plan = None
 
     def batch(self, seen: ObservedSeen) -> ObservedBatch:
         states = torch.as_tensor(seen.states, device=self.agent.device)  # [B, S]
         encoded = self.agent.encode_state_actions(states.unsqueeze(1), self.actions)  # [B, A, d]
         return ObservedBatch(self, self._episodes_of(seen), seen, encoded)
-
-    def adjust(self, seen: ObservedSeen, batch: ScoringBatch, scores: Tensor) -> Tensor:
-        return scores
 
     def choose(self, seen: ObservedSeen, scores: Tensor) -> Tensor:
         rows = scores.double().cpu().numpy()  # [B, A]
@@ -300,11 +277,10 @@ class ObservedGoals(GoalSource):
         return [view.goals(every) for view in read_grids(observation, self._largest)]
 
     def posterior(self, instructions: Sequence[Instruction], observation: Any) -> list[NDArray[np.float32]]:
-        require_one_each(instructions, None)
         views = self._views(observation, len(instructions))
         sets = read_goal_sets(self.agent, views, plans=False)
         return [
-            goal_posterior(self.fits(self._ground(text, view), goals.meaning, 0)).cpu().numpy()
+            self.fits(self._ground(text, view), goals.meaning, 0).softmax(-1).cpu().numpy()
             for text, view, goals in zip(instructions, views, sets, strict=True)
         ]
 
@@ -323,31 +299,34 @@ class ObservedGoals(GoalSource):
         for one, text, view in zip(a, seen.instructions, seen.views, strict=True):
             (goals,) = read_goal_sets(self.agent, [view], plans=False)
             rows.append(goals.logits(one.unsqueeze(0))[0] + self.fits(self._ground(text, view), goals.meaning, 0))
-        return _padded(rows)
+        return pad_sequence(rows, batch_first=True, padding_value=-torch.inf)
 
-    def fulfilment(self, instruction: str) -> Fulfilment:
-        return Fulfilment(self, instruction)
+    def fulfilment(self, instruction: str) -> Callable[[Any], bool]:
+        """Whether an agent that follows an instruction has come where, by its own reading, the instruction leads.
 
-    def composition(self, instruction: Instruction) -> Composition:
-        """Its parts in time."""
-        return self._instructions.parsed([instruction])[0].composition
+        A state is there if it fits at least `FOUND` times as well as the best goal that is seen (and, where not all is
+        seen, as the best imaginable one). Parts of a composed instruction are ticked off in their order.
+        """
+        done: frozenset[int] = frozenset()
 
-    def here(self, instruction: Instruction, observation: Any) -> list[bool]:
-        """Of each part, whether where an agent stands fits it as well as anything does; observation: a batch of one."""
-        (view,) = self._views(observation, 1)
-        grounded = self._ground(instruction, view)
-        seen = [view.goals(), states_of([view])]
-        imagined = [imaginable(*view.grid.shape[:2])] if grounded.partial else []
-        meaning = self._meaning(np.concatenate([*seen, *imagined]))  # [M + 1 + I, d']
-        place = len(seen[0])
-        every = [
-            self.fits(grounded, meaning, part).double().cpu().numpy() for part in range(len(grounded.parsed.readings))
-        ]
-        return [bool(goal_weights(fits[place][None], fits.max())[0] >= FOUND) for fits in every]
+        @torch.no_grad()
+        def arrived(observation: Any) -> bool:
+            nonlocal done
+            (view,) = self._views(observation, 1)
+            grounded, goals = self._ground(instruction, view), view.goals()
+            composition = grounded.parsed.composition
+            imagined = [imaginable(*view.grid.shape[:2])] if grounded.partial else []
+            meaning = self._meaning(np.concatenate([goals, states_of([view]), *imagined]))  # [M + 1 + I, d']
+            here = set()
+            for part in composition.all_parts:
+                fits = self.fits(grounded, meaning, part).double().cpu().numpy()  # [M + 1 + I]
+                if goal_weights(fits[len(goals)], fits.max()) >= FOUND:
+                    here.add(part)
+            while newly := here.intersection(composition.open_parts(done)):
+                done |= newly
+            return done == composition.all_parts
 
-    def language(self, texts: Sequence[str]) -> Tensor:
-        """phi_C [B, d] of texts."""
-        return self._instructions.whole(texts)
+        return arrived
 
     def fits(self, grounded: Grounded, meaning: Tensor, part: int) -> Tensor:
         """How much worse goals, meaning [M, d'], fit a part than what fits it best, in nats, [M]."""
@@ -358,7 +337,7 @@ class ObservedGoals(GoalSource):
         key = (instruction, partial, view.grid.shape[:2])
         found = self._grounded.get(key)
         if found is None:
-            agent, (parsed,) = self.agent, self._instructions.parsed([instruction])
+            agent, (parsed,) = self.agent, self.instructions.parsed([instruction])
             language = torch.stack([encoded.language for encoded in parsed.texts.values()])  # [K, d']
             things = torch.as_tensor(imaginable(*view.grid.shape[:2]), device=agent.device)  # [I, S]
             best = agent.critic_bc(agent.encode_meanings(things), language).amax(dim=0).tolist()  # K
@@ -391,7 +370,7 @@ class ObservedGoals(GoalSource):
         """The episodes, begun anew where what is seen or asked for cannot be a later moment of what is remembered."""
         known = [self.episodes.get(key) for key in seen.keys]
         going = [
-            episode if episode is not None and episode.goes_on(view, text) else None
+            episode if episode and episode.instruction == text and view.goes_on_from(episode.view) else None
             for episode, view, text in zip(known, seen.views, seen.instructions, strict=True)
         ]
         unread = [
@@ -403,21 +382,17 @@ class ObservedGoals(GoalSource):
         for row, goals in zip(unread, sets, strict=True):
             view, text, key = seen.views[row], seen.instructions[row], seen.keys[row]
             grounded, episode = self._ground(text, view), going[row]
-            if episode is None:
-                going[row] = self._begin(
-                    key, ObservedEpisode(text, view, goals, grounded, stream_of(self._seed, key)), len(going)
-                )
-            else:
+            if episode is not None:
                 episode.enter(goals, grounded, view)
+                continue
+            if key not in self.episodes and len(self.episodes) >= max(EPISODES_KEPT, len(going)):
+                self.episodes.forget_oldest()
+            rng = stream_of(self._seed, key)
+            going[row] = self.episodes.put(key, ObservedEpisode(text, view, goals, grounded, rng))
         found = [episode for episode in going if episode is not None]
         for episode, view in zip(found, seen.views, strict=True):
             episode.view = view
         return found
-
-    def _begin(self, key: Hashable, episode: ObservedEpisode, at_once: int) -> ObservedEpisode:
-        if key not in self.episodes and len(self.episodes) >= max(EPISODES_KEPT, at_once):
-            self.episodes.forget_oldest()
-        return self.episodes.put(key, episode)
 
     def draw(self, episode: ObservedEpisode, part: int, chances: NDArray[np.float64]) -> int:
         """The goal drawn for one part, of chances [M] in any scale; kept until it is ruled out."""
@@ -434,9 +409,10 @@ class ObservedGoals(GoalSource):
             goals, composition, config = episode.goals, episode.grounded.parsed.composition, self.agent.policy_config
             assert goals.transitions is not None
             transitions = goals.transitions.without(episode.blocked(len(self.actions)))
-            weights = np.stack(
-                [self._weights(episode, part, drawn) for part in range(len(composition.parts))]
-            )  # [P, M]
+            weights = np.stack([self._wanted(episode, part) for part in range(len(composition.parts))])  # [P, M]
+            if drawn:
+                chosen = [self.draw(episode, part, chances) for part, chances in enumerate(weights)]  # P
+                weights = np.eye(weights.shape[1])[chosen]
             values: dict[frozenset[int], NDArray[np.float64]] = {composition.all_parts: np.ones(len(goals.rows))}
             for done in composition.stages()[1:]:
                 options = [weights[part] * values[done | {part}] for part in composition.open_parts(done)]  # each [M]
@@ -444,14 +420,6 @@ class ObservedGoals(GoalSource):
                 values[done] = value_iteration(transitions, best, config.hop_discount, config.max_iterations)
             episode.plan = Plan(weights, values)
         return episode.plan
-
-    def _weights(self, episode: ObservedEpisode, part: int, drawn: bool) -> NDArray[np.float64]:
-        weights = self._wanted(episode, part)
-        if not drawn:
-            return weights
-        chosen = np.zeros_like(weights)  # [M]
-        chosen[self.draw(episode, part, weights)] = 1.0
-        return chosen
 
     def _wanted(self, episode: ObservedEpisode, part: int) -> NDArray[np.float64]:
         """How much each goal is what one part asks for, [M] in [0, 1]; the frontier where nothing seen fits.
@@ -491,41 +459,22 @@ class ObservedBatch(ScoringBatch):
             if not episode.ruled_out.all():
                 fits = fits.masked_fill(torch.as_tensor(episode.ruled_out, device=fits.device), -torch.inf)
             rows.append(fits)
-        return _padded(rows)
+        return pad_sequence(rows, batch_first=True, padding_value=-torch.inf)
 
     def logits(self) -> Tensor:
-        every = [episode.goals.logits(a) for episode, a in zip(self._episodes, self.encoded, strict=True)]
-        return torch.stack([_widened(one, self.log_bc.shape[1], 0.0) for one in every])
-
-    def summed(self, log_bc: Tensor, best_goal: bool = False) -> Tensor:
-        joint = self.logits() + log_bc.unsqueeze(1)  # [B, A, M]
-        return joint.amax(dim=-1) if best_goal else joint.logsumexp(dim=-1)
-
-    def summed_over(self, which: Tensor, log_bc: Tensor) -> Tensor:
-        logits = self.logits().gather(2, which.unsqueeze(1).expand(-1, self.encoded.shape[1], -1))  # [B, A, n]
-        return (logits + log_bc.unsqueeze(1)).logsumexp(dim=-1)
-
-    def towards(self, goals: list[int]) -> Tensor:
-        logits = self.logits()  # [B, A, M]
-        return logits[torch.arange(len(goals)), :, goals]
+        every = [episode.goals.logits(a).T for episode, a in zip(self._episodes, self.encoded, strict=True)]  # [M, A]
+        return pad_sequence(every, batch_first=True).transpose(1, 2).contiguous()
 
     def language(self) -> Tensor:
-        return self._source.language(
-            [episode.grounded.parsed.composition.parts[episode.part] for episode in self._episodes]
-        )
+        parts = [episode.grounded.parsed.composition.parts[episode.part] for episode in self._episodes]
+        return self._source.instructions.whole(parts)
 
     def drawn(self) -> list[int]:
         found = []
         for episode, log_bc in zip(self._episodes, self.log_bc, strict=True):
             own = log_bc[: len(episode.goals.rows)].double()  # [M]
-            found.append(self._source.draw(episode, episode.part, goal_posterior(own).cpu().numpy()))
+            found.append(self._source.draw(episode, episode.part, own.softmax(-1).cpu().numpy()))
         return found
-
-    def proposed(self, count: int) -> tuple[Tensor, Tensor]:
-        raise ConfigError("proposed: expected goals that are the same in every episode")
-
-    def along_paths(self) -> Tensor:
-        raise ConfigError("along_paths: expected goals that are the same in every episode")
 
     def planned(self, drawn: bool = False) -> Tensor:
         """All at once: of tensors this small it is the calls that cost."""
@@ -543,35 +492,3 @@ class ObservedBatch(ScoringBatch):
         own[self._source.begins_where_sent(self._episodes, self._seen.states)] = False  # any action counts that stays
         here, values = (torch.as_tensor(array, device=logits.device) for array in (own, worth))
         return log_action_values(logits, values, agent.policy_config.hop_share, here)
-
-
-class Fulfilment:
-    """Whether an agent that follows an instruction has come where, by its own reading, the instruction leads.
-
-    A state is there if it fits at least `FOUND` times as well as the best goal that is seen (and, where not all is
-    seen, as the best imaginable one). Parts of a composed instruction are ticked off in their order.
-    """
-
-    def __init__(self, source: ObservedGoals, instruction: str) -> None:
-        self._source, self._instruction = source, instruction
-        self._done: frozenset[int] = frozenset()
-
-    @torch.no_grad()
-    def __call__(self, observation: Any) -> bool:
-        """Takes in one more moment, a batch of one; True once all parts are done."""
-        here = self._source.here(self._instruction, observation)  # P
-        composition = self._source.composition(self._instruction)
-        while newly := [part for part in composition.open_parts(self._done) if here[part]]:
-            self._done |= set(newly)
-        return self._done == composition.all_parts
-
-
-def _padded(rows: Sequence[Tensor]) -> Tensor:
-    """Rows [M] of several lengths, [B, M], with -inf."""
-    most = max(map(len, rows))
-    return torch.stack([_widened(row, most, -torch.inf) for row in rows])
-
-
-def _widened(values: Tensor, size: int, fill: float) -> Tensor:
-    """Values [..., M] brought to [..., size]."""
-    return torch.nn.functional.pad(values, (0, size - values.shape[-1]), value=fill)

@@ -54,8 +54,8 @@ class Processes:
         if batch_size % unit or batch_size < unit:
             groups = f" x train.negatives_per_layout={group_size}" if group_size else ""
             raise ConfigError(
-                f"train.batch_size={batch_size}: is shared by {self.count} processes; a multiple of "
-                f"{self.count}{groups} would do, such as {max(1, round(batch_size / unit)) * unit}"
+                f"train.batch_size={batch_size}: expected a multiple of {self.count} processes{groups}; "
+                f"try {max(1, round(batch_size / unit)) * unit}"
             )
 
     def device(self, device: torch.device) -> torch.device:
@@ -65,8 +65,8 @@ class Processes:
         local, there = int(os.environ.get("LOCAL_RANK", self.rank)), torch.cuda.device_count()
         if device.type != "cuda" or local >= there:
             raise ConfigError(
-                f"device={device.type}: {there} processes of this machine can have one of their own; start as many, "
-                "or device=cpu would do"
+                f"device={device.type}: expected a device for each process of this machine, got {there}; "
+                "try as many processes, or device=cpu"
             )
         return torch.device("cuda", local)
 
@@ -89,10 +89,7 @@ class Processes:
 
     def gather(self, rows: Tensor) -> Tensor:
         """All processes' rows [n, d], [count n, d]; gradients flow back to where each row is from."""
-        if self.count == 1:
-            return rows
-        gathered: Tensor = _Gather.apply(rows, self)  # type: ignore[no-untyped-call]
-        return gathered
+        return rows if self.count == 1 else _Gather.apply(rows, self)  # type: ignore[no-untyped-call]
 
     @torch.no_grad()
     def sum_(self, tensors: Sequence[Tensor]) -> None:

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from goalbridge.agents.bridge_diagnostics import effective_sample
+from goalbridge.agents.bridge import effective_sample
 from goalbridge.agents.estimators import Estimator
 from goalbridge.agents.expressions import Instruction
 from goalbridge.agents.fixed_goals import FixedGoals
@@ -43,9 +43,17 @@ class Policy:
         mask_blocked: bool | None = None,
         seed: int = 0,
     ) -> None:
-        kind = estimators.get(name, "policy.name")
+        kind: type[Estimator] = estimators.get(name, "policy.name")
         self.agent, self.name = agent, name
-        self.source = _source_of(agent, goals, candidates, average_noise, mask_blocked, seed, kind)
+        self.source: GoalSource
+        if not agent.world.goals_are_observed:
+            self.source = FixedGoals(agent, goals, candidates, average_noise, mask_blocked, seed, kind.needs_goals)
+        elif goals is None and candidates is None and not average_noise:
+            self.source = ObservedGoals(agent, mask_blocked, seed, kind.plans)
+        else:
+            raise ConfigError(
+                "goals, candidates, average_noise: expected none here, for they are read off observations"
+            )
         kind.check(name, agent, self.source.fixed)
         self._estimator = kind(agent)
 
@@ -66,7 +74,7 @@ class Policy:
 
         Remembers what it did: `reset` before other episodes take the keys.
         """
-        seen = self.source.read(observation, instructions, episodes)
+        seen = self.source.read(observation, instructions, _one_each(instructions, episodes))
         self.source.note(seen)
         best = self.source.choose(seen, self._scores(seen))  # [B]
         actions = self.source.actions[best]  # [B, D]
@@ -82,7 +90,7 @@ class Policy:
         instructions: B texts or compositions (`agents.expressions`). episodes: B keys that tell episodes apart, any
         that can be hashed (0 ... B - 1 if left out). ConfigError or ObservationError for what does not fit.
         """
-        return self._scores(self.source.read(observation, instructions, episodes))
+        return self._scores(self.source.read(observation, instructions, _one_each(instructions, episodes)))
 
     def _scores(self, seen: Any) -> Tensor:
         batch = self.source.batch(seen)
@@ -95,6 +103,7 @@ class Policy:
     @torch.no_grad()
     def goal_posterior(self, instructions: Sequence[Instruction], observation: Any = None) -> Any:
         """p(g_m | instruction) over `goals`, [B, M] or B arrays [M]; each sums to one: what is thought to be meant."""
+        _one_each(instructions, None)
         return self.source.posterior(instructions, observation)
 
     @torch.no_grad()
@@ -117,7 +126,7 @@ class Policy:
         """How far LogSumExp can be trusted for each state, action [B, D] (or [B]) and instruction, at a start.
 
         Effective sample size of the goals [B] and standard error of the score in nats [B], see
-        `agents.bridge_diagnostics.effective_sample`.
+        `agents.bridge.effective_sample`.
         """
         seen = self.source.read(observation, instructions, [object() for _ in instructions])
         done = torch.as_tensor(actions, device=self.agent.device)
@@ -126,20 +135,19 @@ class Policy:
         return effective_sample(self.source.log_terms(seen, done.to(torch.float32)))
 
 
-def _source_of(
-    agent: Agent,
-    goals: NDArray[np.float32] | None,
-    candidates: CandidateActions | None,
-    average_noise: bool | None,
-    mask_blocked: bool | None,
-    seed: int,
-    kind: type[Estimator],
-) -> GoalSource:
-    """The goals of an agent's world; see `Agent.policy` for the arguments, kind: the estimator."""
-    if agent.world.goals_are_observed:
-        if goals is not None or candidates is not None or average_noise:
+def _one_each(instructions: Sequence[Instruction], keys: Sequence[Hashable] | None) -> tuple[Hashable, ...]:
+    """The keys, 0 ... B - 1 if left out; ConfigError where there is not one for each instruction."""
+    if isinstance(instructions, str):
+        raise ConfigError(f"instructions: expected a list, one for each state, got the text {instructions[:60]!r}")
+    if keys is None:
+        return tuple(range(len(instructions)))
+    if len(keys) != len(instructions):
+        raise ConfigError(f"episodes: expected a key for each of {len(instructions)} instructions, got {len(keys)}")
+    for key in keys:
+        try:
+            hash(key)
+        except TypeError:
             raise ConfigError(
-                "goals, candidates, average_noise: expected none here, for they are read off observations"
-            )
-        return ObservedGoals(agent, mask_blocked, seed, kind.plans)
-    return FixedGoals(agent, goals, candidates, average_noise, mask_blocked, seed, kind.needs_goals)
+                f"episodes: expected keys that can be hashed, got {key!r}; try numbers or texts"
+            ) from None
+    return tuple(keys)

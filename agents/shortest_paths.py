@@ -128,19 +128,17 @@ class GoalPlanner:
 
     @cached_property
     @torch.no_grad()
-    def _leaving(self) -> Tensor:
-        """phi_A of every node and action, [n, A, d]."""
+    def _leaving(self) -> Tensor:  # phi_A of every node and action, [n, A, d]
         return self._agent.encode_state_actions(self._goals.unsqueeze(1), self._actions)
+
+    def logits(self, start: int, stop: int) -> Tensor:
+        """f_AB from nodes start to stop, by any action, to all nodes: [m, A, n]."""
+        return self._agent.critic_ab(self._leaving[start:stop], self._nodes)  # type: ignore[no-any-return]
 
     @cached_property
     def graph(self) -> GoalGraph:
         """The graph of the nodes."""
-
-        def logits(start: int, stop: int) -> Tensor:
-            found: Tensor = self._agent.critic_ab(self._leaving[start:stop], self._nodes)  # [m, A, n]
-            return found
-
-        return find_graph(logits, len(self._nodes), len(self._actions))
+        return find_graph(self.logits, len(self._nodes), len(self._actions))
 
     @torch.no_grad()
     def _distances_to(self, target: int) -> tuple[Tensor, Tensor]:

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-_BYTES: Final = ("image", "grid")  # kinds of observations whose numbers are bytes
-_COORDINATES: Final = ("box",)
-_LAYOUTS: Final = ("grid",)
 
 
 @dataclass(frozen=True)
@@ -44,17 +40,17 @@ class WorldSpec:
     @property
     def dtype(self) -> type[np.generic]:
         """Of the rows that observations are kept in."""
-        return np.uint8 if self.kind in _BYTES else np.float32
+        return np.uint8 if self.kind in ("image", "grid") else np.float32
 
     @property
     def has_coordinates(self) -> bool:
         """Whether states that are near each other are so in their numbers: pictures, or codes, just differ."""
-        return self.kind in _COORDINATES
+        return self.kind == "box"
 
     @property
     def goals_are_observed(self) -> bool:
         """Whether goals are read off each observation, for every episode has a layout of its own."""
-        return self.kind in _LAYOUTS
+        return self.kind == "grid"
 
     @property
     def goals_are_states(self) -> bool:
@@ -70,7 +66,7 @@ def as_rows(values: Any, kind: str, size: int) -> NDArray[Any]:
     array = np.asarray(values)
     if kind == "number" and array.ndim == 1:
         if array.dtype.kind not in "iu" or (array < 0).any() or (array >= size).any():
-            raise ValueError(f"{array.tolist()}: whole numbers from 0 to {size - 1} would do")
+            raise ValueError(f"expected whole numbers from 0 to {size - 1}, got {array.tolist()}")
         return np.asarray(np.eye(size, dtype=np.float32)[array])
     return array.reshape(len(array), -1) if array.ndim > 2 else array
 
@@ -89,6 +85,6 @@ class CandidateActions:
     def __post_init__(self) -> None:
         size = len(self.actions)
         if self.execution.shape != (size, size):
-            raise ValueError(f"execution: has shape {self.execution.shape}, but {size} actions need {(size, size)}")
+            raise ValueError(f"execution: expected shape {(size, size)}, got {self.execution.shape}")
         if (self.execution < 0).any() or not np.allclose(self.execution.sum(axis=1), 1):
-            raise ValueError("execution: each row must hold probabilities that sum to one")
+            raise ValueError("execution: expected rows of probabilities that sum to one")

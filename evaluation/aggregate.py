@@ -15,7 +15,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from rich.console import Console
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
 
 from goalbridge.agents.checkpoint import trained_steps
 from goalbridge.agents.storage import write_json
@@ -23,13 +26,19 @@ from goalbridge.configs.checks import ConfigError, UserError, require
 from goalbridge.configs.evaluation import EvaluateConfig
 from goalbridge.configs.run_folder import flat, read_run_config
 from goalbridge.configs.schema import RunConfig
-from goalbridge.evaluation.aggregate_report import LEGEND, table
-from goalbridge.evaluation.evaluation import Evaluation
+from goalbridge.evaluation.evaluation import evaluation_of
+from goalbridge.evaluation.report import HEADINGS, cell, sure
 from goalbridge.evaluation.statistics import Columns, interquartile_mean, interval, probability_of_improvement
 
 # Of a run's settings, those that do not make another recipe; a layout is told apart by its world.
 GATHERED: Final = "gathered"  # under which the runs' TensorBoard logs show what was found
 NO_RECIPE: Final = ("run_dir", "resume", "device", "seed", "encoder.cache_dir", "env.layout")
+SHOWN: Final = ("success", "spl_grid", "against_optimum", "mass", "first_guess", "wrong_visits")
+LEGEND: Final = (
+    "means with 95 % intervals over training seeds, then episodes; paired differences in success from the group's "
+    "first estimator and from the world's first group (* where the interval leaves out 0); IQM: the mean of the middle "
+    "half of the seeds' success; P(better): how probably a seed succeeds more often than one of the first group"
+)
 
 ByEstimator = Mapping[str, Columns]  # estimator, metric: [E]
 Report = dict[str, Any]
@@ -46,12 +55,7 @@ class Evaluated:
     found: ByEstimator
 
 
-def is_pattern(run_dir: str) -> bool:
-    """Whether it stands for several folders; a folder of that very name is one."""
-    return glob.has_magic(run_dir) and not Path(run_dir).is_dir()
-
-
-def aggregate(config: EvaluateConfig, evaluation_of: Callable[[EvaluateConfig], Evaluation]) -> None:
+def aggregate(config: EvaluateConfig) -> None:
     """Evaluates every finished run that config.run_dir matches; prints one table, writes one evaluation.json.
 
     The file lies in the deepest folder that the pattern names. Each run's figures go into its own TensorBoard log, for
@@ -67,7 +71,7 @@ def aggregate(config: EvaluateConfig, evaluation_of: Callable[[EvaluateConfig], 
         for folder in folders:
             status.update(f"{folder} ({len(runs) + len(left_out) + 1} of {len(folders)})")
             try:
-                runs.append(_evaluated(replace(config, run_dir=str(folder)), evaluation_of, runs))
+                runs.append(_evaluated(replace(config, run_dir=str(folder)), runs))
             except UserError as error:
                 left_out[str(folder)] = " ".join(str(error).split())
     if not runs:
@@ -92,9 +96,7 @@ def root_of(pattern: str) -> Path:
     return Path(*parts[:plain])
 
 
-def _evaluated(
-    config: EvaluateConfig, evaluation_of: Callable[[EvaluateConfig], Evaluation], others: list[Evaluated]
-) -> Evaluated:
+def _evaluated(config: EvaluateConfig, others: list[Evaluated]) -> Evaluated:
     """One run's figures; ConfigError for a run that is not trained to its end, or the same as one of the `others`."""
     folder = Path(config.run_dir)
     run = read_run_config(folder)
@@ -226,3 +228,43 @@ def _over_seeds(by_seed: list[Columns], paired: bool = False) -> dict[str, Any]:
         if len(values) > 1 and not paired:
             found[metric]["iqm"] = asdict(interquartile_mean(per_seed))
     return found
+
+
+def table(report: Mapping[str, Any]) -> Group:
+    """Of each group of each world a heading and a row an estimator: means with intervals, paired differences."""
+    shown: list[RenderableType] = []
+    for world in report["worlds"]:
+        groups = world["groups"]
+        between = world[f"paired_difference_from_{next(iter(groups))}"]
+        for label, group in groups.items():
+            first = next(iter(group["estimators"]))
+            within = group[f"paired_difference_from_{first}"]
+            across = between.get(label, {}).get("estimators", {})
+            there = [metric for metric in SHOWN if any(metric in found for found in group["estimators"].values())]
+            grid = Table(box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), pad_edge=False)
+            grid.add_column("estimator", no_wrap=True)
+            for metric in (*there, "- first", "- group"):
+                grid.add_column(HEADINGS.get(metric, metric), justify="right", no_wrap=True)
+            for name, found in group["estimators"].items():
+                cells = [cell(found.get(metric), metric) for metric in there]
+                grid.add_row(name, *cells, sure(within.get(name)), sure(across.get(name)))
+            title = f"[bold]{escape(world['env'].split('/')[-1])}[/bold]: {escape(_about(label, group))}"
+            shown += [title, grid, *_of_seeds(group, across), ""]
+    return Group(*shown)
+
+
+def _of_seeds(group: Mapping[str, Any], across: Mapping[str, Any]) -> list[str]:
+    """Lines of what only several seeds can say of success."""
+    iqm = {name: found["success"].get("iqm") for name, found in group["estimators"].items()}
+    better = {name: found.get("probability_of_improvement") for name, found in across.items()}
+    said = []
+    for what, figures in {"IQM": iqm, "P(better)": better}.items():
+        cells = [f"{name} {cell(one, 'success')}".replace("\n", " ") for name, one in figures.items() if one]
+        said += [f"{what}: {', '.join(cells)}"] if cells else []
+    return said
+
+
+def _about(label: str, group: Mapping[str, Any]) -> str:
+    seeds = ", ".join(str(seed) for seed in group["seeds"])
+    settings = "" if label == "all" else f"{label}; "
+    return f"{settings}{'seeds' if len(group['seeds']) > 1 else 'seed'} {seeds}; {group['episodes']} episodes"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -38,16 +39,6 @@ class Played:
 
     episodes: Episodes
     metrics: Metrics
-
-    @property
-    def tasks(self) -> tuple[Task, ...]:
-        """E of them."""
-        return self.episodes.tasks
-
-    @property
-    def goals(self) -> tuple[NDArray[Any], ...]:
-        """E paths [steps + 1, G]."""
-        return self.episodes.goals
 
 
 Results = Mapping[str, Mapping[str, Played]]  # by estimator, then by group
@@ -99,7 +90,7 @@ def _some(columns: Columns, rows: NDArray[np.bool_]) -> Columns:
 
 def tasks_of(results: Results) -> dict[str, tuple[Task, ...]]:
     """The tasks of each group that anybody played."""
-    return {group: played.tasks for own in reversed(list(results.values())) for group, played in own.items()}
+    return {group: played.episodes.tasks for own in reversed(list(results.values())) for group, played in own.items()}
 
 
 def _categories(world: World, by_group: Mapping[str, Sequence[Task]]) -> dict[str, tuple[str, NDArray[np.bool_]]]:
@@ -141,6 +132,43 @@ def _mean(every: Mapping[str, Mapping[str, Columns]], group: str, metric: str) -
             mean = float(by_group[group][metric].mean())
             return mean if np.isfinite(mean) else None
     return None
+
+
+def episodes_file(world: World, results: Results) -> bytes:
+    """Every episode of N estimators as an .npz without pickle, for `numpy.load`.
+
+    group, category, text: str [E]. seed: int [E]. estimator: str [N]. Every metric: float64 [N, E], NaN where an
+    estimator did not play, or the metric says nothing. Where there is one group, path: [N, E, T + 1, G], the goals
+    achieved, the last one repeated. What the world adds: see `World.task_arrays`.
+    """
+    tasks = tasks_of(results)
+    every = [task for own in tasks.values() for task in own]
+    names = dict.fromkeys(m for own in results.values() for played in own.values() for m in played.metrics)
+    arrays = {metric: np.stack([_column(own, tasks, metric) for own in results.values()]) for metric in names}
+    if not world.grouped:
+        arrays["path"] = _paths(
+            [path for own in results.values() for played in own.values() for path in played.episodes.goals]
+        )
+        arrays["path"] = arrays["path"].reshape(len(results), len(every), *arrays["path"].shape[1:])
+    buffer = io.BytesIO()
+    said = {name: np.array([getattr(task, name) for task in every]) for name in ("group", "category", "text", "seed")}
+    content: dict[str, Any] = {**said, "estimator": np.array(list(results)), **arrays, **world.task_arrays(every)}
+    np.savez_compressed(buffer, **content)
+    return buffer.getvalue()
+
+
+def _column(own: Mapping[str, Played], tasks: Mapping[str, Sequence[Task]], metric: str) -> NDArray[np.float64]:
+    """One metric of one estimator over all groups, [E]; NaN where it is not known."""
+    unknown = {group: np.full(len(some), np.nan) for group, some in tasks.items()}
+    return np.concatenate(
+        [own[group].metrics.get(metric, unknown[group]) if group in own else unknown[group] for group in tasks]
+    )
+
+
+def _paths(paths: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Paths [t + 1, G] brought to one length, [P, T + 1, G]."""
+    longest = max(map(len, paths))
+    return np.stack([np.pad(path, ((0, longest - len(path)), (0, 0)), "edge") for path in paths])
 
 
 def overall_table(report: Report, title: str, shown: Sequence[str]) -> Table:

@@ -1,10 +1,10 @@
-"""Episodes that one can watch: frames, GIFs, and pictures of all kinds in TensorBoard."""
+"""What one can look at: frames and GIFs of episodes, plots of reports, and pictures of all kinds in TensorBoard."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goalbridge.configs.durable import write_atomically
+from goalbridge.evaluation.report import HEADINGS
 from goalbridge.evaluation.rollout import rollout
 from goalbridge.worlds import Actor, Begun, Belief, Episodes, Moment, Task, World
 
@@ -21,28 +22,31 @@ if TYPE_CHECKING:
 FRAMES_PER_SECOND: Final = 10
 LAST_FRAME_HOLDS: Final = 10
 MOST_FRAMES: Final = 100
+# Mostly Okabe and Ito's colours, for all kinds of colour vision; who knows everything or nothing is grey.
+_COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C2878", "#7A6A00")
+_GREYS: Final = {"limit": "#222222", "expert": "#666666", "random": "#AAAAAA"}
+_MARKERS: Final = "osD^vP*X"
+_UNKNOWN: Final = {"mean": np.nan, "low": np.nan, "high": np.nan}
+_SPREAD: Final = 0.76  # of the room between two categories, how much the estimators take
 
 Stop = Callable[[Any], bool]
 
 
-@dataclass(eq=False)
+@dataclass(frozen=True, eq=False)
 class Recording:
     """One episode, moment by moment.
 
-    told: what the actor was told. moments: T + 1. stopped: whether it ended because `stop` said so. episodes: its
-    outcome, alone.
+    moments: T + 1. outcome: of this episode alone. stopped: whether it ended because `stop` said so.
     """
 
-    told: str = ""
-    moments: list[Moment] = field(default_factory=list)
+    moments: Sequence[Moment]
+    outcome: Episodes
     stopped: bool = False
-    episodes: Episodes | None = None
 
     @property
-    def outcome(self) -> Episodes:
-        """Of the finished episode."""
-        assert self.episodes is not None
-        return self.episodes
+    def told(self) -> str:
+        """What the actor was told."""
+        return self.moments[0].task.text
 
 
 def record(world: World, task: Task, actor: Actor, key: int = 0, stop: Stop | None = None) -> Recording:
@@ -50,21 +54,18 @@ def record(world: World, task: Task, actor: Actor, key: int = 0, stop: Stop | No
 
     key: of the episode, as the actor hears it. stop: says of each observation, a batch of one, whether that is the end.
     """
-    recording = Recording()
-    goals: list[NDArray[Any]] = []
+    goals, moments, stops = list[NDArray[Any]](), list[Moment](), list[bool]()
 
     def watch(begun: Begun, seen: Mapping[str, Any]) -> bool:
-        recording.told = begun.tasks[0].text
         goals.append(np.asarray(seen["achieved_goal"])[0])
         pictures = begun.env.render() if begun.env.render_mode == "rgb_array" else None
         picture = None if not pictures else np.asarray(pictures[0], np.uint8)
-        recording.moments.append(Moment(begun.tasks[0], seen["observation"], np.stack(goals), picture))
-        recording.stopped = stop is not None and stop(seen["observation"])
-        return recording.stopped
+        moments.append(Moment(begun.tasks[0], seen["observation"], np.stack(goals), picture))
+        stops.append(stop is not None and stop(seen["observation"]))
+        return stops[-1]
 
     actor.reset()
-    recording.episodes = rollout(world, [task], actor, key, watch=watch)
-    return recording
+    return Recording(moments, rollout(world, [task], actor, key, watch=watch), stops[-1])
 
 
 def frames(
@@ -106,6 +107,48 @@ def spread(last: int, most: int) -> list[int]:
     gap = last / (most - 1)  # at least 1
     odd_and_even = [i % 2 + 2 * round((i * gap - i % 2) / 2) for i in range(most - 1)]  # the nearest in turns
     return [*odd_and_even, last]
+
+
+def category_plot(report: Mapping[str, Any], metric: str) -> NDArray[np.uint8]:
+    """A metric of evaluation.json by category and estimator, means with 95 % intervals; uint8 [h, w, 3]."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    categories, names = report["categories"], list(report["estimators"])
+    figure = Figure(figsize=(1.6 * len(categories) + 2.4, 4.6), dpi=120, layout="constrained")
+    canvas: Any = FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    offsets = (np.arange(len(names)) - (len(names) - 1) / 2) * _SPREAD / len(names)  # [N]
+    for turn, name in enumerate(names):
+        found = [categories[category].get(name, {}).get(metric, _UNKNOWN) for category in categories]
+        mean, low, high = (np.array([one[key] for one in found]) for key in ("mean", "low", "high"))  # [C] each
+        if np.isnan(mean).all():
+            continue
+        axes.errorbar(
+            np.arange(len(categories)) + offsets[turn],
+            mean,
+            # A percentile interval of a bootstrap may, by a rounding error, miss its mean.
+            yerr=np.maximum([mean - low, high - mean], 0),
+            color=_GREYS.get(name, _COLOURS[turn % len(_COLOURS)]),
+            marker="_" if name in _GREYS else _MARKERS[turn % len(_MARKERS)],
+            markersize=9 if name in _GREYS else 5,
+            linestyle="none",
+            capsize=2,
+            label=name,
+        )
+    axes.set_xticks(np.arange(len(categories)), [name.replace("_", "\n") for name in categories])
+    axes.set_xlim(-0.5, len(categories) - 0.5)
+    axes.set_ylim(-0.02, 1.02)
+    for between in np.arange(len(categories) - 1) + 0.5:
+        axes.axvline(between, color="#DDDDDD", linewidth=0.8)
+    axes.grid(axis="y", color="#DDDDDD", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_ylabel(HEADINGS.get(metric, metric).replace("\n", " "))
+    axes.set_title(f"{report['env']}, {report['episodes']} paired episodes, 95 % intervals", fontsize=10)
+    figure.legend(loc="outside right upper", frameon=False)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
 def gif(pictures: Sequence[NDArray[np.uint8]]) -> bytes:

@@ -10,10 +10,11 @@ import shutil
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import numpy as np
 import pytest
 import torch
@@ -29,38 +30,23 @@ from goalbridge.encoders.grid import OWN, RADIUS, SIDE
 from goalbridge.envs.babyai.phrasing import COLOURS, FIRST_TYPE, TYPES
 from goalbridge.envs.commands import MazeCommands
 from goalbridge.evaluation.evaluation import Evaluation
+from goalbridge.experiments.agent.own_protocol import users_files
 from goalbridge.worlds import World
 from goalbridge.worlds.babyai.settings import BabyAISettings
 from goalbridge.worlds.babyai.world import BabyAIWorld
+from goalbridge.worlds.gym import vector
 from goalbridge.worlds.maze.settings import MazeSettings
-from goalbridge.worlds.maze.vector import surface
-from goalbridge.worlds.maze.world import MazeWorld
+from goalbridge.worlds.maze.world import MazeWorld, make_world
 
 ROOT = Path(__file__).parents[1]
 
 
-def fork_settings(**changes: Any) -> MazeSettings:
-    """The fork maze's."""
-    return MazeSettings("goalbridge/ForkMaze-v0", **changes)
-
-
-def babyai_settings(*levels: str, **changes: Any) -> BabyAISettings:
-    """BabyAI's, one small level unless told otherwise."""
-    return BabyAISettings(levels or ("GoToLocal",), **changes)
-
-
-FORK = fork_settings()
-
+FORK = MazeSettings("goalbridge/ForkMaze-v0")
 TINY_DATA = ("data.trajectories=100", "data.labelled_goals=200")
 TINY_NETS = ("agent.width=16", "agent.depth=2", "agent.embedding_dim=8", "agent.bridge_goals=40")
 TINY_RUN = (
-    "train.steps=12",
-    "train.batch_size=16",
-    "train.log_every=4",
-    "train.evaluate_every=8",
-    "train.evaluation_episodes=4",
-    "train.checkpoint_every=4",
-    "env.max_episode_steps=12",
+    *("train.steps=12", "train.batch_size=16", "train.log_every=4", "train.checkpoint_every=4"),
+    *("train.evaluate_every=8", "train.evaluation_episodes=4", "env.max_episode_steps=12"),
 )
 
 
@@ -100,7 +86,7 @@ def script(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -
         except SystemExit as leaving:
             code = leaving.code if isinstance(leaving.code, int) else 1
         finally:
-            torch.set_flush_denormal(False)  # the scripts set it for their process, which here is the tests' own
+            torch.set_flush_denormal(False)  # which commands set for their process, here that of all tests
         printed = capfd.readouterr()
         return Outcome(code, printed.out, printed.err)
 
@@ -109,7 +95,7 @@ def script(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -
 
 @pytest.fixture(autouse=True)
 def plain_numbers() -> Iterator[None]:
-    """The scripts flush denormal numbers to zero in their process, which here is that of all tests."""
+    """Commands other than the scripts set it, too."""
     yield
     torch.set_flush_denormal(False)
 
@@ -142,13 +128,40 @@ def script_environment() -> dict[str, str]:
 
 
 @pytest.fixture
-def finished(script: Script, tiny: tuple[str, ...], text_cache: Path, tmp_path: Path) -> Path:
-    """A finished tiny run: a copy of one that each worker makes once."""
-    made = text_cache / f"tiny_run_{os.getpid()}"
-    if not (made / "agent.safetensors").exists():
-        done = script("train", *tiny, f"run_dir={made}")
-        assert done.code == 0, done.err
-    return Path(shutil.copytree(made, tmp_path / "finished"))
+def trained(script: Script, text_cache: Path, tmp_path: Path) -> Callable[..., Path]:
+    """`trained("name", "seed=1", ...)`: the folder of a finished run, a copy of one that each worker makes once."""
+
+    def train(name: str, *arguments: str) -> Path:
+        made = text_cache / f"{name}_{os.getpid()}"
+        if not (made / "agent.safetensors").exists():
+            done = script("train", *arguments, f"run_dir={made}")
+            assert done.code == 0, done.err
+            if f"encoder.cache_dir={text_cache}" in arguments:
+                shutil.copy(text_cache / "text_cache.safetensors", made)
+        return Path(shutil.copytree(made, tmp_path / name))
+
+    return train
+
+
+@pytest.fixture
+def finished(trained: Callable[..., Path], tiny: tuple[str, ...]) -> Path:
+    """A finished tiny run."""
+    return trained("finished", *tiny)
+
+
+@pytest.fixture
+def users_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder of a user's own, which is the current one, and holds the files of docs/OWN_WORLD.md."""
+    for name, text in users_files().items():
+        (tmp_path / name).write_text(text)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    before = set(gymnasium.registry)
+    vector.survives_drawing.cache_clear()  # names stay, worlds do not
+    yield tmp_path
+    sys.modules.pop("my_worlds", None)
+    for name in set(gymnasium.registry) - before:
+        del gymnasium.registry[name]
 
 
 @text_encoders.register("letters")
@@ -172,6 +185,23 @@ class FakeText(TextEncoder):
         return np.stack([np.random.default_rng([ord(c) for c in text]).normal(size=6) for text in texts]).astype("f4")
 
 
+def untrained(
+    world: World, policy: PolicyConfig, text: TextEncoder, goals: Any, settings: dict[str, Any], spread: float = 1.5
+) -> Agent:
+    """An agent whose temperatures are not the initial ones; `spread` multiplies its weights, so that inputs differ."""
+    networks: dict[str, Any] = {"width": 16, "depth": 2, "embedding_dim": 8}
+    torch.manual_seed(0)
+    candidates = world.candidates(policy.candidate_actions)
+    agent = Agent(world.spec, AgentConfig(**(networks | settings)), policy, text, candidates, goals)
+    with torch.no_grad():  # as if trained: the estimators must use these
+        agent.critic_ab.log_scale.add_(0.9)
+        agent.critic_bc.log_scale.sub_(0.4)
+        for name, parameter in agent.named_parameters():
+            if parameter.ndim > 1 and not name.startswith("rotary"):
+                parameter.mul_(spread)
+    return agent.eval()
+
+
 def build_agent(
     text: TextEncoder | None = None,
     env: MazeSettings = FORK,
@@ -179,27 +209,13 @@ def build_agent(
     bridge_goals: int = 30,
     **settings: Any,
 ) -> Agent:
-    """An untrained agent of the fork maze whose temperatures are not the initial ones."""
+    """An untrained agent of the fork maze."""
     world = MazeWorld(env)
+    goals = make_world(env, 1).candidate_goals()
+    goals = goals[np.random.default_rng(0).integers(len(goals), size=bridge_goals)]
     text = text or LabelEncoder(MazeCommands(world.layout).labels)
-    goals = surface(world.make_mazes(1, "train")).candidate_goals()
-    networks: dict[str, Any] = {"width": 16, "depth": 2, "embedding_dim": 8, "frequencies": (0.5, 1.0)}
-    torch.manual_seed(0)
-    agent = Agent(
-        world.spec,
-        AgentConfig(**(networks | settings)),
-        PolicyConfig(candidate_actions=candidate_actions),
-        text,
-        world.candidates(candidate_actions),
-        goals[np.random.default_rng(0).integers(len(goals), size=bridge_goals)],
-    )
-    with torch.no_grad():  # as if trained: the estimators must use these
-        agent.critic_ab.log_scale.add_(0.9)
-        agent.critic_bc.log_scale.sub_(0.4)
-        for parameter in agent.parameters():
-            if parameter.ndim > 1:
-                parameter.mul_(1.5)
-    return agent.eval()
+    policy = PolicyConfig(candidate_actions=candidate_actions)
+    return untrained(world, policy, text, goals, {"frequencies": (0.5, 1.0)} | settings)
 
 
 @pytest.fixture(scope="session")
@@ -211,26 +227,11 @@ def make_agent() -> Callable[..., Agent]:
 def build_grid_agent(
     text: TextEncoder | None = None, policy: PolicyConfig | None = None, spread: float = 1.5, **settings: Any
 ) -> Agent:
-    """An untrained agent of BabyAI's grids; `spread` multiplies its weights, so that situations differ."""
-    world = BabyAIWorld(babyai_settings())
-    text = text or FakeText()
-    networks: dict[str, Any] = {"width": 16, "depth": 2, "embedding_dim": 8}
-    torch.manual_seed(0)
-    agent = Agent(
-        world.spec,
-        AgentConfig(**(networks | settings)),
-        policy or PolicyConfig(name="planned", candidate_actions=4, average_noise=False),
-        text,
-        world.candidates(4),
-        np.zeros((3, len(world.spec.goal_low)), np.uint8),
-    )
-    with torch.no_grad():
-        agent.critic_ab.log_scale.add_(0.9)
-        agent.critic_bc.log_scale.sub_(0.4)
-        for name, parameter in agent.named_parameters():
-            if parameter.ndim > 1 and not name.startswith("rotary"):
-                parameter.mul_(spread)
-    return agent.eval()
+    """An untrained agent of BabyAI's grids."""
+    world = BabyAIWorld(BabyAISettings(("GoToLocal",)))
+    policy = policy or PolicyConfig(name="planned", candidate_actions=4, average_noise=False)
+    goals = np.zeros((3, len(world.spec.goal_low)), np.uint8)
+    return untrained(world, policy, text or FakeText(), goals, settings, spread)
 
 
 @pytest.fixture(scope="session")
@@ -248,13 +249,13 @@ def fake_text() -> FakeText:
 @pytest.fixture(scope="session")
 def make_maze() -> Callable[..., MazeWorld]:
     """`make_maze(max_episode_steps=9)`: the fork maze as a world, with settings changed."""
-    return lambda **changes: MazeWorld(fork_settings(**changes))
+    return lambda **changes: MazeWorld(replace(FORK, **changes))
 
 
 @pytest.fixture(scope="session")
 def make_babyai() -> Callable[..., BabyAIWorld]:
     """`make_babyai("GoToObjS4", view="partial")`: levels as a world; one small level unless told otherwise."""
-    return lambda *levels, **changes: BabyAIWorld(babyai_settings(*levels, **changes))
+    return lambda *levels, **changes: BabyAIWorld(BabyAISettings(levels or ("GoToLocal",), **changes))
 
 
 @pytest.fixture

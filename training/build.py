@@ -27,7 +27,7 @@ from goalbridge.data.minari_import import MinariEpisodes
 from goalbridge.data.trajectories import FOLDER, require_unchanged
 from goalbridge.encoders import TextEncoder
 from goalbridge.encoders.text.sentence import CACHE
-from goalbridge.training.sources import BatchSource, OfflineSource, OnlineSource
+from goalbridge.training.sources import BatchSource, OnlineSource
 from goalbridge.worlds import World, world_of
 
 ACTION_POOL = 8192
@@ -121,7 +121,7 @@ class RunBuilder:
         elif not folder.is_dir():
             self.world.collect(self.config.data, self.config.seed).save(folder)
         trajectories = TrajectoryBuffer.open(folder)
-        return OfflineSource(trajectories, self._captions(trajectories))
+        return BatchSource(trajectories, self._captions(trajectories))
 
     def _captions(self, trajectories: TrajectoryBuffer) -> CaptionPairs:
         config = self.config

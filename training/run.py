@@ -29,13 +29,10 @@ from goalbridge.data.captions import BATCHES, stream
 from goalbridge.data.trajectories import FOLDER
 from goalbridge.training.build import RunBuilder
 from goalbridge.training.dashboard import Dashboard
-from goalbridge.training.progress import TrainingProgress
 from goalbridge.training.sources import BatchSource
-from goalbridge.worlds import World, world_of
+from goalbridge.worlds import world_of
 
 RUN_FILES = (CHECKPOINT, "agent.safetensors", "config.json", FOLDER)
-
-Watching = tuple[Dashboard, TrainingProgress]
 
 
 class Training:
@@ -55,13 +52,15 @@ class Training:
 
     def run(self) -> None:
         """Collects, learns, evaluates and checkpoints; ConfigError where another process is at work on the run."""
-        with claimed(self.folder) if self.processes.is_first else nullcontext():
+        first = self.processes.is_first  # it alone logs and saves
+        with claimed(self.folder) if first else nullcontext():
             # Once more: it may have been begun or finished before it was claimed.
             builder = RunBuilder(self.config, self.device, self._open_run(), self.processes)
             try:
                 source, learner = builder.prepare()
-                with self._interruptible(), self._watched(builder.world, learner.step) as watching:
-                    self._learn(learner, source, builder.identity, watching)
+                shown = Dashboard(builder.world, self.config, self.folder, learner.step) if first else nullcontext()
+                with self._interruptible(), shown as dashboard:
+                    self._learn(learner, source, builder.identity, dashboard)
             except PeerError as error:
                 raise PeerError(f"{error}; {self._goes_on()}") from error
             except OSError as error:
@@ -89,23 +88,11 @@ class Training:
             for number, handler in previous.items():
                 signal.signal(number, handler)
 
-    @contextmanager
-    def _watched(self, world: World, step: int) -> Iterator[Watching | None]:
-        """The logs and the bar of the first process, which have come to `step`; None for the others."""
-        if not self.processes.is_first:
-            yield None
-            return
-        with (
-            Dashboard(world, self.config, self.folder, step) as dashboard,
-            TrainingProgress(self.config.train.steps, step) as progress,
-        ):
-            yield dashboard, progress
-
     def _interrupt(self, _signal: int, _frame: FrameType | None) -> None:
         self.stop = True
 
     def _learn(
-        self, learner: Learner, source: BatchSource, identity: dict[str, str], watching: Watching | None
+        self, learner: Learner, source: BatchSource, identity: dict[str, str], dashboard: Dashboard | None
     ) -> None:
         train, stop = self.config.train, False
         try:
@@ -122,10 +109,12 @@ class Training:
                 saves = _due(learner.step, train.checkpoint_every, train.steps)
                 if logs or evaluates:
                     self._check(info, learner)
-                    if evaluates:
-                        source.renew_bridge(learner)
-                    figures = info | {name: torch.tensor(value) for name, value in source.figures().items()}
-                    _show(watching, learner, figures if logs else None, evaluates)
+                if evaluates:
+                    source.renew_bridge(learner)
+                if dashboard is not None and logs:
+                    dashboard.show(learner, {**info, **source.figures()})
+                if dashboard is not None and evaluates:
+                    dashboard.evaluate(learner)
                 stop = self.processes.any(self.stop)  # all stop after the same step
                 if stop or saves:
                     self._check(info, learner)
@@ -164,18 +153,6 @@ class Training:
 
 def _due(step: int, every: int, last: int) -> bool:
     return step == last or (every > 0 and step % every == 0)
-
-
-def _show(watching: Watching | None, learner: Learner, info: dict[str, Tensor] | None, evaluates: bool) -> None:
-    """Shows the figures of the present step, where there are any, and evaluates where it is time to."""
-    if watching is None:
-        return
-    dashboard, progress = watching
-    if info is not None:
-        progress.show(learner.step, info)
-        dashboard.scalars(learner, info)
-    if evaluates:
-        progress.show_evaluation(dashboard.evaluate(learner))
 
 
 def train(config: RunConfig) -> None:

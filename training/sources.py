@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -22,41 +21,13 @@ from goalbridge.data.online import OnlineData
 from goalbridge.worlds import World
 
 
-class BatchSource(ABC):
-    """Batches of both contrastive pairs, and what else must happen for them as the agent learns."""
+class BatchSource:
+    """Batches of both contrastive pairs, of trajectories and captions that stay as they are; what grows overrides more.
 
-    @abstractmethod
-    def sample_futures(
-        self, rng: np.random.Generator, batch_size: int, discount: float, group_size: int = 0, nearby: float = 0.0
-    ) -> FutureBatch:
-        """See `TrajectoryBuffer.sample_futures`."""
+    trajectories: see `TrajectoryBuffer.sample_futures`. captions: see `CaptionPairs.sample`.
+    """
 
-    @abstractmethod
-    def sample_captions(self, rng: np.random.Generator, batch_size: int) -> CaptionBatch:
-        """See `CaptionPairs.sample`."""
-
-    def advance(self, learner: Learner) -> None:  # noqa: B027 (what is stored does not grow)
-        """What is due before the learner's next step."""
-
-    def figures(self) -> dict[str, float]:
-        """What to log of it."""
-        return {}
-
-    def renew_bridge(self, learner: Learner) -> None:  # noqa: B027
-        """Draws the agents' bridge goals anew, where what there is has changed."""
-
-    def tensors(self) -> dict[str, Tensor]:
-        """What a checkpoint must hold of it."""
-        return {}
-
-    def restore(self, tensors: Mapping[str, Tensor], folder: Path) -> None:  # noqa: B027
-        """Restores what `tensors` gave; CheckpointError, which names `folder`, where it does not fit."""
-
-
-class OfflineSource(BatchSource):
-    """Trajectories and captions that stay as they are."""
-
-    def __init__(self, trajectories: TrajectoryBuffer, captions: CaptionPairs) -> None:
+    def __init__(self, trajectories: TrajectoryBuffer | OnlineData, captions: CaptionPairs | OnlineData) -> None:
         self.trajectories, self.captions = trajectories, captions
 
     def sample_futures(
@@ -69,6 +40,23 @@ class OfflineSource(BatchSource):
         """Of all captions."""
         return self.captions.sample(rng, batch_size)
 
+    def advance(self, learner: Learner) -> None:
+        """What is due before the learner's next step."""
+
+    def figures(self) -> dict[str, float]:
+        """What to log of it."""
+        return {}
+
+    def renew_bridge(self, learner: Learner) -> None:
+        """Draws the agents' bridge goals anew, where what there is has changed."""
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What a checkpoint must hold of it."""
+        return {}
+
+    def restore(self, tensors: Mapping[str, Tensor], folder: Path) -> None:
+        """Restores what `tensors` gave; CheckpointError, which names `folder`, where it does not fit."""
+
 
 class OnlineSource(BatchSource):
     """What the agent collects itself: one round of random play, captioned in wordings of `split`, to begin with."""
@@ -77,19 +65,9 @@ class OnlineSource(BatchSource):
         self._config = config
         spec, env = world.spec, world.self_play(config.data, config.seed)
         bounds = (spec.goal_low, spec.goal_high)
-        self.data = OnlineData(
-            env, world.captions, bounds, config.data, config.train.steps, split, config.seed, spec.dtype
-        )
-
-    def sample_futures(
-        self, rng: np.random.Generator, batch_size: int, discount: float, group_size: int = 0, nearby: float = 0.0
-    ) -> FutureBatch:
-        """Futures within what is kept."""
-        return self.data.sample_futures(rng, batch_size, discount, group_size, nearby)
-
-    def sample_captions(self, rng: np.random.Generator, batch_size: int) -> CaptionBatch:
-        """Of the captions so far."""
-        return self.data.sample(rng, batch_size)
+        steps, seed = config.train.steps, config.seed
+        self.data = OnlineData(env, world.captions, bounds, config.data, steps, split, seed, spec.dtype)
+        super().__init__(self.data, self.data)
 
     def advance(self, learner: Learner) -> None:
         """Lets the averaged agent play what is due before the learner's next step."""

@@ -7,10 +7,9 @@ from typing import Any, Final
 
 from goalbridge.agents import Agent
 from goalbridge.configs.schema import RunConfig
-from goalbridge.evaluation.metrics import measured
+from goalbridge.evaluation.metrics import UnderstandingRecord, measured
 from goalbridge.evaluation.report import Played, summary
 from goalbridge.evaluation.rollout import play
-from goalbridge.evaluation.understanding import UnderstandingRecord
 from goalbridge.evaluation.watch import frames, gif, png, record
 from goalbridge.worlds import Begun, Projection, Task, World
 

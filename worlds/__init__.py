@@ -15,13 +15,16 @@ from goalbridge.worlds._base import (
     Moment,
     Player,
     Projection,
+    RandomActor,
     Reference,
     Task,
     World,
+    open_trained,
+    require_same,
     spl,
+    world_of,
 )
 from goalbridge.worlds._check import check_world
-from goalbridge.worlds._opening import open_trained, require_same, world_of
 
 register = worlds.register
 
@@ -34,6 +37,7 @@ __all__ = [
     "Moment",
     "Player",
     "Projection",
+    "RandomActor",
     "Reference",
     "Task",
     "World",

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from goalbridge.configs.checks import ConfigError
+from goalbridge.configs.checks import CheckpointError, ConfigError
+from goalbridge.configs.registries import worlds
 from goalbridge.configs.world_settings import WorldEvaluation, WorldSettings
 from goalbridge.data.space_spec import SpaceSpec
 
@@ -138,6 +139,40 @@ class Projection:
     rows: tuple[tuple[str, ...], ...]
 
 
+class RandomActor:
+    """Acts at random, whatever it is told; what it does in an episode depends on that episode alone.
+
+    begin: makes, of an episode's own generator, the function that draws its actions one after the other.
+    """
+
+    def __init__(self, begin: Callable[[np.random.Generator], Callable[[], Any]], seed: int) -> None:
+        self._begin, self._seed = begin, seed
+        self.reset()
+
+    def reset(self) -> None:
+        self._draws: dict[int, Callable[[], Any]] = {}
+
+    def act(self, observation: Any, instructions: Sequence[str], episodes: Sequence[int] | None = None) -> NDArray[Any]:
+        keys = range(len(instructions)) if episodes is None else episodes
+        for key in keys:
+            if key not in self._draws:
+                self._draws[key] = self._begin(np.random.default_rng([self._seed, key]))
+        return np.stack([self._draws[key]() for key in keys])
+
+
+def said(error: BaseException) -> str:
+    """An exception of somebody else's code in a few words."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+
+
+def first_goals(agent: Agent, count: int | None) -> NDArray[Any]:
+    """So many of an agent's bridge goals, [M, G], or all; ConfigError where it has fewer."""
+    goals: NDArray[Any] = agent.bridge_goals.cpu().numpy()
+    if count is not None and count > len(goals):
+        raise ConfigError(f"bridge_goals={count}: expected at most the agent's {len(goals)}")
+    return goals[:count]
+
+
 def spl(success: NDArray[np.bool_], shortest: NDArray[np.floating], path: NDArray[np.floating]) -> NDArray[np.float64]:
     """Success weighted by path length, [E]: success x shortest / max(path, shortest) (Anderson et al., 2018)."""
     longest = np.maximum(path, shortest)
@@ -227,7 +262,7 @@ class World(ABC):
 
     def watched_tasks(self, agent: Agent, episodes: int, seed: int) -> tuple[Task, ...]:
         """What an agent is asked at each evaluation in training, about `episodes` tasks."""
-        raise NotImplementedError
+        return self.tasks(agent, self.EvaluationSettings(), episodes, seed)
 
     def watching_options(self, agent: Agent) -> dict[str, Any]:
         """What `Agent.policy` is given then beside its name: fewer goals, where that is quicker and near enough."""
@@ -334,3 +369,32 @@ class World(ABC):
     def open_trained(cls, config: RunConfig, folder: Path) -> World:
         """The world of the run in `folder`, from what was kept there."""
         return cls(config.env)  # type: ignore[call-arg]
+
+
+def world_of(env: WorldSettings) -> type[World]:
+    """The world that settings are of; ConfigError where there is none."""
+    kind: type[World] = worlds.get(env.world, "env.world")
+    return kind
+
+
+def open_trained(run: RunConfig, folder: Path) -> World:
+    """The world of the run in `folder`, from what was kept there, to play in; ConfigError where nothing can be played.
+
+    Raises ConfigError, LayoutError or LevelError also where there is none.
+    """
+    kind = world_of(run.env)
+    if not kind.playable:
+        raise ConfigError(
+            f"run_dir={folder}: was trained on data={run.data.kind}, which have no environment to evaluate in; from "
+            f"Python, Agent.from_pretrained({str(folder)!r}).policy().act(observations, instructions) works"
+        )
+    return kind.open_trained(run, folder)
+
+
+def require_same(world: World, spec: WorldSpec, folder: str) -> None:
+    """CheckpointError where an agent, which knows `spec`, was trained in another world than this."""
+    here = world.spec.env_id
+    if spec.env_id != here:
+        raise CheckpointError(f"{folder}: the agent was trained in {spec.env_id}, not {here}; train one there")
+    if spec.fingerprint != world.fingerprint:
+        raise CheckpointError(f"{folder}: the agent was trained on another layout of {here}; give it that layout")

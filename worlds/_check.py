@@ -17,7 +17,7 @@ from goalbridge.configs.schema import AgentConfig, PolicyConfig
 from goalbridge.configs.world_settings import WorldEvaluation, WorldSettings
 from goalbridge.data import TrajectoryBuffer
 from goalbridge.data.trajectories import FIELDS
-from goalbridge.worlds._base import World
+from goalbridge.worlds._base import World, said
 
 if TYPE_CHECKING:
     from goalbridge.agents import Agent
@@ -42,7 +42,7 @@ def check_world(world: World, data: DataConfig = _DATA, settings: Any = None) ->
         again = world.collect(data, 0)
         world.meet(trajectories, np.asarray(trajectories.goals))
     except Exception as error:
-        return [f"collect: expected trajectories, got {_said(error)}"]
+        return [f"collect: expected trajectories, got {said(error)}"]
     goals = np.asarray(trajectories.goals)
     checks: tuple[tuple[str, Callable[[], Lines]], ...] = (
         ("settings", lambda: _settings(world)),
@@ -59,12 +59,8 @@ def check_world(world: World, data: DataConfig = _DATA, settings: Any = None) ->
         try:
             lines += list(check())
         except Exception as error:
-            lines.append(f"{name}: expected no exception, got {_said(error)}")
+            lines.append(f"{name}: expected no exception, got {said(error)}")
     return lines
-
-
-def _said(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
 
 
 def _settings(world: World) -> Lines:

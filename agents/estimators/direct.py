@@ -1,4 +1,4 @@
-"""f_AB's own similarity of phi_A(s, a) and phi_C(instruction): right only by strong assumptions (Lemmas 2, 3)."""
+"""f_AB's own similarity of phi_A(s, a) and phi_C(instruction), without goals: a baseline (Lemmas 2, 3)."""
 
 from __future__ import annotations
 
@@ -15,19 +15,15 @@ if TYPE_CHECKING:
 
 @register("direct")
 class Direct(Estimator):
-    """The baseline, without goals."""
-
     needs_goals = False
 
     @classmethod
     def check(cls, name: str, agent: Agent, fixed_goals: bool) -> None:
-        """ConfigError where state-actions share no part of their representation with language."""
         if not agent.has_language_part:
             raise ConfigError(
                 f"policy.name={name}: expected an agent trained with agent.language_in_actions=true; try logsumexp"
             )
 
     def scores(self, batch: ScoringBatch) -> Tensor:
-        """[B, A]."""
         agent = self.agent
         return agent.critic_ab.paired(agent.language_part(batch.encoded), batch.language().unsqueeze(1))

@@ -1,7 +1,5 @@
 """Fewer goals for the same sum: draws in proportion to p(g | instruction), with their importance weights."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -17,7 +15,6 @@ class Resampled(Estimator):
     needs_fixed_goals = True
 
     def scores(self, batch: ScoringBatch) -> Tensor:
-        """[B, A]."""
         which, weights = batch.proposed(self.agent.policy_config.proposals)  # [B, n] each
         log_bc = batch.log_bc.gather(1, which) + weights
         scores = batch.summed_over(which, log_bc)

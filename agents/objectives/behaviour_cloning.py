@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from goalbridge.agents.objectives._base import Info, TensorBatch
+from goalbridge.agents.objectives import Info, TensorBatch
 from goalbridge.agents.objectives.end_to_end import EndToEnd
 from goalbridge.configs.registries import objectives
 

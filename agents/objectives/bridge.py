@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from goalbridge.agents.objectives._base import Info, Objective, TensorBatch
+from goalbridge.agents.objectives import Info, Objective, TensorBatch
 from goalbridge.configs.registries import objectives
 
 

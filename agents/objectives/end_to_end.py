@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from goalbridge.agents.objectives._base import Info, Objective, TensorBatch
+from goalbridge.agents.objectives import Info, Objective, TensorBatch
 from goalbridge.configs.registries import objectives
 
 

@@ -17,7 +17,7 @@ from goalbridge.agents.model import Critic
 from goalbridge.benchmarks.scaling import seconds
 from goalbridge.experiments.scaling.neighbours import Neighbours, Proposals, between, proposed_scores
 from goalbridge.worlds.maze.settings import MazeSettings
-from goalbridge.worlds.maze.vector import make_world, surface
+from goalbridge.worlds.maze.world import make_world
 
 COUNTS: Final = (64, 256, 1024, 4096)  # goals instead of all
 # What neighbours are of, and which share of the goals they are.
@@ -69,9 +69,9 @@ def maze(terms: int, decisions: int) -> Decisions:
     agent = Agent.from_pretrained("pretrained/fork_maze")
     world = make_world(MazeSettings("goalbridge/ForkMaze-v0"), decisions, "held_out")
     observation, _ = world.reset(seed=SEED)
-    commands = [command.text for command in world.unwrapped.current_commands]  # type: ignore[attr-defined]
+    commands = [command.text for command in world.current_commands]
     rng = np.random.default_rng(SEED)
-    cells = surface(world).layout.free_cells  # [F, 2]
+    cells = world.layout.free_cells  # [F, 2]
     positions = cells[rng.integers(len(cells), size=terms)] + rng.random((terms, 2))
     with torch.no_grad():
         states = torch.as_tensor(np.asarray(observation["observation"], dtype=np.float32))

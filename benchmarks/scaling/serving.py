@@ -13,7 +13,7 @@ from goalbridge.agents.policy import Policy
 from goalbridge.encoders.text.sentence import SentenceEncoder
 from goalbridge.encoders.text_cache import TextCache
 from goalbridge.worlds.maze.settings import MazeSettings
-from goalbridge.worlds.maze.vector import candidates, make_world
+from goalbridge.worlds.maze.world import MazeWorld, make_world
 
 FOLDER: Final = "pretrained/fork_maze"
 INSTRUCTIONS, ALONE = 1000, 40
@@ -24,7 +24,7 @@ def distinct_instructions(count: int) -> tuple[NDArray[np.float32], list[str]]:
     """States [count, 2] of fork and as many different texts, single commands first, then one or another of two."""
     world = make_world(MazeSettings("goalbridge/ForkMaze-v0"), count, "held_out")
     observation, _ = world.reset(seed=60_000_000)
-    texts = [command.text for command in world.unwrapped.current_commands]  # type: ignore[attr-defined]
+    texts = [command.text for command in world.current_commands]
     found, rng = dict.fromkeys(texts), np.random.default_rng(0)
     while len(found) < count:
         found[" or ".join(rng.choice(texts, 2, replace=False))] = None
@@ -40,9 +40,9 @@ def measure() -> list[dict[str, Any]]:
             agent = Agent.from_pretrained(FOLDER)
             if isinstance(agent.text, SentenceEncoder):
                 agent.text.cache = TextCache(agent.text.cache.fingerprint)  # nothing of earlier runs
-            world = make_world(MazeSettings("goalbridge/ForkMaze-v0"), 1)
+            world = MazeWorld(MazeSettings("goalbridge/ForkMaze-v0"))
             kept = agent.bridge_goals.numpy()[:goals]
-            policies = [agent.policy("logsumexp", kept, candidates(world, directions)) for _ in range(2)]
+            policies = [agent.policy("logsumexp", kept, world.candidates(directions)) for _ in range(2)]
             agent.encode_instructions(["go to row 3, please"])  # loads the model
             if what != "new":
                 agent.encode_instructions([part for text in texts for part in text.split(" or ")])

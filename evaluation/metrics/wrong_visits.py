@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from goalbridge.evaluation.metrics import register
-from goalbridge.evaluation.understanding import UnderstandingRecord
+from goalbridge.evaluation.metrics import UnderstandingRecord, register
 from goalbridge.worlds import Episodes, World
 
 

@@ -16,10 +16,9 @@ from goalbridge.configs.evaluation import EvaluateConfig
 from goalbridge.configs.registries import estimators
 from goalbridge.configs.run_folder import read_run_config
 from goalbridge.evaluation.evaluation import Evaluation
-from goalbridge.evaluation.metrics import measured
+from goalbridge.evaluation.metrics import UnderstandingRecord, measured
 from goalbridge.evaluation.rollout import Reword, play
 from goalbridge.evaluation.statistics import interval
-from goalbridge.evaluation.understanding import UnderstandingRecord
 from goalbridge.worlds import Actor, Episodes, Metrics, Task, World, open_trained, require_same
 from goalbridge.worlds.maze.settings import MazeSettings
 from goalbridge.worlds.maze.world import MazeWorld

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from goalbridge.agents.bridge_diagnostics import bridge_diagnostics
+from goalbridge.agents.bridge import bridge_diagnostics
 from goalbridge.experiments.law.distribution import gaussian_tests, sphere_tests
 from goalbridge.experiments.law.laboratory import (
     INDEPENDENT,

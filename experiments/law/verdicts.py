@@ -9,8 +9,7 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from goalbridge.agents.bridge import bridge_scores, direct_scores
-from goalbridge.agents.bridge_diagnostics import bridge_diagnostics
+from goalbridge.agents.bridge import bridge_diagnostics, bridge_scores, direct_scores
 from goalbridge.experiments.law.distribution import Finding, gaussian_tests, sphere_tests
 from goalbridge.experiments.law.independence import gain_of_pairs
 from goalbridge.experiments.law.lemmas import gaussian_gain

@@ -87,13 +87,13 @@ def test_squared_distances_are_never_negative() -> None:
 
 
 def test_bad_input_is_named() -> None:
-    with pytest.raises(ValueError, match="kind='cosin' is no critic; nearest is 'cosine'"):
+    with pytest.raises(ValueError, match=r"kind=cosin: .*cosine"):
         Critic("cosin")
     with pytest.raises(ValueError, match="embedding_dim=0"):
         Critic(embedding_dim=0)
-    with pytest.raises(ValueError, match="initial_log_scale=nan"):
+    with pytest.raises(ValueError, match="initial_log_scale=nan: expected a finite"):
         Critic(initial_log_scale=math.nan)
-    with pytest.raises(ValueError, match="its last axis must be x's"):
+    with pytest.raises(ValueError, match="y: expected x's last axis"):
         Critic()(torch.zeros(2, 3), torch.zeros(2, 4))
-    with pytest.raises(ValueError, match="x has shape"):
+    with pytest.raises(ValueError, match=r"x: expected shape \[..., count, d\]"):
         Critic()(torch.zeros(3), torch.zeros(2, 3))

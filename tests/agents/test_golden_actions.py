@@ -1,4 +1,11 @@
-"""The shipped agents do, bit for bit, what they did before (tests/golden/record_actions.py)."""
+"""The shipped agents do, bit for bit, what they did at commit efdacfe, before goals and estimators were one policy.
+
+actions.npz was recorded there by a script that is in the history (tests/golden/record_actions.py, until 90a048a). It
+holds arrays. Of each run, "AGENT|LEVEL|VIEW|ESTIMATOR": `counts` [T], how many episodes go on at each of T steps, and
+of those N rows, step after step, `episodes` [N], `actions` [N] (numbers of the agent's candidate actions) and
+`observation` [N, S], or `grid` [N, W, H, 3] and `pose` [N, 3]; `instructions` [E]. "AGENT|texts" [K] and
+"AGENT|features" [K, T] are what the text encoder said, rounded to float16: a replay needs no language model.
+"""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from goalbridge.agents import Agent, Policy
+from goalbridge.agents import Agent, Policy, fixed_goals
 from goalbridge.agents.expressions import AnyOf
 from goalbridge.agents.lru import LRU
 from goalbridge.agents.memory import EPISODES_KEPT, FAR, LEAST_LEFT, MASKED_STEPS, REACH, VectorMemory
@@ -91,24 +91,6 @@ def test_all_goals_count_again_when_next_to_nothing_would_be_left() -> None:
         chances[0, gone] = (1 - math.exp(log_left)) / len(gone)
         log_bc = chances.log() + 17.0  # a constant says nothing
         assert torch.equal(kept.eliminate(log_bc, [0]), log_bc) is all_count
-
-
-def test_any_keys_tell_episodes_apart_and_a_batch_is_one_after_another() -> None:
-    keys: list[Hashable] = [10**7, "a", (1, 2), None, 3]
-    texts = ["row 3", "row 9", "row 3", "column 1", "row 3"]
-    paths = torch.as_tensor(np.random.default_rng(0).uniform(-1, 1, size=(8, 5, 2)).cumsum(axis=0) + 5.0).float()
-    together, alone, even = memory(eliminates=True), memory(eliminates=True), torch.full((5, 100), -math.log(100))
-    for states in paths:
-        together.note(states, texts, keys)
-    for row in (3, 1, 4, 0, 2):
-        for states in paths:
-            alone.note(states[row : row + 1], texts[row : row + 1], keys[row : row + 1])
-    found = together.eliminate(even, keys)
-    assert torch.equal(found, alone.eliminate(even, keys))
-    assert found.isneginf().any(dim=1).all()
-    assert not together.eliminate(FLAT, ["never met"]).isneginf().any()
-    together.reset()
-    assert torch.equal(together.eliminate(even, keys), even)
 
 
 def test_an_empty_batch_passes() -> None:
@@ -202,6 +184,16 @@ def test_a_policy_that_serves_for_long_stays_of_one_size(make_agent: Callable[..
     policy.act(states[:1], ["row 3"], [10**7])
     assert tracemalloc.get_traced_memory()[1] < 1e6  # a large number costs what a small one does
     tracemalloc.stop()
+
+
+@pytest.mark.parametrize("name", ["planned", "planned_sample", "resampled", "shortest"])
+def test_more_instructions_at_once_than_are_kept_are_all_answered(
+    make_agent: Callable[..., Agent], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    texts, states = [f"row {row}" for row in range(4)], np.full((4, 2), 7.5, np.float32)
+    expected = make_agent().policy(name).scores(states, texts)
+    monkeypatch.setattr(fixed_goals, "INSTRUCTIONS_KEPT", 2)
+    torch.testing.assert_close(make_agent().policy(name).scores(states, texts), expected)
 
 
 # What the policy makes of it. The walks do not depend on the actions, so that memories can be compared.

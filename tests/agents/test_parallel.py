@@ -147,14 +147,13 @@ def test_one_process_talks_to_nobody() -> None:
 def test_a_batch_that_cannot_be_shared_is_refused() -> None:
     Processes(0, 4).require_divisible(256, 0)
     Processes(0, 4).require_divisible(256, 32)
-    with pytest.raises(
-        ConfigError, match=r"^train.batch_size=255: is shared by 2 processes; .* of 2 would do, such as 256$"
+    for processes, batch, group, says in (
+        (2, 255, 0, r"^train.batch_size=255: expected a multiple of 2 processes; try 256$"),
+        (3, 512, 32, "expected a multiple of 3 processes x train.negatives_per_layout=32; try 480$"),
+        (64, 2, 0, "try 64$"),
     ):
-        Processes(1, 2).require_divisible(255, 0)
-    with pytest.raises(ConfigError, match=r"a multiple of 3 x train.negatives_per_layout=32 would do, such as 480$"):
-        Processes(0, 3).require_divisible(512, 32)
-    with pytest.raises(ConfigError, match=r"such as 64$"):
-        Processes(0, 64).require_divisible(2, 0)
+        with pytest.raises(ConfigError, match=says):
+            Processes(0, processes).require_divisible(batch, group)
 
 
 def test_devices_are_one_s_own(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,7 +164,9 @@ def test_devices_are_one_s_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOCAL_RANK", "1")
     assert Processes(3, 4).device(cuda) == torch.device("cuda", 1)
     monkeypatch.setenv("LOCAL_RANK", "2")
-    with pytest.raises(ConfigError, match=r"^device=cuda: 2 processes of this machine"):
+    with pytest.raises(
+        ConfigError, match=r"^device=cuda: expected a device for each process of this machine, got 2; try"
+    ):
         Processes(3, 4).device(cuda)
 
 

@@ -14,7 +14,6 @@ from torch import Tensor
 from goalbridge.agents import shortest_paths
 from goalbridge.agents.shortest_paths import (
     HOP,
-    NEIGHBOURS,
     NODES,
     GoalGraph,
     GoalPlanner,
@@ -100,23 +99,6 @@ def u_turn() -> Tensor:
     across = [(9.0, float(column)) for column in range(1, 6)]
     back = [(float(row), 5.0) for row in range(8, -2, -1)]
     return torch.tensor(there + across + back)
-
-
-def test_lengths_are_those_of_brute_force() -> None:
-    """Bellman and Ford's rule on the definition."""
-    places = 6 * torch.rand(30, 2, generator=torch.Generator().manual_seed(0))
-    said = torch.stack([-2.0 * torch.cdist(places + move, places).square() for move in DIRECTIONS]).amax(dim=0)
-    cost = ((said.amax(dim=0) - said).clamp(min=0) + HOP).numpy()
-    edges, length = np.full((30, 30), np.inf), np.full((30, 30), np.inf)
-    np.fill_diagonal(length, 0.0)
-    for row in range(30):
-        nearest = sorted((g for g in range(30) if g != row), key=lambda column: cost[row, column])[:NEIGHBOURS]
-        edges[row, nearest] = cost[row, nearest]
-    for _ in range(30):
-        length = np.minimum(length, (edges[:, :, None] + length[None]).min(axis=1))
-    found = planner(places).graph
-    for goal, wanted in enumerate(np.eye(30)):
-        np.testing.assert_allclose(distances(found, wanted), length[:, goal], rtol=1e-5, atol=1e-6)
 
 
 def test_the_path_leads_around_what_the_critic_sees_through() -> None:

@@ -122,18 +122,6 @@ def test_a_batch_is_one_at_a_time_in_any_order(place: Callable[..., Place], kind
     torch.testing.assert_close(mixed, together[order], rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("kind", ["maze", "grid"])
-def test_estimators_differ(place: Callable[..., Place], kind: str) -> None:
-    here = place(kind)
-    with torch.no_grad():
-        here.agent.critic_bc.log_scale.add_(3.0)  # more definite opinions of what texts mean
-    found = {name: here.policy(name).scores(here.observation, here.texts) for place, name in BOTH if place == kind}
-    for one in found:
-        for other in found:
-            gap = (found[one] - found[other]).nan_to_num(posinf=1e3, neginf=-1e3)
-            assert one == other or (gap - gap.mean(dim=1, keepdim=True)).abs().max() > 1e-2, (one, other)
-
-
 REFUSALS = [
     ("grid", "resampled", "policy.name=resampled: expected goals that are the same in every episode; try planned"),
     ("grid", "shortest", "policy.name=shortest: expected goals that are the same in every episode; try planned"),
@@ -259,7 +247,7 @@ def exact(here: Place, row: int) -> Exact:
 @torch.no_grad()
 def batch_of(policy: Policy, here: Place, ruled_out: dict[int, list[int]]) -> ScoringBatch:
     """What an estimator goes by where some goals of each row are ruled out."""
-    batch = policy.source.batch(policy.source.read(here.observation, here.texts, None))
+    batch = policy.source.batch(policy.source.read(here.observation, here.texts, range(B)))
     for row, goals in ruled_out.items() or {0: []}.items():
         batch.log_bc[row, goals] = -torch.inf
     return batch
@@ -346,7 +334,8 @@ def test_plans_are_values_handed_on_from_goal_to_goal(
     here = place(kind)
     with torch.no_grad():
         here.agent.critic_ab.log_scale.add_(0.0 if kind == "maze" else 4.0)  # more than 32 ways on are cut
-    policy, config = here.policy(name, seed=1), here.agent.policy_config
+    here.agent.policy_config = config = replace(here.agent.policy_config, hop_discount=0.9, hop_share=0.6)
+    policy = here.policy(name, seed=1)
     ruled_out = out if kind == "maze" else {}  # in grids that is the plan's: test_observed_goals.py
     batch, led = batch_of(policy, here, ruled_out), 0
     found = scores_of(policy, batch).numpy()

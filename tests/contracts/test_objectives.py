@@ -40,15 +40,8 @@ def some_batch(agent: Agent) -> TensorBatch:
     captions = torch.as_tensor(rng.integers(len(TEXTS), size=B))
     same = captions[:, None] == captions[None]
     goals = draw(B, 2), draw(B, 2)
-    return TensorBatch(
-        draw(B, 2),
-        draw(B, action_dim),
-        goals[0],
-        draw(B, 3, action_dim),
-        goals[1],
-        captions,
-        same.fill_diagonal_(False),
-    )
+    states, actions, negatives = draw(B, 2), draw(B, action_dim), draw(B, 3, action_dim)
+    return TensorBatch(states, actions, goals[0], negatives, goals[1], captions, same.fill_diagonal_(False))
 
 
 @every_objective

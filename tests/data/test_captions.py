@@ -13,12 +13,12 @@ from goalbridge.data.free_captions import FreeCaptions
 from goalbridge.envs.places import MazePlaces, Place
 from goalbridge.envs.point_maze import MazeSurface
 from goalbridge.worlds.maze.settings import MazeSettings
-from goalbridge.worlds.maze.vector import make_world, surface
+from goalbridge.worlds.maze.world import make_world
 
 
 @pytest.fixture(scope="module")
 def maze() -> MazeSurface:
-    return surface(make_world(MazeSettings("goalbridge/ForkMaze-v0"), 1))
+    return make_world(MazeSettings("goalbridge/ForkMaze-v0"), 1)
 
 
 @pytest.fixture(scope="module")

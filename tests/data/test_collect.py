@@ -24,7 +24,7 @@ from goalbridge.worlds.babyai.settings import BabyAISettings
 from goalbridge.worlds.babyai.world import BabyAIWorld
 from goalbridge.worlds.maze.collect import collect_maze
 from goalbridge.worlds.maze.settings import MazeSettings
-from goalbridge.worlds.maze.vector import make_world, surface
+from goalbridge.worlds.maze.world import make_world
 
 LEVELS = ("GoToLocal", "GoToObjMazeS4")
 DATA = DataConfig(kind="random", trajectories=60, walk_length=12)
@@ -121,7 +121,7 @@ def test_layouts_without_a_limit_on_pairs_are_collected_in_directly() -> None:
 
 
 def test_a_mixture_is_for_grids() -> None:
-    with pytest.raises(ConfigError, match=r"data\.kind=mixed: is for grids; in mazes expert or random would do"):
+    with pytest.raises(ConfigError, match=r"data\.kind=mixed: expected data of a maze; try data.kind=expert"):
         collect_maze(resolve_layout("fork"), DataConfig(kind="mixed"), 0)
 
 
@@ -181,7 +181,7 @@ def test_random_walks_leave_out_the_steps_that_did_not_move() -> None:
 
 @pytest.mark.parametrize("kind", ["expert", "random"])
 def test_collected_trajectories_are_walks_of_the_world(kind: str) -> None:
-    maze = surface(make_world(MazeSettings("goalbridge/ForkMaze-v0"), 1))
+    maze = make_world(MazeSettings("goalbridge/ForkMaze-v0"), 1)
     config = DataConfig(kind=kind, trajectories=40, walk_length=9)
     buffer, again, other = (collect_maze(maze.layout, config, seed) for seed in (0, 0, 1))
     np.testing.assert_array_equal(buffer.observations, again.observations)

@@ -17,7 +17,7 @@ from goalbridge.data.online import Frontier, OnlineData
 from goalbridge.envs.maze import PointMazeVectorEnv
 from goalbridge.worlds.babyai.settings import BabyAISettings
 from goalbridge.worlds.babyai.world import BabyAIWorld
-from goalbridge.worlds.maze.play import MazeSelfPlay
+from goalbridge.worlds.maze.collect import MazeSelfPlay
 from goalbridge.worlds.maze.settings import MazeSettings
 from goalbridge.worlds.maze.world import MazeWorld
 

@@ -277,7 +277,7 @@ def main(scenario: str, base: Path, loses: str) -> None:
     import torch
     import torch._dynamo  # once, for all children, like the other two
 
-    import goalbridge.evaluation.run
+    import goalbridge.evaluation.evaluation
     import goalbridge.training.export  # noqa: F401 (as all of these)
     from goalbridge.training import run as training
 

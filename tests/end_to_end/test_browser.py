@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -23,8 +22,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from goalbridge.envs import rendering
+from goalbridge.tests.end_to_end.runs import python
 
-ROOT = Path(__file__).parents[2]
 Pixels = NDArray[np.uint8]
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 BROWSER = next((path for name in NAMES if (path := shutil.which(name))), "")
@@ -47,16 +46,18 @@ class Board:
     def __init__(self, address: str) -> None:
         self.address = address
 
-    def get(self, path: str, **query: str | int) -> bytes:
-        found = urllib.request.urlopen(f"{self.address}/{path}?{urllib.parse.urlencode(query)}", timeout=60).read()
-        assert isinstance(found, bytes)
-        return found
+    def get(self, path: str, body: Any = None, **query: str | int) -> bytes:
+        """What it answers to a query; or, given a body, to that as JSON."""
+        address = f"{self.address}/{path}?{urllib.parse.urlencode(query)}"
+        content = json.dumps(body).encode() if body else None
+        request = urllib.request.Request(address, content, {"Content-Type": "application/json"})
+        return bytes(urllib.request.urlopen(request, timeout=60).read())
 
-    def post(self, path: str, body: dict[str, Any]) -> Any:
-        request = urllib.request.Request(
-            f"{self.address}/{path}", json.dumps(body).encode(), {"Content-Type": "application/json"}
-        )
-        return json.loads(urllib.request.urlopen(request, timeout=60).read())
+    def is_ready(self) -> bool:
+        try:
+            return "rollout" in json.loads(self.get("data/plugin/images/tags")).get("fork", {})
+        except OSError:
+            return False
 
     def browse(self, page: str, folder: Path, *flags: str) -> str:
         """What the browser prints of a page; it keeps its own things in `folder`."""
@@ -90,7 +91,7 @@ def board(
     """TensorBoard on a free port, over a run that has just been trained."""
     runs = tmp_path_factory.mktemp("runs")
     settings = [*tiny_sentence, f"run_dir={runs / 'fork'}"]
-    subprocess.run([sys.executable, "train.py", *settings], cwd=ROOT, env=script_environment, check=True)
+    assert python(script_environment, "train.py", *settings).returncode == 0
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -98,18 +99,11 @@ def board(
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         board = Board(f"http://localhost:{port}")
-        wait_for(lambda: _is_ready(board), "TensorBoard")
+        wait_for(board.is_ready, "TensorBoard")
         yield board
     finally:
         process.terminate()
         process.wait(60)
-
-
-def _is_ready(board: Board) -> bool:
-    try:
-        return "rollout" in json.loads(board.get("data/plugin/images/tags")).get("fork", {})
-    except (urllib.error.URLError, OSError):
-        return False
 
 
 def shows_a_maze(page: Pixels) -> bool:
@@ -138,14 +132,9 @@ def test_rollouts_and_fields_can_be_seen(board: Board, tmp_path: Path) -> None:
 
 
 def test_settings_and_results_stand_side_by_side(board: Board, tmp_path: Path) -> None:
-    asked = {
-        "experimentName": "",
-        "allowedStatuses": ["STATUS_SUCCESS"],
-        "colParams": [],
-        "startIndex": 0,
-        "sliceSize": 9,
-    }
-    (group,) = board.post("data/plugin/hparams/session_groups", asked)["sessionGroups"]
+    asked: dict[str, Any] = {"experimentName": "", "allowedStatuses": ["STATUS_SUCCESS"], "colParams": []}
+    answer = board.get("data/plugin/hparams/session_groups", asked | {"startIndex": 0, "sliceSize": 9})
+    (group,) = json.loads(answer)["sessionGroups"]
     assert group["hparams"]["env.id"] == "goalbridge/ForkMaze-v0"
     assert (group["hparams"]["seed"], group["hparams"]["train.steps"]) == (0, 12)
     results = {value["name"]["tag"]: value["trainingStep"] for value in group["metricValues"]}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from dataclasses import asdict
 from pathlib import Path
@@ -18,6 +17,7 @@ from goalbridge.agents.storage import write_json
 from goalbridge.configs.data_schema import DataConfig
 from goalbridge.configs.schema import RunConfig
 from goalbridge.data.minari_import import MinariEpisodes
+from goalbridge.tests.end_to_end.runs import scalars
 from goalbridge.training import export as minari_io
 from goalbridge.worlds.maze.settings import MazeSettings
 from goalbridge.worlds.maze.world import MazeWorld
@@ -99,32 +99,36 @@ def test_a_run_exported_and_read_again_trains_the_same_agent(
     assert script("evaluate", f"run_dir={second}", "episodes=4", "rollouts=0").code == 0
 
 
-def test_what_cannot_be_exported_is_one_line(tmp_path: Path, capsys: Any) -> None:
-    for arguments, says in (
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
         (["runs"], "runs: expected setting=value"),
         ([], "run_dir: is missing"),
         (["run_dir=x", "data_set=a-v0"], "data_set=a-v0: no such setting; did you mean dataset?"),
-        ([f"run_dir={tmp_path / 'absent'}"], "holds no run"),
-    ):
-        assert minari_io.main(arguments) == 2
-        error = capsys.readouterr().err
-        assert error.startswith("error: ")
-        assert says in error
-        assert error.count("\n") == 1
-    run = bare_run(tmp_path / "my run")
-    assert minari_io.main([f"run_dir={run}"]) == 0
-    assert list(minari.list_local_datasets()) == ["goalbridge/my_run-v0"]
-    shutil.rmtree(run / "trajectories")
-    assert minari_io.main([f"run_dir={run}", "dataset=other-v0"]) == 2
-    assert "keeps no trajectories (data=expert)" in capsys.readouterr().err
+        (["run_dir=absent"], "holds no run"),
+        (["run_dir=my run", "dataset=other-v0"], "keeps no trajectories (data=expert)"),
+    ],
+)
+def test_what_cannot_be_exported_is_one_line(
+    tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch, arguments: list[str], says: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.rmtree(bare_run(tmp_path / "my run") / "trajectories")
+    assert minari_io.main(arguments) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert says in error
+    assert error.count("\n") == 1
 
 
 def test_a_dataset_of_another_maze_is_refused_before_anything_is_written(
     script: Any, tiny: tuple[str, ...], tmp_path: Path
 ) -> None:
-    assert minari_io.main([f"run_dir={bare_run(tmp_path / 'a')}", "dataset=fork-v0"]) == 0
+    assert minari_io.main([f"run_dir={bare_run(tmp_path / 'my run')}"]) == 0
+    assert list(minari.list_local_datasets()) == ["goalbridge/my_run-v0"]
+    assert minari_io.main([f"run_dir={tmp_path / 'my run'}", "dataset=fork-v0"]) == 0
     for setting, says in (
-        ("env=babyai", "observations are Dict(achieved_goal, observation); for BabyAI whole grids would do"),
+        ("env=babyai", "expected observations of whole grids, got Dict(achieved_goal, observation); try a Dict"),
         ("env=island_maze", "as in goalbridge/IslandMaze-v0, got"),
         ("dataset=frok-v0", "got neither; try fork-v0"),
         ("dataset=''", "dataset='': must be an id or folder of a Minari dataset with data=minari"),
@@ -158,8 +162,7 @@ def test_files_train_without_an_environment(script: Any, tiny: tuple[str, ...], 
     assert "have no environment to evaluate in" in refusal
     assert "policy().act(observations, instructions) works" in refusal
     agent = Agent.from_pretrained(run)
-    assert agent.world.observation_low[0] >= 0
-    assert agent.world.observation_high[0] <= 4
+    assert 0 <= agent.world.observation_low[0] < agent.world.observation_high[0] <= 4
     actions = agent.policy().act(np.array([[0.5], [3.5]], np.float32), [ROOMS[3], ROOMS[0]])
     assert actions.shape == (2, 1)
     assert np.abs(actions).max() <= 0.3 + 1e-6
@@ -178,11 +181,7 @@ def test_files_of_free_text_are_learnt(script: Any, text_cache: Path, tmp_path: 
     sentences = ("encoder=sentence", f"encoder.cache_dir={text_cache}")
     done = script("train", f"run_dir={run}", "data=files", f"dataset={dataset}", *settings, *nets, *sentences)
     assert done.code == 0, done
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    events = EventAccumulator(str(run))
-    events.Reload()
-    found = {tag: events.Scalars(tag)[-1].value for tag in events.Tags()["scalars"]}
+    found = {tag: values[-1][1] for tag, values in scalars(run).items()}
     assert found["evaluation/goal_of_text"] > 0.8 > 2 * found["evaluation/retrieval/chance"]
     assert found["evaluation/text_of_goal"] > 0.8
     policy = Agent.from_pretrained(run).policy()
@@ -197,27 +196,34 @@ def changed(number: int, **changes: Any) -> list[dict[str, Any]]:
     return lines
 
 
+LINES: list[tuple[list[dict[str, Any]], str]] = [
+    (changed(1, observations=[[0.0]] * 3), "line 2: observations: expected 13, one more than actions, got 3"),
+    (
+        changed(1, observations=[[float("nan")]] * 13),
+        "line 2: observations: step 0: expected finite numbers, got [nan]",
+    ),
+    (changed(1, actions=[]), "line 2: actions"),
+    (changed(1, captions={"40": "far"}), "line 2: captions: step 40: expected a step from 0 to 12"),
+    (changed(1, captions={"0": ""}), "line 2: captions: step 0: expected a text of words, got ''"),
+    ([line | {"captions": {}} for line in house(4)], "captions: expected at least one, got none"),
+]
+SETTINGS = [
+    ("train.objective=end_to_end", "=end_to_end: expected one that needs no captions of what was done"),
+    ("dataset=absent.jsonl", "expected a file or folder, got none"),
+    ("dataset=", "dataset='': must be a file or folder of trajectories with data=files"),
+]
+
+
 @pytest.mark.parametrize(
-    ("lines", "says"),
-    [
-        (changed(1, observations=[[0.0]] * 3), "line 2: observations: expected 13, one more than actions, got 3"),
-        (
-            changed(1, observations=[[float("nan")]] * 13),
-            "line 2: observations: step 0: expected finite numbers, got [nan]",
-        ),
-        (changed(1, actions=[]), "line 2: actions"),
-        (changed(1, captions={"40": "far"}), "line 2: captions: step 40: expected a step from 0 to 12"),
-        (changed(1, captions={"0": ""}), "line 2: captions: step 0: expected a text of words, got ''"),
-        ([line | {"captions": {}} for line in house(4)], "captions: there are none"),
-    ],
+    ("lines", "setting", "says"),
+    [*((lines, "seed=0", says) for lines, says in LINES), *((house(4), *refused) for refused in SETTINGS)],
 )
-def test_bad_files_are_one_line_and_nothing_is_written(
-    script: Any, tiny: tuple[str, ...], tmp_path: Path, lines: list[dict[str, Any]], says: str
+def test_what_cannot_be_learnt_from_is_one_line_and_nothing_is_written(
+    script: Any, tiny: tuple[str, ...], tmp_path: Path, lines: list[dict[str, Any]], setting: str, says: str
 ) -> None:
-    dataset = write_lines(tmp_path / "house.jsonl", lines)
-    error = script("train", f"run_dir={tmp_path / 'run'}", "data=files", f"dataset={dataset}", *tiny).error
-    assert says in error
-    assert os.listdir(tmp_path) == ["house.jsonl"]
+    given = f"dataset={write_lines(tmp_path / 'house.jsonl', lines)}"
+    assert says in script("train", f"run_dir={tmp_path / 'run'}", "data=files", given, *tiny, setting).error
+    assert not (tmp_path / "run").exists()
 
 
 def test_captions_beyond_the_encoder_are_named(script: Any, tiny_sentence: tuple[str, ...], tmp_path: Path) -> None:
@@ -226,17 +232,3 @@ def test_captions_beyond_the_encoder_are_named(script: Any, tiny_sentence: tuple
     assert "trajectory 2: captions: at step 5 'a long way to go" in error
     assert "of which the text encoder reads 254" in error
     assert not (tmp_path / "run").exists()
-
-
-def test_rivals_and_missing_datasets_are_refused(script: Any, tiny: tuple[str, ...], tmp_path: Path) -> None:
-    dataset = write_lines(tmp_path / "house.jsonl", house(4))
-    for arguments, says in (
-        (
-            [f"dataset={dataset}", "train.objective=end_to_end"],
-            "train.objective=end_to_end: expected one that needs no captions of what was done",
-        ),
-        ([f"dataset={tmp_path / 'absent.jsonl'}"], "expected a file or folder, got none"),
-        ([], "dataset='': must be a file or folder of trajectories with data=files"),
-    ):
-        assert says in script("train", f"run_dir={tmp_path / 'run'}", "data=files", *arguments, *tiny).error
-        assert not (tmp_path / "run").exists()

@@ -14,34 +14,23 @@ import gymnasium
 import numpy as np
 import pytest
 from PIL import Image
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from goalbridge.agents import Agent
-from goalbridge.agents.storage import read_tensors
 from goalbridge.experiments.agent.own_protocol import WORLDS, arguments, users_files
-from goalbridge.worlds.gym import drawing
+from goalbridge.tests.end_to_end.runs import ROOT, events, same_training
 
-ROOT = Path(__file__).parents[2]
 GUIDE = (ROOT / "docs" / "OWN_WORLD.md").read_text()
-USERS_FILE = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)[0]
+USERS_FILE = users_files()["my_worlds.py"]
 FROM_PYTHON = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)[1]
-COMMANDS = [line for line in re.findall(r"```bash\n(.*?)```", GUIDE, re.DOTALL)[0].splitlines() if "python" in line]
-TRAINED = {Path(line.split("run_dir=")[1]).name: shlex.split(line)[2:] for line in COMMANDS if "train.py" in line}
+COMMANDS = re.findall(r"^python train.py (.*) run_dir=runs/(\w+)$", GUIDE, re.MULTILINE)
+TRAINED = {name: shlex.split(settings) for settings, name in COMMANDS}
 SMALL = ("data.trajectories=30", "data.walk_length=20", "train.evaluation_episodes=3")
 
+pytestmark = pytest.mark.usefixtures("users_folder")
 
-@pytest.fixture(autouse=True)
-def my_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder of the user's own, which is the current one, and holds the file of the guide."""
-    (tmp_path / "my_worlds.py").write_text(USERS_FILE)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    before = set(gymnasium.registry)
-    drawing.survives_drawing.cache_clear()  # names stay, worlds do not
-    yield tmp_path
-    sys.modules.pop("my_worlds", None)
-    for name in set(gymnasium.registry) - before:
-        del gymnasium.registry[name]
+
+def id_of(name: str) -> str:
+    return TRAINED[name][1].removeprefix("env.id=")
 
 
 def test_the_users_file_is_short() -> None:
@@ -50,48 +39,52 @@ def test_the_users_file_is_short() -> None:
 
 
 @pytest.mark.parametrize("name", TRAINED)
-def test_trains_evaluates_and_can_be_watched(script: Any, tiny: tuple[str, ...], name: str) -> None:
-    done = script("train", *TRAINED[name], *tiny, *SMALL)
-    assert done.code == 0, done.err
-    run = Path("runs") / name
+def test_trains_evaluates_can_be_watched_and_acts(script: Any, trained: Any, tiny: tuple[str, ...], name: str) -> None:
+    run = trained(name, *TRAINED[name], *tiny, *SMALL)
     done = script("evaluate", f"run_dir={run}", "episodes=6", "rollouts=1")
     assert done.code == 0, done.err
     report = json.loads((run / "evaluation.json").read_text())
-    assert report["env"] == TRAINED[name][1].removeprefix("env.id=")
-    assert report["episodes"] == 6
+    assert (report["env"], report["episodes"]) == (id_of(name), 6)
     planned = {"planned"} if name != "dot" else set()  # there goals are no states
     assert set(report["estimators"]) == {"logsumexp", "direct", "max", "sample", "random"} | planned
     for found in (*report["estimators"].values(), *report["categories"]["captions"].values()):
-        assert {"success", "steps"} <= set(found)
         assert found["success"]["low"] <= found["success"]["mean"] <= found["success"]["high"]
         assert found["steps"]["mean"] >= 1
-    assert {"mass", "first_guess", "wrong_visits"} <= set(report["estimators"]["logsumexp"])
-    animation = Image.open(run / "rollouts" / "logsumexp_0.gif")
-    assert getattr(animation, "n_frames", 1) > 1
-    logged = EventAccumulator(str(run))
-    logged.Reload()
-    assert {"evaluation/success", "evaluation/steps", "train/loss"} <= set(logged.Tags()["scalars"])
-    assert {"rollout", "rollouts/logsumexp_0"} <= set(logged.Tags()["images"])
+    with Image.open(run / "rollouts" / "logsumexp_0.gif") as animation:
+        assert getattr(animation, "n_frames", 1) > 1
+    logged = events(run).Tags()
+    assert {"evaluation/success", "evaluation/steps", "train/loss"} <= set(logged["scalars"])
+    assert {"rollout", "rollouts/logsumexp_0"} <= set(logged["images"])
+    policy, world = Agent.from_pretrained(run).policy(), gymnasium.make_vec(id_of(name), num_envs=3)
+    seen, _ = world.reset(seed=0)
+    words = {"lake": "row 3", "dot": "row 3", "pendulum": "hanging down"}[name]
+    actions = policy.act(seen["observation"] if isinstance(seen, dict) else seen, [words] * 3)
+    assert world.action_space.contains(actions.astype(world.action_space.dtype)), actions
+    assert policy.goal_posterior([words]).sum() == pytest.approx(1, abs=1e-4)
+    if name == "pendulum":
+        assert policy.agent.world.kind == "box"
+        assert np.isfinite(policy.agent.world.observation_high).all()
 
 
-def test_the_same_seed_gives_the_same_run_and_the_same_figures(script: Any, tiny: tuple[str, ...]) -> None:
-    for name in ("one", "other"):
-        done = script("train", *TRAINED["lake"][:-1], f"run_dir={name}", *tiny, *SMALL)
-        assert done.code == 0, done.err
-    one, other = (read_tensors(Path(name) / "agent.safetensors")[0] for name in ("one", "other"))
-    assert all(bool((one[key] == other[key]).all()) for key in one)
+def test_the_same_seed_gives_the_same_run_and_the_same_figures(
+    script: Any, trained: Any, tiny: tuple[str, ...]
+) -> None:
+    settings = (*TRAINED["lake"], *tiny, *SMALL)
+    assert script("train", *settings, "run_dir=other").code == 0
+    one = trained("lake", *settings)
+    same_training(one, Path("other"))
     reports = []
-    for _ in range(2):
-        assert script("evaluate", "run_dir=one", "episodes=5", "rollouts=0").code == 0
-        reports.append(Path("one/evaluation.json").read_text())
+    for run in (one, "other"):
+        assert script("evaluate", f"run_dir={run}", "episodes=5", "rollouts=0").code == 0
+        reports.append((Path(run) / "evaluation.json").read_text())
     assert reports[0] == reports[1]
-    resumed = script("train", *TRAINED["lake"][:-1], "run_dir=one", *tiny, *SMALL, "resume=true")
+    resumed = script("train", *settings, "run_dir=other", "resume=true")
     assert resumed.code == 0
     assert "trained 12 steps" in resumed.out
 
 
 def test_follows_the_users_own_words_and_works_from_python(script: Any, tiny_sentence: tuple[str, ...]) -> None:
-    done = script("train", *TRAINED["lake"], *tiny_sentence, *SMALL)
+    done = script("train", *TRAINED["lake"], *tiny_sentence, *SMALL, "run_dir=runs/lake")
     assert done.code == 0, done.err
     followed = script("evaluate", "run_dir=runs/lake", "instruction=row 2 or column 6", "rollouts=2")
     assert followed.code == 0, followed.err
@@ -104,79 +97,49 @@ def test_follows_the_users_own_words_and_works_from_python(script: Any, tiny_sen
     assert scope["observation"].shape == (4,)
 
 
-def test_a_success_function_judges_in_place_of_the_captions(
-    script: Any, tiny: tuple[str, ...], my_folder: Path
-) -> None:
-    with (my_folder / "my_worlds.py").open("a") as file:
+def test_a_success_function_judges_in_place_of_the_captions(script: Any, tiny: tuple[str, ...]) -> None:
+    with Path("my_worlds.py").open("a") as file:
         file.write("\n\ndef anywhere_else(goal, instruction):\n    return goal != 0\n")
-    asks = ("env.success=my_worlds:anywhere_else", *tiny, *SMALL)
+    asks = ("env.success=my_worlds:anywhere_else", *tiny, *SMALL, "run_dir=lake")
     assert script("train", *TRAINED["lake"], *asks).code == 0
-    assert script("evaluate", "run_dir=runs/lake", "episodes=8", "rollouts=0", "estimators=[random]").code == 0
-    assert json.loads(Path("runs/lake/evaluation.json").read_text())["estimators"]["random"]["success"]["mean"] == 1
+    assert script("evaluate", "run_dir=lake", "episodes=8", "rollouts=0", "estimators=[random]").code == 0
+    assert json.loads(Path("lake/evaluation.json").read_text())["estimators"]["random"]["success"]["mean"] == 1
 
 
-def test_a_renderer_that_ends_the_process_costs_no_more_than_the_pictures(
-    script: Any, tiny: tuple[str, ...], my_folder: Path
-) -> None:
+def test_a_renderer_that_ends_the_process_costs_no_more_than_the_pictures(script: Any, tiny: tuple[str, ...]) -> None:
     """As MuJoCo's does in some places without a display."""
     fatal = USERS_FILE.replace('return self.look()["observation"]', "import os; os.abort()", 1)
-    (my_folder / "my_worlds.py").write_text(fatal)
+    Path("my_worlds.py").write_text(fatal)
     with pytest.warns(UserWarning, match="env.id=my_worlds:Dot-v0: cannot be drawn on this machine"):
-        done = script("train", *TRAINED["dot"], *tiny, *SMALL)
+        done = script("train", *TRAINED["dot"], *tiny, *SMALL, "run_dir=dot")
     assert done.code == 0, done.err
-    assert not list(my_folder.rglob("*.gif"))
-
-
-def test_a_policy_takes_what_the_environment_gives(script: Any, tiny: tuple[str, ...]) -> None:
-    for name, words in (("dot", "row 3"), ("pendulum", "hanging down")):
-        assert script("train", *TRAINED[name], *tiny, *SMALL).code == 0
-        agent = Agent.from_pretrained(Path("runs") / name)
-        world = gymnasium.make_vec(TRAINED[name][1].removeprefix("env.id="), num_envs=3)
-        seen, _ = world.reset(seed=0)
-        seen = seen["observation"] if isinstance(seen, dict) else seen
-        actions = agent.policy().act(seen, [words] * 3)
-        assert world.action_space.contains(actions.astype(world.action_space.dtype)), actions
-        assert agent.policy().goal_posterior([words]).sum() == pytest.approx(1, abs=1e-4)
-    assert agent.world.kind == "box"
-    assert np.isfinite(agent.world.observation_high).all()
+    assert not list(Path().rglob("*.gif"))
 
 
 REFUSED = {
-    "module": (("env.captions=nowhere:captions",), "env.captions=nowhere:captions: there is no module nowhere in "),
-    "form": (("env.captions=my_worlds",), "env.captions=my_worlds: must be module:function, such as my_worlds:captio"),
-    "function": (("env.captions=my_worlds:lakes",), "my_worlds has no function lakes; did you mean my_worlds:lake?"),
-    "id's module": (("env.id=nowhere:Lake-v0",), "env.id=nowhere:Lake-v0: there is no module nowhere in "),
-    "id": (
-        ("env.id=my_worlds:Lak-v0",),
-        "env.id=my_worlds:Lak-v0: my_worlds registers no Lak-v0; did you mean Lake-v0?",
-    ),
-    "no id": (("env.id=",), "env.id='': must be a Gymnasium id"),
-    "no captions": (
-        ("env.captions=",),
-        "env.captions='': my_worlds:Lake-v0 is a world of your own, which needs",
-    ),
-    "no list": (
-        ("env.captions=bad:text",),
-        "env.captions=bad:text: gave 'row 1' for the goal 0; a list of texts would",
-    ),
-    "no texts": (
-        ("env.captions=bad:numbers",),
-        "env.captions=bad:numbers: gave [1, 2] for the goal 0; a list of texts",
-    ),
-    "raises": (("env.captions=bad:raises",), "env.captions=bad:raises: raised KeyError: 'x' for the goal 0"),
-    "success": (("env.success=bad:nothing",), "env.success=bad:nothing: bad has no function nothing"),
-    "import": (("env.captions=broken:text",), "env.captions=broken:text: importing broken raised ZeroDivisionError"),
-    "tuple": (
-        ("env.id=bad:Tuple-v0",),
-        "env.id=bad:Tuple-v0: observation space is Tuple; Box, Discrete, MultiBinary, o",
-    ),
-    "text": (("env.id=bad:Text-v0",), "env.id=bad:Text-v0: observation space is Text; Box, Discrete, MultiBinary, or"),
-    "dict": (("env.id=bad:Dict-v0",), "observation space has ['a']; a Dict with 'observation' would do"),
-    "actions": (("env.id=bad:Actions-v0",), "env.id=bad:Actions-v0: action space MultiDiscrete([2 2]); Discrete from"),
-    "unbounded": (("env.id=bad:Unbounded-v0",), "action space Box(-inf, inf, (1,), float32); Discrete from 0 on or a "),
-    "made": (("env.id=bad:Never-v0",), "env.id=bad:Never-v0: cannot be made (OSError: no such thing)"),
-    "expert": (("data=expert",), "data.kind=expert: must be one of random, minari"),
+    "env.captions=nowhere:captions": "env.captions=nowhere:captions: there is no module nowhere in ",
+    "env.captions=my_worlds": "env.captions=my_worlds: must be module:function, such as my_worlds:captio",
+    "env.captions=my_worlds:lakes": "my_worlds has no function lakes; did you mean my_worlds:lake?",
+    "env.id=nowhere:Lake-v0": "env.id=nowhere:Lake-v0: there is no module nowhere in ",
+    "env.id=my_worlds:Lak-v0": "env.id=my_worlds:Lak-v0: my_worlds registers no Lak-v0; did you mean Lake-v0?",
+    "env.id=": "env.id='': must be a Gymnasium id",
+    "env.captions=": "env.captions='': my_worlds:Lake-v0 is a world of your own, which needs",
+    "env.captions=bad:text": "env.captions=bad:text: gave 'row 1' for the goal 0; a list of texts would",
+    "env.captions=bad:numbers": "env.captions=bad:numbers: gave [1, 2] for the goal 0; a list of texts",
+    "env.captions=bad:raises": "env.captions=bad:raises: raised KeyError: 'x' for the goal 0",
+    "env.captions=bad:silent": "env.captions=bad:silent: says nothing of any of ",
+    "env.captions=bad:always": "got only ones that hold wherever an episode begins",
+    "env.success=bad:nothing": "env.success=bad:nothing: bad has no function nothing",
+    "env.captions=broken:text": "env.captions=broken:text: importing broken raised ZeroDivisionError",
+    "env.id=bad:Tuple-v0": "env.id=bad:Tuple-v0: observation space is Tuple; Box, Discrete, MultiBinary, o",
+    "env.id=bad:Text-v0": "env.id=bad:Text-v0: observation space is Text; Box, Discrete, MultiBinary, or",
+    "env.id=bad:Dict-v0": "observation space has ['a']; a Dict with 'observation' would do",
+    "env.id=bad:Actions-v0": "env.id=bad:Actions-v0: action space MultiDiscrete([2 2]); Discrete from",
+    "env.id=bad:Unbounded-v0": "action space Box(-inf, inf, (1,), float32); Discrete from 0 on or a ",
+    "env.id=bad:Never-v0": "env.id=bad:Never-v0: cannot be made (OSError: no such thing)",
+    "data=expert": "data.kind=expert: must be one of random, minari",
 }
+KNOWN_LATE = ("env.captions=bad:silent", "env.captions=bad:always")  # once there are data
 BAD = """
 import gymnasium
 from gymnasium import spaces
@@ -204,33 +167,24 @@ gymnasium.register("Never-v0", never)
 
 
 @pytest.fixture
-def bad_module(my_folder: Path) -> Iterator[None]:
+def bad_module(users_folder: Path) -> Iterator[None]:
     """A module with every mistake that a user's may have."""
-    (my_folder / "bad.py").write_text(BAD)
-    (my_folder / "broken.py").write_text("1 / 0\n")
+    (users_folder / "bad.py").write_text(BAD)
+    (users_folder / "broken.py").write_text("1 / 0\n")
     yield
     sys.modules.pop("bad", None)
 
 
 @pytest.mark.usefixtures("bad_module")
-@pytest.mark.parametrize("case", REFUSED)
-def test_refuses_in_one_line_before_anything_is_written(script: Any, tiny: tuple[str, ...], case: str) -> None:
-    settings, words = REFUSED[case]
-    refused = script("train", *TRAINED["lake"], *tiny, *SMALL, *settings).error
-    assert words in refused
-    assert not Path("runs/lake").exists()
+@pytest.mark.parametrize("setting", REFUSED)
+def test_refuses_in_one_line_before_anything_is_written(script: Any, tiny: tuple[str, ...], setting: str) -> None:
+    refused = script("train", *TRAINED["lake"], *tiny, *SMALL, setting, "run_dir=run").error
+    assert REFUSED[setting] in refused
+    assert Path("run").exists() == (setting in KNOWN_LATE)
 
 
-@pytest.mark.usefixtures("bad_module")
-def test_refuses_captions_that_say_nothing_or_hold_everywhere(script: Any, tiny: tuple[str, ...]) -> None:
-    refused = script("train", *TRAINED["lake"], *tiny, *SMALL, "env.captions=bad:silent").error
-    assert re.fullmatch(r"env.captions=bad:silent: says nothing of any of \d+ goals", refused)
-    refused = script("train", *TRAINED["lake"][:-1], "run_dir=r", *tiny, *SMALL, "env.captions=bad:always").error
-    assert "got only ones that hold wherever an episode begins" in refused
-
-
-def test_evaluating_refuses_what_this_world_does_not_have(script: Any, tiny: tuple[str, ...], my_folder: Path) -> None:
-    assert script("train", *TRAINED["dot"], *tiny, *SMALL).code == 0
+def test_evaluating_refuses_what_this_world_does_not_have(script: Any, trained: Any, tiny: tuple[str, ...]) -> None:
+    run = trained("dot", *TRAINED["dot"], *tiny, *SMALL)
     for setting, words in (
         ("suite=ambiguous", "suite=ambiguous: no such setting for agents of gym, only of maze"),
         ("levels=[GoTo]", "levels=[GoTo]: no such setting for agents of gym, only of babyai"),
@@ -238,10 +192,10 @@ def test_evaluating_refuses_what_this_world_does_not_have(script: Any, tiny: tup
         ("estimators=[planned]", "planned: expected goals that are states, to go on from; try logsumexp"),
         ("estimators=[bot]", "estimators=bot: must be one of direct, "),
     ):
-        assert words in script("evaluate", "run_dir=runs/dot", setting).error
-    (my_folder / "my_worlds.py").unlink()
+        assert words in script("evaluate", f"run_dir={run}", setting).error
+    Path("my_worlds.py").unlink()
     sys.modules.pop("my_worlds")
-    assert "there is no module my_worlds in " in script("evaluate", "run_dir=runs/dot").error
+    assert "there is no module my_worlds in " in script("evaluate", f"run_dir={run}").error
 
 
 LEAST = {"lake": 0.75, "pendulum": 0.9, "dot": 0.9, "maze": 0.75}  # of success; a lake has cells that few ever reach
@@ -249,12 +203,9 @@ LEAST = {"lake": 0.75, "pendulum": 0.9, "dot": 0.9, "maze": 0.75}  # of success;
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", WORLDS)
-def test_a_whole_training_beats_chance_and_is_no_worse_than_direct(
-    script: Any, text_cache: Path, my_folder: Path, name: str
-) -> None:
+def test_a_whole_training_beats_chance_and_is_no_worse_than_direct(script: Any, text_cache: Path, name: str) -> None:
     if name == "maze":
         pytest.importorskip("gymnasium_robotics", reason="needs the extra 'robotics'")
-        (my_folder / "robot_worlds.py").write_text(users_files()["robot_worlds.py"])
     quiet = (f"encoder.cache_dir={text_cache}", "train.evaluate_every=0")
     done = script("train", *arguments(name, 0), "run_dir=run", *quiet)
     assert done.code == 0, done.err

@@ -64,7 +64,7 @@ def test_names_paths_arrays_and_layouts_all_resolve(tmp_path: Path) -> None:
     for source in (path, str(path), layout.walls, layout.walls.astype(float), layout.walls.astype(int).tolist()):
         np.testing.assert_array_equal(resolve_layout(source).walls, layout.walls)
     assert resolve_layout(path).name == "mine"
-    path.write_bytes(b"\xff\xfe\x00\x80")
+    path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(LayoutError, match="UTF-8 text"):
         resolve_layout(path)
 

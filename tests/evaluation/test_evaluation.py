@@ -51,9 +51,8 @@ def test_estimators_are_compared_once_each_in_the_order_asked(
     make_agent: Callable[..., Agent], make_maze: Callable[..., World], evaluate: Evaluate
 ) -> None:
     said: list[str] = []
-    evaluation = evaluate(
-        make_agent(), make_maze(max_episode_steps=3), episodes=2, estimators=("random", "max", "random")
-    )
+    names = ("random", "max", "random")
+    evaluation = evaluate(make_agent(), make_maze(max_episode_steps=3), episodes=2, estimators=names)
     assert list(evaluation.play(said.append)) == ["random", "max"]
     assert said == ["2 episodes of random", "2 episodes of max"]
     with pytest.raises(ConfigError, match=r"estimators=maxx: .*; did you mean max\?"):

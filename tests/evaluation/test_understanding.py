@@ -10,8 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from goalbridge.configs.registries import metrics
-from goalbridge.evaluation.metrics import measured
-from goalbridge.evaluation.understanding import UnderstandingRecord
+from goalbridge.evaluation.metrics import UnderstandingRecord, measured
 from goalbridge.worlds import Begun, Episodes, Task
 
 GOALS = np.array([[0.2], [0.7], [1.5], [2.5], [3.5], [4.5]])  # [M, 1]; the first two are one place
@@ -68,7 +67,6 @@ def test_the_start_of_each_episode_by_hand(shared: bool) -> None:
     found = understood(TASKS, shared)
     np.testing.assert_allclose(found.mass, [0.5, 0.2, np.nan])
     np.testing.assert_allclose(found.first_guess, [1, 0, np.nan])
-    np.testing.assert_allclose(found.chance, [2 / 6, 1 / 6, np.nan])
     # Likely are places of half the likeliest one's probability: 0 of the left has 0.5, none other 0.25.
     assert found.mistaken == [frozenset(), frozenset({0}), frozenset()]
 

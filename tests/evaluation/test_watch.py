@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,20 +16,11 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from goalbridge.agents import Agent
+from goalbridge.evaluation import watch
 from goalbridge.evaluation.rollout import play
-from goalbridge.evaluation.watch import (
-    FRAMES_PER_SECOND,
-    LAST_FRAME_HOLDS,
-    Recording,
-    frames,
-    gif,
-    png,
-    record,
-    spread,
-    write_pictures,
-)
+from goalbridge.evaluation.watch import Recording, frames, gif, png, record, spread, write_pictures
 from goalbridge.worlds import Belief, Moment, Task, World
-from goalbridge.worlds.babyai.references import RandomActions
+from goalbridge.worlds.babyai.episodes import random_actions
 
 LEVEL = {"view": "full", "canonical": False}
 
@@ -50,9 +42,9 @@ class Turning:
 @pytest.mark.parametrize("name", ["GoToLocal", "FourRooms", "GoToObjMazeS4R2"])
 def test_a_recording_is_the_episode_that_was_counted(world: World, name: str) -> None:
     tasks = [Task("", name, 25 + i, name, LEVEL) for i in range(3)]
-    counted = play(world, tasks, lambda _: RandomActions(4, 0))[name]
+    counted = play(world, tasks, lambda _: random_actions(0))[name]
     for i, task in enumerate(tasks):
-        recording = record(world, task, RandomActions(4, 0), i)
+        recording = record(world, task, random_actions(0), i)
         np.testing.assert_array_equal(recording.outcome.goals[0], counted.goals[i])
         assert recording.outcome.success[0] == counted.success[i]
         assert recording.told == counted.tasks[i].text
@@ -79,7 +71,7 @@ def test_frames_show_the_whole_episode_in_few_pictures(world: World, make_grid_a
     drawn = frames(world, recording, most=20)
     assert len(recording.moments) > 20 == len(drawn)
     assert len({frame.shape for frame in drawn}) == 1
-    alone = Recording(recording.told, recording.moments[-1:])
+    alone = replace(recording, moments=recording.moments[-1:])
     np.testing.assert_array_equal(frames(world, alone)[0], drawn[-1])
     believed = frames(world, alone, make_grid_agent().policy("planned"))
     assert (believed[0] != drawn[-1]).any()
@@ -102,12 +94,13 @@ def test_a_belief_is_read_anew_only_where_its_goals_change() -> None:
     policy = SimpleNamespace(goals=lambda seen: [goals[seen]], goal_posterior=posterior)
     drawing: Any = SimpleNamespace(frame=frame)
     moments = [Moment(Task("x", "c", 0), step, np.zeros((step + 1, 1))) for step in range(3)]
-    assert len(frames(drawing, Recording("x", moments), policy)) == 3
+    recording = Recording(moments, outcome=None)  # type: ignore[arg-type]
+    assert len(frames(drawing, recording, policy)) == 3
     assert said == [(["x"], 0), (["x"], 2)]
     assert beliefs[0] is beliefs[1]
     assert beliefs[2].goals is other
     silent: Any = SimpleNamespace(frame=lambda *_: None)
-    assert frames(silent, Recording("x", moments)) == []
+    assert frames(silent, recording) == []
 
 
 class Doorman(Turning):
@@ -127,10 +120,7 @@ def test_moments_are_as_they_were_though_environments_change_their_arrays(world:
     assert any(len(set(map(doors, record(world, task, Doorman()).moments))) > 1 for task in tasks)
 
 
-@pytest.mark.parametrize(
-    ("where", "draws"),
-    [("maze", "rendering.draw"), ("babyai", "babyai.rendering.draw_grid")],
-)
+@pytest.mark.parametrize(("where", "draws"), [("maze", "rendering.draw"), ("babyai", "babyai.rendering.draw_grid")])
 def test_what_is_believed_is_drawn_where_it_lies(
     world: World, make_maze: Any, make_agent: Any, make_grid_agent: Any, fake_text: Any,
     monkeypatch: pytest.MonkeyPatch, where: str, draws: str,
@@ -180,8 +170,8 @@ def test_an_animation_keeps_its_colours_and_holds_its_end() -> None:
         animation.seek(i)
         durations.append(animation.info["duration"])
         np.testing.assert_allclose(np.asarray(animation.convert("RGB")), frame, atol=4)
-    once = 1000 // FRAMES_PER_SECOND
-    assert durations == [once] * 3 + [once * (1 + LAST_FRAME_HOLDS)]
+    once = 1000 // watch.FRAMES_PER_SECOND
+    assert durations == [once] * 3 + [once * (1 + watch.LAST_FRAME_HOLDS)]
     assert Image.open(io.BytesIO(gif(drawn[:1]))).n_frames == 1  # type: ignore[attr-defined]
     assert gif([]) == b""
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(png(drawn[2])))), drawn[2])

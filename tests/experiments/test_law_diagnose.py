@@ -1,7 +1,9 @@
-"""The verdict tool, on embeddings whose answers are known."""
+"""Tests of the marginal, recall, and the verdict tool, where what holds is known."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +14,65 @@ from numpy.typing import NDArray
 from goalbridge.configs.checks import ConfigError
 from goalbridge.experiments.law.__main__ import main
 from goalbridge.experiments.law.diagnose import diagnose
+from goalbridge.experiments.law.distribution import Cloud, Finding, gaussian_tests, sphere_tests
 from goalbridge.experiments.law.exact import exact_embeddings
+from goalbridge.experiments.law.retrieval import recall
 from goalbridge.experiments.law.world import LinearWorld
+
+
+def cloud(seed: int, count: int = 3000, dimension: int = 8) -> Cloud:
+    return np.random.default_rng(seed).standard_normal((count, dimension))
+
+
+@pytest.mark.parametrize("tests", [sphere_tests, gaussian_tests])
+def test_p_values_are_uniform_where_the_assumption_holds(tests: Callable[[Cloud], list[Finding]]) -> None:
+    found = np.array([[finding.p_value for finding in tests(cloud(seed, 500))] for seed in range(30)])  # [30, 3]
+    assert (found.mean(0) > 0.3).all()
+    assert ((found < 0.05).mean(0) < 0.2).all()
+    assert all(finding.effect < 0.1 for finding in tests(cloud(0)))
+
+
+def test_what_is_not_uniform_on_the_sphere_is_found() -> None:
+    shifted, flat = cloud(0) + 1.0, cloud(0) * ([1.0] * 4 + [0.05] * 4)
+    rayleigh, bingham, projected = sphere_tests(shifted)
+    assert rayleigh.p_value < 1e-6
+    assert rayleigh.effect > 0.5
+    assert sphere_tests(flat)[1].effect == pytest.approx(0.5, abs=0.05)  # four of eight dimensions are unused
+    assert sphere_tests(flat)[0].effect < 0.1
+    assert projected.p_value < 1e-6
+    assert bingham.p_value < 1e-6
+
+
+def test_what_is_not_gaussian_or_not_isotropic_is_found() -> None:
+    stretched, heavy = cloud(0) * ([1.0] * 4 + [0.05] * 4), np.random.default_rng(0).standard_t(4, (3000, 8))
+    john, norms, mardia = gaussian_tests(stretched)
+    assert john.effect == pytest.approx(0.5, abs=0.05)
+    assert norms.p_value > 1e-3  # Gaussian all the same
+    assert mardia.p_value > 1e-3
+    _, norms, mardia = gaussian_tests(heavy)
+    assert norms.effect > 0.1
+    assert mardia.effect > 0.1
+
+
+def test_recall_is_the_mean_over_all_draws_of_candidates() -> None:
+    scores = torch.randn(40, 40, generator=torch.Generator().manual_seed(0)) + 2 * torch.eye(40)
+    rng = np.random.default_rng(0)
+    wins = []
+    for row in range(40):
+        others = np.delete(np.arange(40), row)
+        drawn = np.stack([rng.choice(others, 7, replace=False) for _ in range(400)])  # [400, 7]
+        wins.append((scores[row].numpy()[drawn] < float(scores[row, row])).all(1).mean())
+    np.testing.assert_allclose(recall(scores, 8).numpy(), wins, atol=0.1)
+    assert recall(torch.eye(40), 32).mean() == 1.0
+    assert float(recall(torch.zeros(1000, 1000), 32).mean()) == pytest.approx(1 / 32, abs=0.02)
+
+
+def test_recall_names_what_it_cannot_take() -> None:
+    with pytest.raises(ValueError, match=r"\(8, 8\)"):
+        recall(torch.zeros(8, 8))
+    with pytest.raises(ValueError, match="NaN"):
+        recall(torch.full((40, 40), torch.nan))
+
 
 Arrays = dict[str, NDArray[np.float64] | str | float]
 DIRECT, SPACE, GOALS = "Direct is safe", "one space for both models", "goals that carry the sum"
@@ -50,48 +109,41 @@ def linear(bypass: float, goals: int = 2000) -> tuple[Arrays, Arrays]:
     return ab, {"b": exact.bridge_bc.numpy(), "c": exact.c.numpy(), **scale}
 
 
-def test_direct_is_safe_on_a_uniform_sphere(tmp_path: Path) -> None:
-    found = answers(tmp_path, *uniform())
-    assert found[DIRECT] is True
-    assert found[GOALS] is True
-    assert found[ENOUGH] is True
-
-
-def test_direct_is_not_safe_between_two_spaces(tmp_path: Path) -> None:
-    found = answers(tmp_path, *uniform(turned=True))
-    assert found[SPACE] is False
-    assert found[DIRECT] is False
-    assert found[GOALS] is True  # LogSumExp does not mind
-
-
-def test_few_effective_goals_ask_for_more(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    found = answers(tmp_path, *uniform(scale=100.0, goals=50))
-    assert found[GOALS] is False
-    assert found[ENOUGH] is False
-    assert "at least" in capsys.readouterr().out
-
-
-def test_a_lopsided_cloud_is_no_uniform_sphere(tmp_path: Path) -> None:
+def lopsided() -> tuple[Arrays, Arrays]:
     ab, bc = uniform()
     ab["b"] = bc["b"] = sphere(4000, 4, 0) + np.array([2.0, 0.0, 0.0, 0.0])
-    found = answers(tmp_path, ab, bc)
-    assert found["marginal uniform on the sphere (Lemma 2)"] is False
+    return ab, bc
 
 
-@pytest.mark.parametrize(("scale", "safe"), [(10.0, True), (0.5, False)])
-def test_direct_on_a_gaussian_is_safe_where_the_marginal_is_wide(tmp_path: Path, scale: float, safe: bool) -> None:
-    a, b, c = (
-        np.random.default_rng(seed).standard_normal((count, 3)) for seed, count in ((0, 100), (1, 4000), (2, 100))
-    )
+def gaussian(scale: float) -> tuple[Arrays, Arrays]:
+    shapes = enumerate(((100, 3), (4000, 3), (100, 3)))
+    a, b, c = (np.random.default_rng(seed).standard_normal(shape) for seed, shape in shapes)
     critic: Arrays = {"critic": "neg_squared_l2", "scale": scale}
-    found = answers(tmp_path, {"a": a, "b": b, **critic}, {"b": b, "c": c, **critic})
-    assert found["marginal isotropic Gaussian (Lemma 3)"] is True
-    assert found[DIRECT] is safe
+    return {"a": a, "b": b, **critic}, {"b": b, "c": c, **critic}
 
 
-def test_a_signal_past_the_bridge_violates_independence(tmp_path: Path) -> None:
-    assert answers(tmp_path, *linear(bypass=0.0))[INDEPENDENT] is True
-    assert answers(tmp_path, *linear(bypass=1.0))[INDEPENDENT] is False
+VERDICTS: dict[str, tuple[Callable[[], tuple[Arrays, Arrays]], dict[str, bool]]] = {
+    "a uniform sphere": (uniform, {DIRECT: True, GOALS: True, ENOUGH: True}),
+    "two spaces, which LogSumExp does not mind": (
+        partial(uniform, turned=True),
+        {SPACE: False, DIRECT: False, GOALS: True},
+    ),
+    "few effective goals": (partial(uniform, scale=100.0, goals=50), {GOALS: False, ENOUGH: False}),
+    "a lopsided cloud": (lopsided, {"marginal uniform on the sphere (Lemma 2)": False}),
+    "a wide Gaussian": (partial(gaussian, 10.0), {"marginal isotropic Gaussian (Lemma 3)": True, DIRECT: True}),
+    "a narrow Gaussian": (partial(gaussian, 0.5), {"marginal isotropic Gaussian (Lemma 3)": True, DIRECT: False}),
+    "no signal past the bridge": (partial(linear, bypass=0.0), {INDEPENDENT: True}),
+    "a signal past the bridge": (partial(linear, bypass=1.0), {INDEPENDENT: False}),
+}
+
+
+@pytest.mark.parametrize("case", VERDICTS)
+def test_verdicts_are_as_known(tmp_path: Path, case: str, capsys: pytest.CaptureFixture[str]) -> None:
+    make, known = VERDICTS[case]
+    found = answers(tmp_path, *make())
+    assert {question: found[question] for question in known} == known
+    if ENOUGH in known:
+        assert ("at least" in capsys.readouterr().out) != known[ENOUGH]  # how many are needed
 
 
 @pytest.mark.parametrize(
@@ -113,16 +165,16 @@ def test_bad_files_are_named_in_one_line(tmp_path: Path, change: Arrays, message
     assert "\n" not in str(caught.value)
 
 
-def test_missing_files_and_parts_are_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="no such file"):
-        main(["diagnose", str(tmp_path / "ab.npz"), str(tmp_path / "bc.npz")])
-    with pytest.raises(ConfigError, match="1 files given"):
-        main(["diagnose", "ab.npz"])
-    with pytest.raises(ConfigError, match="tables: is no part"):
-        main(["tables"])
-    (tmp_path / "ab.npz").write_text("no arrays")
-    with pytest.raises(ConfigError, match=r"ab\.npz: is no \.npz"):
-        main(["diagnose", str(tmp_path / "ab.npz"), str(tmp_path / "ab.npz")])
-    np.savez(tmp_path / "ab.npz", b=torch.zeros(3, 2).numpy())
-    with pytest.raises(ConfigError, match="holds no a"):
-        main(["diagnose", str(tmp_path / "ab.npz"), str(tmp_path / "ab.npz")])
+def test_missing_files_and_parts_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("none.npz").write_text("no arrays")
+    np.savez("b.npz", b=np.zeros((3, 2)))
+    for arguments, message in (
+        ("diagnose absent.npz absent.npz", "no such file"),
+        ("diagnose ab.npz", "1 files given"),
+        ("tables", "tables: is no part"),
+        ("diagnose none.npz none.npz", r"none\.npz: is no \.npz"),
+        ("diagnose b.npz b.npz", "holds no a"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            main(arguments.split())

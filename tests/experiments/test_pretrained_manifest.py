@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -17,7 +19,7 @@ from goalbridge.configs.checks import ConfigError
 from goalbridge.experiments.pretrained import __main__ as command
 from goalbridge.experiments.pretrained.embeddings import EmbeddingCache
 from goalbridge.experiments.pretrained.manifest import read_manifest
-from goalbridge.experiments.pretrained.models import PairModel, load_model
+from goalbridge.experiments.pretrained.models import load_model
 from goalbridge.experiments.pretrained.own_media import Retrieval, draw_trials, free_captions
 from goalbridge.experiments.pretrained.settings import ManifestSettings
 
@@ -25,23 +27,19 @@ soundfile = pytest.importorskip("soundfile")
 
 WORDS = ("rain", "dog", "bell", "wind", "bird", "car", "a", "the", "loud", "far")
 PAIRS = 5
-_TEXT = {
-    "vocab_size": 32,
-    "hidden_size": 16,
-    "intermediate_size": 32,
-    "num_hidden_layers": 1,
-    "num_attention_heads": 2,
-    "bos_token_id": 2,
-    "eos_token_id": 3,
-    "pad_token_id": 1,
+_SMALL = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+_TEXT = _SMALL | {"vocab_size": 32, "bos_token_id": 2, "eos_token_id": 3, "pad_token_id": 1}
+_VISION = _SMALL | {"image_size": 16, "patch_size": 8}
+_AUDIO = {
+    **{"num_mel_bins": 16, "spec_size": 64, "window_size": 4, "patch_size": 2, "patch_stride": 2, "hidden_size": 32},
+    **{"patch_embeds_hidden_size": 16, "depths": [1, 1], "num_attention_heads": [2, 2], "num_hidden_layers": 2},
 }
-_VISION = {
-    "hidden_size": 16,
-    "intermediate_size": 32,
-    "num_hidden_layers": 1,
-    "num_attention_heads": 2,
-    "image_size": 16,
-    "patch_size": 8,
+_HEARD: dict[str, Any] = {
+    "feature_size": 16,
+    "sampling_rate": 8000,
+    "hop_length": 100,
+    "max_length_s": 1,
+    "fft_window_size": 512,
 }
 
 
@@ -84,33 +82,12 @@ def save_siglip(folder: Path) -> None:
 def save_clap(folder: Path) -> None:
     from transformers import ClapConfig, ClapFeatureExtractor, ClapModel
 
-    text = _TEXT | {"max_position_embeddings": 20}
-    audio = {
-        "num_mel_bins": 16,
-        "spec_size": 64,
-        "window_size": 4,
-        "patch_size": 2,
-        "patch_stride": 2,
-        "patch_embeds_hidden_size": 16,
-        "hidden_size": 32,
-        "depths": [1, 1],
-        "num_attention_heads": [2, 2],
-        "num_hidden_layers": 2,
-        "num_classes": 4,
-    }
+    text, audio = _TEXT | {"max_position_embeddings": 20}, _AUDIO | {"num_classes": 4}
     model = ClapModel(ClapConfig(text_config=text, audio_config=audio, projection_dim=8))
     nn.init.constant_(model.logit_scale_t, 1.5)
     nn.init.constant_(model.logit_scale_a, 9.0)
     model.save_pretrained(folder)
-    ClapFeatureExtractor(
-        feature_size=16,
-        sampling_rate=8000,
-        hop_length=100,
-        max_length_s=1,
-        fft_window_size=512,
-        frequency_max=4000,
-        truncation="rand_trunc",
-    ).save_pretrained(folder)
+    ClapFeatureExtractor(**_HEARD, frequency_max=4000, truncation="rand_trunc").save_pretrained(folder)
     save_tokenizer(folder)
 
 
@@ -141,20 +118,14 @@ def media(tmp_path: Path) -> Path:
 
 
 def settings(media: Path, models: Path, image: str = "clip") -> ManifestSettings:
-    return ManifestSettings(
-        str(media),
-        str(models / image),
-        str(models / "clap"),
-        candidates=3,
-        trials=7,
-        sizes=(2, 4, 1000),
-        cache=str(media.parent / "cache"),
-        out=str(media.parent / "out.json"),
-    )
+    paths = str(media), str(models / image), str(models / "clap")
+    cache, out = str(media.parent / "cache"), str(media.parent / "out.json")
+    return ManifestSettings(*paths, candidates=3, trials=7, sizes=(2, 4, 1000), cache=cache, out=out)
 
 
-def load_both(chosen: ManifestSettings) -> tuple[PairModel, PairModel]:
-    return load_model(chosen.image_model, "image"), load_model(chosen.audio_model, "audio")
+def retrieval_of(chosen: ManifestSettings) -> Retrieval:
+    models = load_model(chosen.image_model, "image"), load_model(chosen.audio_model, "audio")
+    return Retrieval(read_manifest(Path(chosen.manifest), 3), *models, chosen)
 
 
 @pytest.mark.parametrize(("name", "scale", "bias"), [("clip", 3.0, 0.0), ("siglip", 2.0, -5.0)])
@@ -165,14 +136,8 @@ def test_the_critic_with_the_bias_gives_the_models_own_logits(
     texts, files = ["a dog", "the far bell"], [media.parent / f"{pair}.png" for pair in range(3)]
     found = model.critic(model.embed_texts(texts), model.embed_media(files)) + model.bias  # [2, 3]
     masked = name == "clip"  # SigLIP never sees a mask
-    inputs = model.tokenizer(
-        texts,
-        padding=True if masked else "max_length",
-        truncation=True,
-        max_length=12,
-        return_attention_mask=masked,
-        return_tensors="pt",
-    )
+    how = {"padding": True if masked else "max_length", "truncation": True, "max_length": 12, "return_tensors": "pt"}
+    inputs = model.tokenizer(texts, return_attention_mask=masked, **how)
     pixels = model.extractor(images=[Image.open(file) for file in files], return_tensors="pt")
     with torch.no_grad():
         expected = model.model(**inputs, **pixels).logits_per_text
@@ -207,40 +172,33 @@ def test_a_manifest_becomes_recalls_in_json(models: Path, media: Path, capsys: p
 
 
 def test_no_direct_between_spaces_of_other_dimensions(models: Path, media: Path) -> None:
-    chosen = settings(media, models, "siglip")
-    retrieval = Retrieval(read_manifest(media, 3), *load_both(chosen), chosen)
+    retrieval = retrieval_of(settings(media, models, "siglip"))
     assert not retrieval.has_direct
     trial, free = torch.tensor([0, 2, 4]), torch.ones(11, dtype=torch.bool)
     assert torch.isfinite(retrieval.logsumexp(trial, free)).all()
 
 
 def test_scores_are_lemma_1_of_all_free_captions(models: Path, media: Path) -> None:
-    chosen = settings(media, models)
-    images, sounds = load_both(chosen)
-    retrieval = Retrieval(read_manifest(media, 3), images, sounds, chosen)
+    retrieval = retrieval_of(settings(media, models))
+    critics = load_model(str(models / "clip"), "image").critic, load_model(str(models / "clap"), "audio").critic
     trial = torch.tensor([0, 2, 4])
     free = torch.ones(11, dtype=torch.bool)
     free[[0, 3]] = False
     expected = torch.empty(3, 3)
     for i, a in enumerate(retrieval.a[trial]):
         for k, c in enumerate(retrieval.c[trial]):
-            terms = images.critic.paired(a, retrieval.bridge_ab) + sounds.critic.paired(c, retrieval.bridge_bc)  # [T]
+            terms = critics[0].paired(a, retrieval.bridge_ab) + critics[1].paired(c, retrieval.bridge_bc)  # [T]
             expected[i, k] = terms[free].logsumexp(0) - np.log(9)
     torch.testing.assert_close(retrieval.logsumexp(trial, free), expected, rtol=1e-4, atol=1e-4)
-    some = bridge_scores(
-        retrieval.a[trial],
-        retrieval.c[trial],
-        retrieval.bridge_ab[retrieval.order[free[retrieval.order]][:4]],
-        retrieval.bridge_bc[retrieval.order[free[retrieval.order]][:4]],
-        images.critic,
-        sounds.critic,
-    )
+    first = retrieval.order[free[retrieval.order]][:4]
+    pairs = retrieval.a[trial], retrieval.c[trial]
+    some = bridge_scores(*pairs, retrieval.bridge_ab[first], retrieval.bridge_bc[first], *critics)
     torch.testing.assert_close(retrieval.logsumexp(trial, free, 4), some)
 
 
 def test_embeddings_are_made_once_for_each_content(models: Path, media: Path) -> None:
     chosen = settings(media, models)
-    Retrieval(read_manifest(media, 3), *load_both(chosen), chosen)
+    retrieval_of(chosen)
     files = sorted(Path(chosen.cache).iterdir())
     assert [file.name.split("_")[0] for file in files] == ["images", "sounds", "texts", "texts"]
 
@@ -289,85 +247,70 @@ def test_no_file_is_in_a_trial_twice(media: Path, models: Path) -> None:
         draw_trials(manifest, ManifestSettings(str(media), "-", "-", candidates=6, trials=1))
 
 
+HEADER = b"audio,image,text\n0.wav,0.png,a dog\n"
+
+
 @pytest.mark.parametrize(
-    ("line", "message"),
+    ("content", "message"),
     [
-        ("missing.wav,0.png,rain", r"line 3, audio: missing.wav is no file"),
-        ("0.wav,missing.png,rain", r"line 3, image: missing.png is no file"),
-        ("0.wav,,rain", r"line 3, image: is empty"),
-        (",,", r"line 3, text: is empty"),
-        ("0.wav,0.png,rain, heavy", r"line 3: has not 3 cells"),
-        ("0.wav,0.png", r"line 3: has not 3 cells"),
-        (",,rain", r"has 1 audio-image pairs; a trial of candidates=3"),
+        (HEADER + b"missing.wav,0.png,rain", r"line 3, audio: missing.wav is no file"),
+        (HEADER + b"0.wav,missing.png,rain", r"line 3, image: missing.png is no file"),
+        (HEADER + b"0.wav,,rain", r"line 3, image: is empty"),
+        (HEADER + b",,", r"line 3, text: is empty"),
+        (HEADER + b"0.wav,0.png,rain, heavy", r"line 3: has not 3 cells"),
+        (HEADER + b"0.wav,0.png", r"line 3: has not 3 cells"),
+        (HEADER + b",,rain", r"has 1 audio-image pairs; a trial of candidates=3"),
+        (b"sound,image,text\n", "columns are sound, image, text"),
+        (b"", "columns are none"),
+        (b"\xff\xfe\x00", "UTF-8"),
     ],
 )
-def test_a_bad_row_is_named_by_line_and_column(media: Path, line: str, message: str) -> None:
-    media.write_text(f"audio,image,text\n0.wav,0.png,a dog\n{line}\n")
+def test_a_bad_manifest_is_named_by_line_and_column(media: Path, content: bytes, message: str) -> None:
+    media.write_bytes(content)
     with pytest.raises(ConfigError, match=message) as error:
         read_manifest(media, 3)
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [(b"sound,image,text\n", "columns are sound, image, text"), (b"", "columns are none"), (b"\xff\xfe\x00", "UTF-8")],
-)
-def test_a_file_that_is_no_manifest_is_refused(media: Path, content: bytes, message: str) -> None:
-    media.write_bytes(content)
-    with pytest.raises(ConfigError, match=message):
-        read_manifest(media, 3)
-
-
-def test_a_bridge_of_own_captions_only_is_refused_before_models_are_loaded(
-    media: Path, capsys: pytest.CaptureFixture[str]
+def test_what_cannot_be_measured_ends_in_one_line(
+    models: Path, media: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    media.write_text("\n".join(media.read_text().splitlines()[:4]) + "\n")  # three pairs, their captions, no others
-    with pytest.raises(SystemExit) as stop:
-        command.main(["manifest", str(media), "no/clip", "no/clap", "candidates=3", f"out={media.parent}/o.json"])
-    assert stop.value.code == 2
-    assert "add rows of text alone" in capsys.readouterr().err
-
-
-def test_weights_that_are_not_there_end_in_one_line(
-    models: Path, media: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+    """Weights that are nowhere; and, before models are loaded, three pairs and their captions without any others."""
     import huggingface_hub
 
     def offline(*_: object, **__: object) -> str:
         raise ConnectionError
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", offline)
-    with pytest.raises(SystemExit) as stop:
-        command.main(
-            ["manifest", str(media), "openai/clip", str(models / "clap"), "candidates=3", f"out={tmp_path}/o.json"]
-        )
-    assert stop.value.code == 2
-    said = capsys.readouterr().err.strip().splitlines()
-    assert len(said) == 1
-    assert "image_model=openai/clip: weights are not on disk" in said[0]
+    for lines, message in (
+        (None, "image_model=openai/clip: weights are not on disk"),
+        (4, "add rows of text alone"),
+    ):
+        media.write_text("\n".join(media.read_text().splitlines()[:lines]) + "\n")
+        with pytest.raises(SystemExit) as stop:
+            command.main(["manifest", str(media), "openai/clip", str(models / "clap"), "candidates=3", "out=o.json"])
+        assert stop.value.code == 2
+        (said,) = capsys.readouterr().err.strip().splitlines()
+        assert message in said
 
 
 def test_a_wrong_or_damaged_model_is_refused(models: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"audio_model=.*is of kind clip; give a ClapModel"):
-        load_model(str(models / "clip"), "audio")
-    with pytest.raises(ConfigError, match="no such folder"):
-        load_model("./nowhere", "image")
-    (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(ConfigError, match="holds no weights"):
-        load_model(str(tmp_path), "image")
-    save_clip(tmp_path)
-    (tmp_path / "model.safetensors").write_bytes(b"damaged")
-    with pytest.raises(ConfigError, match="cannot be loaded") as error:
-        load_model(str(tmp_path), "image")
-    assert "\n" not in str(error.value)
-
-
-def test_weights_that_lack_a_part_are_refused(tmp_path: Path) -> None:
     from safetensors.torch import load_file, save_file
 
+    def refusal(folder: Path | str, kind: Literal["image", "audio"] = "image") -> str:
+        with pytest.raises(ConfigError) as error:
+            load_model(str(folder), kind)
+        assert "\n" not in str(error.value)
+        return str(error.value)
+
+    assert re.search(r"audio_model=.*is of kind clip; give a ClapModel", refusal(models / "clip", "audio"))
+    assert "no such folder" in refusal("./nowhere")
+    (tmp_path / "config.json").write_text("{}")
+    assert "holds no weights" in refusal(tmp_path)
     save_clip(tmp_path)
     weights = load_file(tmp_path / "model.safetensors")
     del weights["visual_projection.weight"]
     save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(ConfigError, match=r"weights lack visual_projection.weight"):
-        load_model(str(tmp_path), "image")
+    assert "weights lack visual_projection.weight" in refusal(tmp_path)
+    (tmp_path / "model.safetensors").write_bytes(b"damaged")
+    assert "cannot be loaded" in refusal(tmp_path)

@@ -70,11 +70,7 @@ def test_both_halves_go_on_until_the_slower_one_is_done() -> None:
 
 
 def test_the_picture_is_drawn_anew_to_the_byte(
-    make_agent: Callable[..., Agent],
-    fake_text: Any,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    make_agent: Callable[..., Agent], fake_text: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     config = RunConfig(MazeSettings("goalbridge/ForkMaze-v0", max_episode_steps=12), str(tmp_path))
     write_json(tmp_path / "config.json", asdict(config))

@@ -1,7 +1,8 @@
-"""Goals streamed from files against float64 sums over all of them; parts against the whole."""
+"""Goals in files: what is written is read, and sums streamed over them are those in float64 over all of them."""
 
 from __future__ import annotations
 
+import json
 import math
 import subprocess
 import sys
@@ -14,22 +15,108 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from torch import Tensor
 
 from goalbridge.agents.bridge import bridge_scores
 from goalbridge.agents.model import Critic
 from goalbridge.configs.schema import CRITICS
-from goalbridge.experiments.scaling.goal_store import GoalStore, write_goal_store
+from goalbridge.experiments.scaling.goal_store import GoalStore, GoalStoreError, write_goal_store
 from goalbridge.experiments.scaling.streamed_bridge import combine, shard, streamed_bridge_scores, streamed_log_sums
 
 M, D, E = 5000, 6, 9
+Arrays = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
 
 
-def stored(folder: Path, seed: int = 0, *, terms: int = M, shared: bool = False, dtype: str = "float32") -> GoalStore:
-    rng = np.random.default_rng(seed)
-    ab, bc, weights = (rng.standard_normal(shape) for shape in ((terms, D), (terms, E), (terms,)))
+def arrays(terms: int = M) -> Arrays:
+    """ab [M, D], bc [M, E], log weights [M], of which some are -inf."""
+    rng = np.random.default_rng(0)
+    ab, bc, weights = (rng.standard_normal(shape).astype(np.float32) for shape in ((terms, D), (terms, E), (terms,)))
     weights[rng.random(terms) < 0.3] = -np.inf
-    return write_goal_store(folder / "goals", [(ab, None if shared else bc, weights)], terms, dtype)
+    return ab, bc, weights
+
+
+def stored(folder: Path, terms: int = M, shared: bool = False, dtype: str = "float32", chunk: int = M) -> GoalStore:
+    """`arrays` in a store, written in chunks."""
+    ab, bc, weights = arrays(terms)
+    parts = (slice(start, start + chunk) for start in range(0, terms, chunk))
+    chunks = ((ab[part], None if shared else bc[part], weights[part]) for part in parts)
+    return write_goal_store(folder / "goals", chunks, terms, dtype)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_windows_hold_what_was_written(tmp_path: Path, dtype: str) -> None:
+    store = stored(tmp_path, 1000, dtype=dtype, chunk=300)
+    ab, bc, weights = arrays(1000)
+    assert (len(store), store.dims, store.shared) == (1000, (D, E), False)
+    assert store.bytes_per_goal == (D + E) * np.dtype(dtype).itemsize + 12
+    for start, stop in ((0, 1000), (17, 18), (299, 701), (999, 1000)):
+        window, part = store.window(start, stop), slice(start, stop)
+        kept_ab, kept_bc = (torch.as_tensor(x[part].astype(dtype)) for x in (ab, bc))
+        torch.testing.assert_close(window.ab, kept_ab, rtol=0, atol=0)
+        torch.testing.assert_close(window.bc, kept_bc, rtol=0, atol=0)
+        torch.testing.assert_close(window.squares_bc, kept_bc.double().square().sum(1).float())
+        torch.testing.assert_close(window.log_weights, torch.as_tensor(weights[part]))
+    sizes = [len(window.ab) for window in store.windows(100, 500, memory=store.bytes_per_goal * 150 + 1)]
+    assert sizes == [150, 150, 100]
+    assert [len(window.ab) for window in store.windows(0, 3, memory=1)] == [1, 1, 1]
+
+
+def test_a_shared_tower_is_kept_once_and_the_files_stay_as_they_are(tmp_path: Path) -> None:
+    ab, _, _ = arrays()
+    store = write_goal_store(tmp_path / "goals", [(ab, None, None)], M)
+    assert (store.shared, store.dims) == (True, (D, D))
+    window = store.window(10, 20)
+    assert window.bc is window.ab
+    assert window.part(2, 5).bc is not None
+    assert window.log_weights is None
+    window.ab.zero_()
+    torch.testing.assert_close(GoalStore(tmp_path / "goals").window(10, 20).ab, torch.as_tensor(ab[10:20]))
+
+
+def test_what_does_not_fit_leaves_nothing_behind(tmp_path: Path) -> None:
+    ab, bc, weights = arrays(1000)
+    bad = ab.copy()
+    bad[123, 4] = 1e6
+    for chunks, terms, dtype, match in (
+        ([(ab, bc, weights)], 1000, "int4", "dtype=int4: must be one of float32, float16"),
+        ([(ab, bc, weights)], 1001, "float32", "terms=1001: chunks hold 1000 goals"),
+        ([], 0, "float32", "terms=0"),
+        ([(bad, bc, weights)], 1000, "float16", "ab: goal 123 is not finite in float16"),
+        ([(ab, bc[1:], weights)], 1000, "float32", r"bc: from goal 0 on has shape \(999, 9\)"),
+        ([(ab, bc, weights), (ab, None, weights)], 2000, "float32", "from goal 1000 on holds rows"),
+        ([(ab, bc, np.full_like(weights, np.inf))], 1000, "float32", "log_weights: from goal 0 on must be"),
+    ):
+        with pytest.raises(GoalStoreError, match=match):
+            write_goal_store(tmp_path / "goals", chunks, terms, dtype)
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_a_store_is_never_overwritten_and_leftovers_of_a_killed_writer_do_not_matter(tmp_path: Path) -> None:
+    (tmp_path / ".goals.partial").mkdir()
+    (tmp_path / ".goals.partial" / "goals_ab.npy").write_bytes(b"half")
+    stored(tmp_path)
+    with pytest.raises(GoalStoreError, match="is there already"):
+        stored(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["goals"]
+
+
+def test_damage_is_named(tmp_path: Path) -> None:
+    with pytest.raises(GoalStoreError, match=r"holds no store\.json"):
+        GoalStore(tmp_path)
+    store = stored(tmp_path)
+    file = store.folder / "goals_bc.npy"
+    whole = file.read_bytes()
+    for damaged in (whole[:-1], whole[:50], whole[:3], whole + b"x"):
+        file.write_bytes(damaged)
+        with pytest.raises(GoalStoreError, match=r"goals_bc\.npy"):
+            GoalStore(store.folder)
+    file.unlink()
+    with pytest.raises(GoalStoreError, match="write the store anew"):
+        GoalStore(store.folder)
+    (store.folder / "store.json").write_text(json.dumps({"format": 99}))
+    with pytest.raises(GoalStoreError, match="has format 99, this version reads 1"):
+        GoalStore(store.folder)
 
 
 def queries(rows: int, columns: int, dim: int = E, scale: float = 1.0) -> tuple[Tensor, Tensor]:
@@ -85,7 +172,7 @@ def test_far_goals_do_not_underflow(tmp_path: Path, rows: int, columns: int) -> 
 
 @torch.no_grad()
 def test_absent_goals_nan_and_float64(tmp_path: Path) -> None:
-    ab = np.random.default_rng(0).standard_normal((300, D))
+    ab, _, _ = arrays(300)
     store = write_goal_store(tmp_path / "goals", [(ab, None, np.full(300, -np.inf))], 300)
     a, c = queries(3, 1, D)
     pair = Critic(), Critic()

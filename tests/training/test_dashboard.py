@@ -26,12 +26,7 @@ from goalbridge.worlds.maze.world import MazeWorld
 
 MakeAgent = Callable[..., Agent]
 ENV = MazeSettings("goalbridge/ForkMaze-v0", max_episode_steps=6)
-CONFIG = RunConfig(
-    ENV,
-    "unused",
-    seed=7,
-    train=TrainConfig(steps=20, evaluate_every=10, evaluation_episodes=4),
-)
+CONFIG = RunConfig(ENV, "unused", seed=7, train=TrainConfig(steps=20, evaluate_every=10, evaluation_episodes=4))
 
 
 def standing_at(step: int, agent: Agent) -> Any:
@@ -47,11 +42,6 @@ def run_to_the_end(agent: Agent, folder: Path, first_step: int = 0) -> EventAccu
     accumulator = EventAccumulator(str(folder), size_guidance={"scalars": 0, "images": 0})
     accumulator.Reload()
     return accumulator
-
-
-def table(path: Path) -> list[dict[str, str]]:
-    with path.open() as file:
-        return list(csv.DictReader(file, delimiter="\t"))
 
 
 def test_settings_stand_beside_results_in_the_same_run(make_agent: MakeAgent, fake_text: Any, tmp_path: Path) -> None:
@@ -109,32 +99,24 @@ def test_points_are_goals_and_instructions_of_one_space(make_agent: MakeAgent, f
     agent = make_agent(text=fake_text, bridge_goals=700)
     run_to_the_end(agent, tmp_path)
     (folder,) = (tmp_path / "00020").iterdir()
-    vectors, about = np.loadtxt(folder / "tensors.tsv", ndmin=2), table(folder / "metadata.tsv")
+    vectors = np.loadtxt(folder / "tensors.tsv", ndmin=2)
+    with (folder / "metadata.tsv").open() as file:
+        about = list(csv.DictReader(file, delimiter="\t"))
     assert len(vectors) == len(about)
     goals = [row for row in about if row["kind"] == "goal"]
     assert len(goals) == GOALS
     assert {row["kind"] for row in about} == {"goal", "held-out wording", *CATEGORIES}
     with torch.no_grad():
-        expected = torch.cat(
-            [
-                agent.encode_meanings(agent.bridge_goals[:GOALS]),
-                agent.encode_instructions([r["text"] for r in about[GOALS:]]),
-            ]
-        )
+        texts = agent.encode_instructions([row["text"] for row in about[GOALS:]])
+        expected = torch.cat([agent.encode_meanings(agent.bridge_goals[:GOALS]), texts])
     np.testing.assert_allclose(vectors, expected.numpy(), atol=6e-5)
     for row, (r, c) in zip(goals, agent.bridge_goals.tolist(), strict=False):
         assert (row["row"], row["column"], row["text"]) == (str(int(r)), str(int(c)), f"({r:.1f}, {c:.1f})")
-        assert row["quadrant"] == ("top" if r < 7 else "bottom") + (" left" if c < 7 else " right") + " quadrant" or (
-            row["quadrant"] == "none" and 7 in (int(r), int(c))
-        )
+        within = f"{'top' if r < 7 else 'bottom'} {'left' if c < 7 else 'right'} quadrant"
+        assert row["quadrant"] == ("none" if 7 in (int(r), int(c)) else within)
     said = {row["text"]: row for row in about[GOALS:]}
-    assert (said["row 3"]["row"], said["row 3"]["kind"], said["row 3"]["quadrant"]) == (
-        "3.0",
-        "line",
-        "top right quadrant",
-    )
-    assert said["column 14"]["row"] == "7.0"
-    assert said["column 14"]["quadrant"] == "several"
+    assert [said["row 3"][name] for name in ("row", "kind", "quadrant")] == ["3.0", "line", "top right quadrant"]
+    assert [said["column 14"][name] for name in ("row", "quadrant")] == ["7.0", "several"]
     assert said["navigate to row 3"]["kind"] == "held-out wording"
     assert sum(path.stat().st_size for path in folder.iterdir()) < 400_000
 
@@ -161,19 +143,8 @@ def test_situations_are_shown_by_what_they_face(make_grid_agent: MakeAgent, make
 
 def test_settings_and_charts_by_name() -> None:
     settings = settings_of(replace(CONFIG, seed=3))
-    assert settings["seed"] == 3
-    assert settings["train.steps"] == 20
+    assert (settings["seed"], settings["train.steps"]) == (3, 20)
     assert all(isinstance(value, str | int | float) for value in settings.values())
-    metrics = {
-        "success": 1.0,
-        "steps": 3.0,
-        "line/success": 1.0,
-        "exact/success": 0.5,
-        "line/spl_grid": 0.1,
-        "spl": 0.2,
-    }
-    assert charts(metrics) == {
-        "evaluation": {
-            "success": ["Multiline", [f"evaluation/{n}" for n in ("success", "line/success", "exact/success")]]
-        }
-    }
+    several = ["success", "line/success", "exact/success"]
+    found = charts(dict.fromkeys([*several, "steps", "line/spl_grid", "spl"], 1.0))
+    assert found == {"evaluation": {"success": ["Multiline", [f"evaluation/{name}" for name in several]]}}

@@ -17,7 +17,6 @@ from goalbridge.evaluation.metrics import measured
 from goalbridge.evaluation.rollout import play
 from goalbridge.worlds import Moment, Task
 from goalbridge.worlds.gym.settings import GymEvaluation, GymSettings
-from goalbridge.worlds.gym.vector import AtRandom
 from goalbridge.worlds.gym.world import GymWorld
 
 FUNCTIONS = """
@@ -67,7 +66,8 @@ def test_episodes_end_where_the_users_functions_say_so(
 ) -> None:
     world, agent = opened(success=success)
     tasks = world.tasks(agent, GymEvaluation(), 40, 3)
-    episodes = play(world, tasks, lambda _: AtRandom(world, 0))[""]
+    chance = world.references(agent, GymEvaluation(), 0)["random"](tasks)
+    episodes = play(world, tasks, lambda _: chance)[""]
     assert episodes.success.sum() > 0
     for task, path, done in zip(episodes.tasks, episodes.goals, episodes.success, strict=True):
         held = world.satisfied_by(task, path)
@@ -76,7 +76,7 @@ def test_episodes_end_where_the_users_functions_say_so(
         assert not held[:-1].any()
     assert "prob" in measured(world, episodes, None)  # a figure of this environment's info
     world.at_once = 7
-    again = play(world, tasks, lambda _: AtRandom(world, 0))[""]
+    again = play(world, tasks, lambda _: chance)[""]
     np.testing.assert_array_equal(again.steps, episodes.steps)  # however many are played at once
 
 

@@ -22,10 +22,9 @@ from goalbridge.envs.suite import SATISFIABLE, SUITE, UNSATISFIABLE
 from goalbridge.evaluation.rollout import play
 from goalbridge.evaluation.statistics import estimated
 from goalbridge.worlds import Episodes, Task, World, spl
-from goalbridge.worlds.maze import episodes as maze_episodes
-from goalbridge.worlds.maze.episodes import not_understood, playable, suite_commands
 from goalbridge.worlds.maze.pictures import posterior_map
 from goalbridge.worlds.maze.settings import MazeEvaluation, MazeSettings
+from goalbridge.worlds.maze.words import not_understood, playable, suite_commands
 from goalbridge.worlds.maze.world import MazeWorld
 
 SUITE_SETTINGS = MazeEvaluation(suite="ambiguous")
@@ -84,7 +83,7 @@ def test_what_cannot_be_asked_is_left_out(monkeypatch: pytest.MonkeyPatch) -> No
     line = PointMaze(resolve_layout(np.array([[0, 0]])))
     assert "row 0" not in {command.label for command in suite_commands(line, 70, 0)}
     impossible = [command for command in commands if command.category in UNSATISFIABLE]
-    monkeypatch.setattr(maze_episodes, "draw_suite", lambda *_: impossible)
+    monkeypatch.setattr("goalbridge.worlds.maze.words.draw_suite", lambda *_: impossible)
     with pytest.raises(ConfigError, match="suite=ambiguous: expected a maze in which some of it can be asked"):
         suite_commands(maze, 7, 0)
 
@@ -96,7 +95,7 @@ def test_an_episode_begins_as_it_was_asked(world: MazeWorld, agent: Agent, setti
     assert len({task.text for task in tasks}) > 10
     assert {task.category for task in tasks} == (set(SATISFIABLE) if settings.suite else {"row", "column"})
     begun = world.begin(tasks)
-    asked = begun.env.unwrapped.current_commands  # type: ignore[attr-defined]
+    asked = begun.env.current_commands  # type: ignore[attr-defined]
     assert [command.text for command in asked] == [task.text for task in tasks]
     for position, task in zip(begun.observation["achieved_goal"], tasks, strict=True):
         meant = world.satisfied_by(task, position[None])

@@ -1,12 +1,12 @@
-"""BabyAI's levels as tasks, each judged by its own verifier: the half of `BabyAIWorld` that evaluation uses."""
+"""What BabyAI's episodes are judged by, what of them is told apart, and who plays or judges them otherwise."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from functools import lru_cache, partial
+from typing import Any, Final, NamedTuple
 
 import gymnasium
 import numpy as np
@@ -14,27 +14,19 @@ from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
 import goalbridge.envs  # noqa: F401  (registers the ids)
-from goalbridge.envs.babyai.captions import GridCaptions
+from goalbridge.envs.babyai.four_rooms import room_at
 from goalbridge.envs.babyai.layouts import HELD_OUT_COMBINATIONS
-from goalbridge.envs.babyai.levels import LEVELS, level
-from goalbridge.envs.babyai.phrasing import COLOURS, FIRST_TYPE, TYPES, other_action
-from goalbridge.envs.babyai.simulator import ACTIONS, DIRECTIONS
-from goalbridge.worlds._base import Begun, Belief, Episodes, Metrics, Moment, Projection, Reference, Task, World, spl
+from goalbridge.envs.babyai.levels import LevelError, level
+from goalbridge.envs.babyai.navigation import Navigation
+from goalbridge.envs.babyai.optimum import bot_steps, fewest_steps, mission_targets
+from goalbridge.envs.babyai.phrasing import COLOURS, TYPES
+from goalbridge.envs.babyai.simulator import ACTIONS
+from goalbridge.envs.babyai.vector import BabyAIVectorEnv
+from goalbridge.envs.vector import Flags
+from goalbridge.worlds._base import Episodes, RandomActor, Task
 
-if TYPE_CHECKING:
-    from goalbridge.agents import Agent
-
-EPISODES: Final = 100  # of each level
 ROOMS: Final = 3  # so many small levels are watched in training, and one of many rooms
-GOALS: Final = 500  # of the projector
-ABOUT: Final = (
-    "estimators: means over levels, each of the same weight; steps: a failure counts as its level's own limit; "
-    "against_optimum: mean steps / mean fewest steps on the full map; against_optimum and spl: of levels whose optimum "
-    "is known (no sequences); slices: two by two over the levels that hold both kinds of mission"
-)
 _THING: Final = re.compile(rf"\b({'|'.join(COLOURS)}) ({'|'.join(TYPES)})\b")
-_LARGE: Final = 13  # cells along a side from which tiles are drawn smaller
-_TILE, _SMALL_TILE = 24, 16
 
 
 class Meant(NamedTuple):
@@ -44,195 +36,23 @@ class Meant(NamedTuple):
     faced: bool
 
 
-class BabyAIEpisodes(World):
-    """Episodes of levels; `meant` is a `Meant`, None of sequences.
-
-    A goal is a situation, or the first 7 numbers of one: (x, y, direction, W, H, type and colour in front).
-    """
-
-    shown = ("success", "steps", "against_optimum")
-    grouped = True
-    ratios = {"against_optimum": ("steps", "optimum")}  # noqa: RUF012 (never changed)
-    at_once = 128  # each keeps its goals and its plans
-    captions: GridCaptions
-    levels: tuple[str, ...]
-
-    def tasks(self, agent: Agent, settings: Any, episodes: int | None, seed: int) -> tuple[Task, ...]:
-        """Episode i of a level has the seed + i; an agent that reads labels is told the one that a mission words."""
-        names = tuple(dict.fromkeys(level(name).name for name in settings.levels)) or self._readable(agent)
-        options = self._options(agent, settings)
-        count = episodes or EPISODES
-        return tuple(Task("", name, seed + i, name, options) for name in names for i in range(count))
-
-    def watched_tasks(self, agent: Agent, episodes: int, seed: int) -> tuple[Task, ...]:
-        """A few small levels and one of many rooms."""
-        names = watched_levels(self.levels)
-        options = self._options(agent, None)
-        each = max(1, round(episodes / len(names)))
-        return tuple(Task("", name, seed + i, name, options) for name in names for i in range(each))
-
-    def _options(self, agent: Agent, settings: Any) -> dict[str, Any]:
-        view = getattr(settings, "view", None) or self.settings.view
-        return {"view": view, "canonical": agent.text.canonical}
-
-    def _readable(self, agent: Agent) -> tuple[str, ...]:
-        """All levels, but for an agent without language those of sequences, which no label words."""
-        skipped = ("sequence",) if agent.text.canonical else ()
-        return tuple(name for name, known in LEVELS.items() if known.family not in skipped)
-
-    def begin(self, tasks: Sequence[Task], render: bool = False) -> Begun:
-        """Environments of one level, kept for the next actor: they are slow to make, and a seeded reset begins anew."""
-        options = tasks[0].options
-        if options.get("unjudged"):
-            from goalbridge.worlds.babyai.unjudged import UnjudgedEnv
-
-            env: Any = UnjudgedEnv(tasks[0].group, options["view"])
-        else:
-            env = _environments(tasks[0].group, len(tasks), options["view"])
-        observation, _ = env.reset(seed=[task.seed for task in tasks])
-        meant = [None if task.text else _meant(one) for task, one in zip(tasks, env.envs, strict=True)]
-        told = [
-            replace(task, text=task.text or self._told(mission, options), meant=what)
-            for task, mission, what in zip(tasks, env.missions, meant, strict=True)
-        ]
-        optimum = np.array([optimum_of(one) for one in env.envs])
-        limits = np.array([one.unwrapped.max_steps for one in env.envs], dtype=np.float64)
-        return Begun(env, observation, tuple(told), {"optimum": optimum, "_limit": limits})
-
-    def _told(self, mission: str, options: Mapping[str, Any]) -> str:
-        known = self.captions.label_id(mission) if options["canonical"] else None
-        return mission if known is None else self.captions.labels[known]
-
-    def references(self, agent: Agent, settings: Any, seed: int) -> Mapping[str, Reference]:
-        """bot: minigrid's own, which sees 7 x 7 cells and cannot read FourRooms. random: any action."""
-        from goalbridge.worlds.babyai.references import Bot, RandomActions
-
-        def bot(tasks: Sequence[Task]) -> Any:
-            return None if LEVELS[tasks[0].group].family == "four_rooms" else Bot()
-
-        return {"bot": bot, "random": lambda _tasks: RandomActions(len(ACTIONS), seed)}
-
-    def default_estimators(self, agent: Agent, settings: Any) -> tuple[str, ...]:
-        """The planners first: the critic's horizon is short."""
-        return ("planned", "logsumexp", "max", "sample", "bot", "random")
-
-    def metrics(self, episodes: Episodes) -> Metrics:
-        """steps: a failure counts as its level's own limit. spl: where the fewest steps are known."""
-        steps = np.where(episodes.success, episodes.steps, episodes.info["_limit"])  # [E]
-        optimum = episodes.info["optimum"]
-        known = np.isfinite(optimum).all()
-        return {"steps": steps} | ({"spl": spl(episodes.success, optimum, steps)} if known else {})
-
-    def about(self, settings: Any) -> dict[str, Any]:
-        """Id and view."""
-        return {"env": self.spec.env_id, "view": settings.view or self.settings.view}
-
-    def further_report(self, policy: Any, settings: Any, episodes: int | None, seed: int) -> dict[str, Any]:
-        """about: how means over levels are made."""
-        return {"about": ABOUT}
-
-    def notes(self, report: Mapping[str, Any]) -> list[str]:
-        """What the steps are."""
-        bot = "; the bot sees 7 x 7 cells, whatever the view" if "bot" in report["estimators"] else ""
-        return [f"steps: a failure counts as its level's own limit{bot}"]
-
-    def slices(self, tasks: Sequence[Task]) -> dict[str, NDArray[np.bool_]]:
-        """Missions that leave open which thing is meant, and that name colour-type pairs which training never shows."""
-        unclear = np.array([ambiguous(task.text) for task in tasks], dtype=np.bool_)
-        held_out = [names_held_out(task.text) for task in tasks]
-        return {
-            "ambiguous": unclear,
-            "unambiguous": ~unclear,
-            "held_out_things": np.array([named is True for named in held_out], dtype=np.bool_),
-            "seen_things": np.array([named is False for named in held_out], dtype=np.bool_),
-        }
-
-    def satisfied_by(self, task: Task, goals: NDArray[Any]) -> NDArray[np.bool_] | None:
-        """Which goals [M, G] face what was meant, or stand in it."""
-        if task.meant is None:
-            return None
-        ours = goals[:, :3].astype(np.int64)  # [M, 3]
-        cells = ours[:, :2] + DIRECTIONS[ours[:, 2]] if task.meant.faced else ours[:, :2]  # [M, 2]
-        return np.asarray(task.meant.cells[cells[:, 0], cells[:, 1]])
-
-    def places(self, goals: NDArray[Any]) -> NDArray[np.int64]:
-        """The thing that is faced, or else the cell that is stood in."""
-        ours = goals[:, :7].astype(np.int64)  # [M, 7]
-        thing = (ours[:, 5] >= FIRST_TYPE) & (ours[:, 5] < FIRST_TYPE + len(TYPES))  # [M]
-        cells = np.where(thing[:, None], ours[:, :2] + DIRECTIONS[ours[:, 2]], ours[:, :2])  # [M, 2]
-        return np.asarray((cells[:, 0] * 1000 + cells[:, 1]) * 2 + thing)
-
-    def describe(self, goal: NDArray[Any]) -> str:
-        """The thing that a goal faces, or else the cell that it stands in."""
-        from minigrid.core.constants import IDX_TO_COLOR, IDX_TO_OBJECT
-
-        x, y, direction, _, _, kind, colour = (int(value) for value in goal[:7])
-        if FIRST_TYPE <= kind < FIRST_TYPE + len(TYPES):
-            x, y = x + int(DIRECTIONS[direction, 0]), y + int(DIRECTIONS[direction, 1])
-            return f"{IDX_TO_COLOR[colour]} {IDX_TO_OBJECT[kind]} at ({x}, {y})"
-        return f"floor at ({x}, {y})"
-
-    def follow_task(self, instruction: str, seed: int, settings: Any) -> tuple[Task, str]:
-        """In a layout of the first level; nobody judges it but the caption that it may word."""
-        name = level(settings.levels[0]).name if settings.levels else self.levels[0]
-        label = self.captions.label_id(instruction)
-        known = "is in no caption" if label is None else f"words the caption {self.captions.labels[label]!r}"
-        if (action := other_action(instruction)) is not None:
-            known = f"asks to {action}, a mission of other levels: this agent goes to things and places, and no more"
-        view = settings.view or self.settings.view
-        task = Task(instruction, "instruction", seed, name, {"view": view, "canonical": False, "unjudged": True})
-        return task, (
-            f"{known}; no verifier judges it: in layouts of {name}, it is followed until the agent stands where it "
-            "thinks that it was sent, or to the level's limit of steps"
-        )
-
-    def ends_where_meant(self) -> bool:
-        """No verifier knows the person's own words."""
-        return True
-
-    def frame(self, moment: Moment, belief: Belief | None, title: str) -> NDArray[np.uint8]:
-        """The grid as far as it is seen, the path, and what the agent takes to be meant."""
-        from goalbridge.envs.babyai.rendering import draw_grid
-
-        grid, pose = moment.observation["grid"][0], moment.observation["pose"][0]  # [W, H, 3], [3]
-        tile = _TILE if max(grid.shape) < _LARGE else _SMALL_TILE
-        heat = None
-        if belief is not None:
-            heat = np.zeros(grid.shape[:2])
-            goals = belief.goals.astype(np.int64)
-            np.add.at(heat, (goals[:, 0], goals[:, 1]), belief.chances)
-        return draw_grid(grid, pose, heat, title, moment.goals[:, :2], tile)
-
-    def project(self, agent: Agent) -> Projection:
-        """Situations by what they face, and instructions, one of each label.
-
-        Columns: text (of a goal, all that is true of it), kind ("goal" or "instruction"), type, colour.
-        """
-        goals = agent.bridge_goals[:GOALS].cpu().numpy()  # [M, S]
-        captions, rows = self.captions, list[tuple[str, ...]]()
-        for goal, true in zip(goals.astype(np.int64), captions.true_labels(goals), strict=True):
-            kind = goal[5] - FIRST_TYPE
-            faces = (TYPES[kind], COLOURS[goal[6]]) if 0 <= kind < len(TYPES) else ("none", "none")
-            rows.append((", ".join(captions.labels[i] for i in true if i >= 0), "goal", *faces))
-        texts = [captions.phrasings(label, agent.text.split())[0] for label in range(len(captions.labels))]
-        for label, text in zip(captions.labels, texts, strict=True):
-            words = label.split()
-            means = [next((word for word in words if word in names), "several") for names in (TYPES, COLOURS)]
-            rows.append((text, "instruction", *means))
-        return Projection(goals, tuple(texts), ("text", "kind", "type", "colour"), tuple(rows))
+def known_levels(setting: str, names: Sequence[str]) -> tuple[str, ...]:
+    """The levels' own names; LevelError, which names the setting, for what is no navigation level."""
+    try:
+        return tuple(level(name).name for name in names)
+    except LevelError as error:
+        raise LevelError(f"{setting}{str(error).removeprefix('level')}") from None
 
 
 @lru_cache(maxsize=2)  # as many episodes as are played at once, and the rest of them
-def _environments(name: str, episodes: int, view: str) -> Any:
+def environments(name: str, episodes: int, view: str) -> Any:
+    """Environments of one level, kept for the next actor: they are slow to make, and a seeded reset begins anew."""
     made = gymnasium.make_vec(level(name).id, num_envs=episodes, view=view, autoreset_mode=AutoresetMode.DISABLED)
     return made.unwrapped
 
 
-def _meant(env: Any) -> Meant | None:
+def meant_by(env: Any) -> Meant | None:
     """What satisfies the mission of an episode that has just begun; None of sequences."""
-    from goalbridge.envs.babyai.four_rooms import room_at
-    from goalbridge.envs.babyai.optimum import mission_targets
-
     raw = env.unwrapped
     if env.level.family == "sequence":
         return None
@@ -245,9 +65,7 @@ def _meant(env: Any) -> Meant | None:
 
 def optimum_of(env: Any) -> float:
     """Fewest steps of an episode that has just begun, on the full map; NaN of sequences."""
-    from goalbridge.envs.babyai.optimum import fewest_steps
-
-    meant, raw = _meant(env), env.unwrapped
+    meant, raw = meant_by(env), env.unwrapped
     if meant is None:
         return float("nan")
     grid, start = raw.grid.encode(), (*raw.agent_pos, raw.agent_dir)
@@ -274,3 +92,39 @@ def watched_levels(names: Sequence[str]) -> tuple[str, ...]:
     rooms = [one.name for one in known if one.family == "room"][:ROOMS]
     mazes = sorted((one for one in known if one.family == "maze"), key=lambda one: one.width)[:1]
     return (*rooms, *(one.name for one in mazes)) or tuple(one.name for one in known[: ROOMS + 1])
+
+
+def random_actions(seed: int) -> RandomActor:
+    """Any of the four actions, each as likely."""
+    return RandomActor(lambda rng: partial(rng.integers, len(ACTIONS)), seed)
+
+
+class Bot:
+    """minigrid's own bot: it is told the mission as code, and takes actions that no agent here has."""
+
+    def play(self, tasks: Sequence[Task]) -> Episodes:
+        """The same episodes as any actor meets, each in an environment of its own."""
+        told, paths, rows = list[Task](), list[NDArray[np.int64]](), []
+        for task in tasks:
+            env = Navigation(task.group)
+            env.begin(task.seed)
+            told.append(replace(task, text=env.mission))
+            start, optimum = env.goal(), optimum_of(env)
+            success, steps = bot_steps(env.unwrapped)
+            rows.append((success, steps, optimum, env.unwrapped.max_steps))  # type: ignore[attr-defined]
+            paths.append(np.array([start, env.goal()], dtype=np.int64))  # [2, 7]: nobody saw the way
+            env.close()
+        done, taken, optima, limits = np.array(rows, dtype=np.float64).T  # [E] each
+        info = {"optimum": optima, "_limit": limits}
+        return Episodes(tuple(told), done.astype(np.bool_), taken.astype(np.int64), tuple(paths), info)
+
+
+class UnjudgedEnv(BabyAIVectorEnv):
+    """One environment of a level as a batch of one; only the level's limit of steps ends an episode."""
+
+    def __init__(self, level: str, view: str) -> None:
+        super().__init__(1, level, view, autoreset_mode=AutoresetMode.DISABLED)
+
+    def _advance(self, actions: NDArray[Any], active: Flags) -> tuple[NDArray[np.float64], Flags, Flags]:
+        rewards, terminated, truncated = super()._advance(actions, active)
+        return np.zeros_like(rewards), np.zeros_like(terminated), truncated

@@ -47,14 +47,14 @@ class GridReader:
         self._form = _form(observed)
         if not self._form:
             raise DatasetError(
-                f"dataset={dataset}: observations are {_short(observed)}; for BabyAI whole grids would do, a Dict of "
-                "image and direction as minigrid's FullyObsWrapper gives them, or of grid and pose"
+                f"dataset={dataset}: expected observations of whole grids, got {_short(observed)}; try a Dict of image "
+                "and direction, as minigrid's FullyObsWrapper gives them, or of grid and pose"
             )
         count = int(acted.n) if isinstance(acted, Discrete) else 0
         if count not in (len(ACTIONS), _MINIGRID):
             raise DatasetError(
-                f"dataset={dataset}: actions are {_short(acted)}; Discrete({_MINIGRID}) as minigrid's, or "
-                f"Discrete({len(ACTIONS)}): {', '.join(ACTIONS)}, would do"
+                f"dataset={dataset}: expected actions Discrete({_MINIGRID}), as minigrid's, or "
+                f"Discrete({len(ACTIONS)}) ({', '.join(ACTIONS)}), got {_short(acted)}; try minigrid's levels"
             )
         self._means = MINIGRID_ACTIONS if count == _MINIGRID else tuple(range(len(ACTIONS)))
         self._layouts: dict[bytes, int] = {}
@@ -67,8 +67,8 @@ class GridReader:
             step = int((~known).argmax())
             named = MinigridActions(int(numbers[step])).name if 0 <= numbers[step] < _MINIGRID else "unknown"
             raise DatasetError(
-                f"actions: at step {step} is {numbers[step]} ({named}); {', '.join(ACTIONS)} are what BabyAI's "
-                "navigation knows"
+                f"actions: expected {', '.join(ACTIONS)}, got {numbers[step]} ({named}) at step {step}; "
+                "try levels that are solved by going somewhere"
             )
         order = np.argsort(self._means)
         return np.eye(len(ACTIONS), dtype=np.float32)[order[np.searchsorted(np.sort(self._means), numbers)]]
@@ -80,7 +80,7 @@ class GridReader:
         grids, poses = self._grids(seen)
         beyond = (poses[:, :2] < 1) | (poses[:, :2] >= np.array(grids.shape[1:3]) - 1)  # [T + 1, 2]
         if beyond.any() or not np.isin(poses[:, 2], range(4)).all():
-            raise DatasetError("observations: a pose lies outside of the grid's outer walls")
+            raise DatasetError("observations: expected poses (x, y, direction) within the outer walls, got one beyond")
         return situations(grids, poses)
 
     def layout(self, seen: Any) -> int:
@@ -101,8 +101,8 @@ class GridReader:
         if (shown != 1).any():
             step = int((shown != 1).argmax())
             raise DatasetError(
-                f"observations: the image of step {step} shows {shown[step]} agents; one, as in minigrid's "
-                "FullyObsWrapper, would do (a partial view does not say where the agent is)"
+                f"observations: expected one agent in each image, got {shown[step]} at step {step}; try minigrid's "
+                "FullyObsWrapper (a partial view does not say where the agent is)"
             )
         places = np.argwhere(here)[:, 1:]  # [T + 1, 2]
         for step, (x, y) in enumerate(places.tolist()):  # what the agent stands on is what was seen there before

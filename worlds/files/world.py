@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from goalbridge.agents import Agent
@@ -17,6 +18,7 @@ from goalbridge.configs.registries import worlds
 from goalbridge.configs.schema import RunConfig
 from goalbridge.configs.texts import read_json_object
 from goalbridge.data import CaptionPairs, DatasetError, TrajectoryBuffer
+from goalbridge.data.captions import VALIDATION, stream
 from goalbridge.data.episodes import SUMMARY, EpisodeSource, discard, read_captions, stage
 from goalbridge.data.files import FileEpisodes
 from goalbridge.data.free_captions import FreeCaptions
@@ -24,9 +26,9 @@ from goalbridge.data.minari_import import MinariEpisodes, is_minari
 from goalbridge.data.trajectories import FOLDER
 from goalbridge.encoders import TextEncoder
 from goalbridge.worlds._base import World
-from goalbridge.worlds.files.retrieval import retrieval
 from goalbridge.worlds.files.settings import NO_ENV, FilesSettings
 
+COMPARED: Final = 100  # held-out pairs that compete with one another
 HELD_OUT: Final = 10  # one of so many captioned goals is kept for measuring
 _WEIGHED: Final = 4096  # actions of the data among which those worth weighing are looked for
 
@@ -61,9 +63,7 @@ class FilesWorld(World):
             ) from error
         said = read_captions(folder)
         if not said:
-            raise DatasetError(
-                "captions: there are none; at least one would do, or data=minari with an env that has them"
-            )
+            raise DatasetError("captions: expected at least one, got none; try data=minari with an env that has them")
         self._rows = np.array([row for row, _ in said])  # [C]
         self._texts = [text for _, text in said]
         self.captions = FreeCaptions(self._goals, [[text] for text in self._texts])
@@ -78,7 +78,6 @@ class FilesWorld(World):
 
     @cached_property
     def spec(self) -> WorldSpec:
-        """The bounds of the data."""
         bounds = self._summary["bounds"]
         seen = _bounds(*bounds["observations"])
         goals = seen if self._buffer.goals is self._buffer.observations else _bounds(*bounds["goals"])
@@ -97,7 +96,6 @@ class FilesWorld(World):
         return CandidateActions(different, np.eye(len(different)))
 
     def action_pool(self, count: int, rng: np.random.Generator) -> NDArray[np.float32]:
-        """Actions of the data, drawn uniformly."""
         return np.asarray(self._buffer.actions[np.sort(rng.integers(self._buffer.transitions, size=count))])
 
     def collect(self, data: DataConfig, seed: int) -> TrajectoryBuffer:
@@ -122,14 +120,28 @@ class FilesWorld(World):
         """All captions and their goals, but those that are held out."""
         return self._pairs(~self._held_out)
 
-    def held_out(self) -> CaptionPairs | None:
-        """The captions of goals that are not trained on; None where the data are too few for it."""
-        return self._pairs(self._held_out) if self._held_out.any() else None
-
+    @torch.no_grad()
     def retrieval(self, agent: Agent) -> dict[str, float]:
-        """Among the held-out pairs; nothing where none are held out."""
-        pairs = self.held_out()
-        return {} if pairs is None else retrieval(agent, pairs)
+        """How well texts and goals find each other, among the same `COMPARED` held-out pairs each time (or all).
+
+        goal_of_text: the share of texts whose best goal is one that they are true of. text_of_goal: of goals whose best
+        text is true of them. retrieval/chance: what a random goal would reach. Nothing where no pairs are held out.
+        """
+        if not self._held_out.any():
+            return {}
+        pairs = self._pairs(self._held_out)
+        chosen = np.sort(stream(0, VALIDATION).permutation(len(pairs.goals))[:COMPARED])  # [n]
+        texts = [pairs.texts[text] for text in pairs.text[chosen].tolist()]
+        labels = pairs.label[chosen][None, :, None]
+        true = (pairs.true_labels[chosen][:, None] == labels).any(axis=2)  # [n goals, n texts]
+        goals = agent.encode_meanings(torch.as_tensor(pairs.goals[chosen], device=agent.device))
+        likeness = agent.critic_bc(goals, agent.encode_instructions(texts)).cpu().numpy()  # [n goals, n texts]
+        rows = np.arange(len(texts))
+        return {
+            "goal_of_text": float(true[likeness.argmax(axis=0), rows].mean()),
+            "text_of_goal": float(true[rows, likeness.argmax(axis=1)].mean()),
+            "retrieval/chance": float(true.mean()),
+        }
 
     @classmethod
     def open_training(cls, config: RunConfig, folder: Path) -> FilesWorld:
@@ -145,7 +157,6 @@ class FilesWorld(World):
 
     @classmethod
     def open_trained(cls, config: RunConfig, folder: Path) -> FilesWorld:
-        """What the run kept."""
         return cls(folder / FOLDER)
 
     def _pairs(self, which: NDArray[np.bool_]) -> CaptionPairs:

@@ -13,12 +13,8 @@ from typing import Any
 import gymnasium
 
 from goalbridge.configs.checks import ConfigError, require
+from goalbridge.worlds._base import said
 from goalbridge.worlds.gym.settings import GymSettings
-
-
-def said(error: BaseException) -> str:
-    """An exception of the user's code in a few words."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
 
 
 def import_module(setting: str, name: str) -> ModuleType:
@@ -88,8 +84,8 @@ class Words:
             raise ConfigError(f"{self._setting}: raised {said(error)} for the goal {_short(goal)}") from error
         if not isinstance(found, list | tuple) or not all(isinstance(text, str) and text.strip() for text in found):
             raise ConfigError(
-                f"{self._setting}: gave {_short(found)} for the goal {_short(goal)}; "
-                "a list of texts would do, empty where nothing can be said"
+                f"{self._setting}: expected a list of texts, empty where nothing can be said, got {_short(found)} for "
+                f"the goal {_short(goal)}"
             )
         return list(dict.fromkeys(found))
 

@@ -57,18 +57,18 @@ def read_space(space: spaces.Space[Any], what: str) -> Reading:
     """The reading of an observation or a goal; ConfigError, which begins with `what`, for an unsupported kind."""
     if isinstance(space, spaces.Discrete):
         if space.start != 0:
-            raise ConfigError(f"{what} space {space} begins at {space.start}; numbers from 0 on would do")
+            raise ConfigError(f"{what} space: expected numbers from 0 on, got {space}; try start=0")
         return Reading(space, "number", int(space.n), ())
     if isinstance(space, spaces.MultiBinary):
         return Reading(space, "box", int(np.prod(space.shape)), ())
     if not isinstance(space, spaces.Box):
         raise ConfigError(
-            f"{what} space is {type(space).__name__}; Box, Discrete, MultiBinary, or a Dict with 'observation' would "
-            "do, as gymnasium.wrappers.FlattenObservation makes of many"
+            f"{what} space: expected Box, Discrete, MultiBinary, or a Dict with 'observation', got "
+            f"{type(space).__name__}; try gymnasium.wrappers.FlattenObservation"
         )
     size = int(np.prod(space.shape))
     if size == 0:
-        raise ConfigError(f"{what} space {space} holds no numbers; a Box of at least one would do")
+        raise ConfigError(f"{what} space: expected at least one number, got {space}")
     if space.dtype == np.uint8 and len(space.shape) in (2, 3) and min(space.shape[:2]) >= _IMAGE_SIDE:
         return Reading(space, "image", size, (*space.shape, 1)[:3])
     return Reading(space, "box", size, ())
@@ -86,11 +86,10 @@ class Actions:
         box = isinstance(self.space, spaces.Box) and self.space.is_bounded() and np.prod(self.space.shape) > 0
         if not (discrete or box):
             shown = " ".join(str(self.space).split())
-            raise ConfigError(f"{self.what}: action space {shown}; Discrete from 0 on or a bounded Box would do")
+            raise ConfigError(f"{self.what}: action space: expected Discrete from 0 on or a bounded Box, got {shown}")
 
     @property
     def discrete(self) -> bool:
-        """Whether actions are numbers."""
         return isinstance(self.space, spaces.Discrete)
 
     @property
@@ -151,3 +150,7 @@ class RandomPlay:
         if self._rng.random() * self._hold < 1:
             self._held = self._actions.draw(1, self._rng)
         return np.asarray(self._held[0])
+
+    def given(self) -> Any:
+        """The next action as policies give it."""
+        return self._actions.given(self.act()[None])[0]

@@ -1,17 +1,32 @@
-"""A user's environments side by side, as rows; and play at random in them."""
+"""A user's environments side by side, as rows; and what they render, the instruction above."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import warnings
 from collections.abc import Sequence
-from typing import Any
+from functools import cache
+from typing import Any, Final
 
+import gymnasium
 import numpy as np
 from gymnasium import spaces
 from gymnasium.vector import VectorEnv
 from numpy.typing import NDArray
 
-from goalbridge.worlds.gym.drawing import drawable
-from goalbridge.worlds.gym.spaces import RandomPlay
+from goalbridge.envs.rendering import titled
+
+SIDE: Final = 320  # pixels of a frame's longer side
+_PATIENCE: Final = 120.0  # seconds for a first picture
+_FIRST_PICTURE: Final = """
+import gymnasium, sys
+if "rgb_array" in gymnasium.make(sys.argv[1], disable_env_checker=True).metadata.get("render_modes", ()):
+    env = gymnasium.make(sys.argv[1], render_mode="rgb_array", disable_env_checker=True)
+    env.reset(seed=0)
+    env.render()
+"""
 
 
 class GymVectorEnv(VectorEnv[Any, Any, Any]):
@@ -24,18 +39,12 @@ class GymVectorEnv(VectorEnv[Any, Any, Any]):
 
     def __init__(self, world: Any, count: int, render: bool = False) -> None:
         self.world, self.num_envs = world, count
-        self.render_mode = None
-        if render:
-            first = drawable(world)
-            self.render_mode = None if first is None else "rgb_array"
-            self.envs = [first or world.make_env(), *(world.make_env(first is not None) for _ in range(count - 1))]
-        else:
-            self.envs = [world.make_env() for _ in range(count)]
-        discrete = world.actions.discrete
+        first = drawable(world) if render else None
+        self.render_mode = None if first is None else "rgb_array"
+        self.envs = [first or world.make_env(), *(world.make_env(first is not None) for _ in range(count - 1))]
+        size, discrete = world.actions.size, world.actions.discrete
         self.single_action_space = (
-            spaces.Discrete(world.actions.size)
-            if discrete
-            else spaces.Box(-np.inf, np.inf, (world.actions.size,), np.float32)
+            spaces.Discrete(size) if discrete else spaces.Box(-np.inf, np.inf, (size,), np.float32)
         )
 
     def reset(
@@ -66,7 +75,6 @@ class GymVectorEnv(VectorEnv[Any, Any, Any]):
         return self._observe(), np.zeros(self.num_envs), over, never, figures | {"is_success": success}
 
     def render(self) -> tuple[Any, ...] | None:
-        """Pictures [h, w, 3] of all, where they give any."""
         return None if self.render_mode is None else tuple(env.render() for env in self.envs)
 
     def _observe(self) -> dict[str, NDArray[Any]]:
@@ -76,22 +84,42 @@ class GymVectorEnv(VectorEnv[Any, Any, Any]):
         }
 
 
-class AtRandom:
-    """Plays as the data were made, whatever it is told; what it does in an episode depends on that episode alone."""
+@cache
+def survives_drawing(env_id: str) -> bool:
+    """Whether another process lives on after a first picture; where there is no display, some renderers abort."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", _FIRST_PICTURE, env_id]
+    try:
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=_PATIENCE, check=False)
+    except subprocess.TimeoutExpired:
+        return False
+    if done.returncode != 0:
+        why = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        warnings.warn(f"env.id={env_id}: cannot be drawn on this machine ({why}); there will be no GIFs", stacklevel=2)
+    return done.returncode == 0
 
-    def __init__(self, world: Any, seed: int) -> None:
-        self._world, self._seed = world, seed
-        self.reset()
 
-    def reset(self) -> None:
-        """Begins the same play anew."""
-        self._plays: dict[int, RandomPlay] = {}
+def drawable(world: Any) -> gymnasium.Env[Any, Any] | None:
+    """An environment that renders, or None where it does not offer pictures or this machine cannot make them."""
+    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # pygame looks for a display even where none is drawn on
+    if not survives_drawing(world.settings.id):
+        return None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            env = world.make_env(render=True)
+            env.reset(seed=0)
+            frame = np.asarray(env.render())
+    except Exception:  # no display, no library for drawing, or a user's renderer that is not finished
+        return None
+    return env if frame.ndim == 3 and frame.shape[2] == 3 else None
 
-    def act(self, observation: Any, instructions: Sequence[str], episodes: Sequence[int] | None = None) -> NDArray[Any]:
-        """Actions of B episodes."""
-        keys = range(len(instructions)) if episodes is None else episodes
-        for key in keys:
-            if key not in self._plays:
-                self._plays[key] = RandomPlay(self._world.actions, np.random.default_rng([self._seed, key]))
-        given: NDArray[Any] = self._world.actions.given(np.stack([self._plays[key].act() for key in keys]))
-        return given
+
+def framed(frame: NDArray[np.uint8], title: str) -> NDArray[np.uint8]:
+    """A frame [h, w, 3], brought to `SIDE` pixels along its longer side, below its title."""
+    from PIL import Image, ImageOps
+
+    picture = Image.fromarray(np.asarray(frame, np.uint8))
+    smooth = Image.Resampling.LANCZOS if max(picture.size) > SIDE else Image.Resampling.NEAREST
+    picture = ImageOps.contain(picture, (SIDE, SIDE), smooth)
+    return titled(ImageOps.pad(picture, (SIDE, picture.height), color="white"), title, most=2)

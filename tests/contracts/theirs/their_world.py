@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from goalbridge.agents.spec import CandidateActions, WorldSpec
 from goalbridge.configs.data_schema import DataConfig
 from goalbridge.data import TrajectoryBuffer
 from goalbridge.data.free_captions import FreeCaptions
-from goalbridge.worlds import Begun, Belief, Moment, Reference, Task, World, WorldEvaluation, WorldSettings
+from goalbridge.worlds import Begun, Belief, Moment, RandomActor, Reference, Task, World, WorldEvaluation, WorldSettings
 
 STEPS = 20
 
@@ -69,20 +70,6 @@ class Corridors(VectorEnv[Any, Any, Any]):
         return self.observe(), success.astype(float), success, over, {"is_success": success}
 
 
-class Drifter:
-    """Goes left or right at random."""
-
-    def __init__(self, seed: int) -> None:
-        self.seed = seed
-        self.reset()
-
-    def reset(self) -> None:
-        self.rng = np.random.default_rng(self.seed)
-
-    def act(self, observation: Any, instructions: Sequence[str], episodes: Sequence[int] | None = None) -> NDArray[Any]:
-        return self.rng.integers(2, size=len(instructions))
-
-
 class CorridorWorld(World):
     """A corridor, its cells and its halves."""
 
@@ -97,10 +84,8 @@ class CorridorWorld(World):
 
     @property
     def spec(self) -> WorldSpec:
-        low, high = (0.0,), (float(self.length - 1),)
-        return WorldSpec(
-            self.settings.env_id, f"{self.length} cells", low, high, low, high, action_dim=2, discrete=True
-        )
+        bounds = (0.0,), (float(self.length - 1),)
+        return WorldSpec(self.settings.env_id, "cells", *bounds, *bounds, action_dim=2, discrete=True)
 
     def candidates(self, count: int) -> CandidateActions:
         return CandidateActions(np.eye(2, dtype=np.float32), np.eye(2))
@@ -126,19 +111,15 @@ class CorridorWorld(World):
         some = [texts[i % len(texts)] for i in range(episodes or 2 * len(texts))]
         return tuple(Task(text, text.split()[-1], seed + i, meant=self.meant(text)) for i, text in enumerate(some))
 
-    def watched_tasks(self, agent: Agent, episodes: int, seed: int) -> tuple[Task, ...]:
-        return self.tasks(agent, CorridorEvaluation(), episodes, seed)
-
     def begin(self, tasks: Sequence[Task], render: bool = False) -> Begun:
-        starts = []
-        for task in tasks:
-            elsewhere = [cell for cell in range(self.length) if cell not in (task.meant or ())]
-            starts.append(np.random.default_rng(task.seed).choice(elsewhere))
-        env = Corridors(self.length, np.array(starts), [task.meant or () for task in tasks])
+        meant = [task.meant or () for task in tasks]
+        elsewhere = [np.setdiff1d(range(self.length), cells) for cells in meant]
+        starts = [np.random.default_rng(task.seed).choice(cells) for task, cells in zip(tasks, elsewhere, strict=True)]
+        env = Corridors(self.length, np.array(starts), meant)
         return Begun(env, env.observe(), tuple(tasks))
 
     def references(self, agent: Agent, settings: Any, seed: int) -> Mapping[str, Reference]:
-        return {"drifter": lambda tasks: Drifter(seed)}
+        return {"drifter": lambda tasks: RandomActor(lambda rng: partial(rng.integers, 2), seed)}
 
     def satisfied_by(self, task: Task, goals: NDArray[Any]) -> NDArray[np.bool_] | None:
         return None if task.meant is None else np.isin(np.rint(goals[:, 0]), task.meant)
