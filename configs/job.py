@@ -25,18 +25,6 @@ LONGEST_LINE = 300
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """How one job ended.
-
-    name: of its folder. seconds: how long it took. error: why it did not finish, in a line; empty if it did.
-    """
-
-    name: str
-    seconds: float
-    error: str
-
-
-@dataclass(frozen=True)
 class TaskFunction:
     """What a launcher's worker calls with a job's composed settings; importable there without anything heavy.
 
@@ -46,19 +34,21 @@ class TaskFunction:
     script: str
     cwd: str
 
-    def __call__(self, _config: DictConfig) -> Outcome:
-        """Runs the script with the job's overrides, its output into output.txt of the job's folder."""
+    def __call__(self, _config: DictConfig) -> str:
+        """Runs the script with the job's overrides, its output into output.txt of the job's folder.
+
+        Why it did not finish, in a line; empty if it did.
+        """
         hydra = HydraConfig.get()
         folder = Path(hydra.runtime.output_dir)
         begin = time.perf_counter()
-        code = self._run(list(hydra.overrides.task), folder / OUTPUT)
-        seconds = time.perf_counter() - begin
-        outcome = Outcome(folder.name, seconds, _why(code, folder / OUTPUT) if code else "")
-        print(f"{folder.name}: {outcome.error or 'finished'} ({seconds:.0f} s)", flush=True)
-        return outcome
+        code = self.run(list(hydra.overrides.task), folder / OUTPUT)
+        error = _why(code, folder / OUTPUT) if code else ""
+        print(f"{folder.name}: {error or 'finished'} ({time.perf_counter() - begin:.0f} s)", flush=True)
+        return error
 
-    def _run(self, overrides: list[str], output: Path) -> int:
-        """The script's exit code; minus the signal's number where one ended it."""
+    def run(self, overrides: list[str], output: Path) -> int:
+        """The exit code of the script, which prints into `output`; minus the signal's number where one ended it."""
         with output.open("wb") as file:
             process = subprocess.Popen(
                 [sys.executable, "-m", "goalbridge.configs.job", self.script, *overrides],

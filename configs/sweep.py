@@ -16,7 +16,6 @@ import itertools
 import os
 import re
 import sys
-import typing
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +36,7 @@ from rich.table import Table
 
 from goalbridge.configs.checks import ConfigError, require
 from goalbridge.configs.compose import Composer, parsed, quoted, settings
-from goalbridge.configs.job import LONGEST_LINE, Outcome, TaskFunction
+from goalbridge.configs.job import LONGEST_LINE, TaskFunction
 from goalbridge.configs.schema import RunConfig
 
 LAUNCHER: Final = "hydra/launcher"
@@ -166,7 +165,13 @@ def run_sweep(finished: Callable[[RunConfig], bool], arguments: Sequence[str]) -
         done = finished(job.config)
         states[job.name] = "finished" if done else "failed" if errors.get(job.name) else "unfinished"
         code = code or int(not done)
-    Console().print(_table(states, errors))
+    table = Table(box=SIMPLE_HEAD, show_edge=False)
+    table.add_column("job", overflow="fold")
+    table.add_column("state", no_wrap=True)
+    table.add_column("why", overflow="fold")
+    for name, state in states.items():
+        table.add_row(escape(name), state, escape(errors.get(name, "")))
+    Console().print(table)
     if gave_up:
         print(f"error: {gave_up}", file=sys.stderr)
     if code:
@@ -212,7 +217,7 @@ def for_running_cluster(master: DictConfig) -> None:
 def _error(result: JobReturn) -> str:
     if result.status is JobStatus.FAILED:
         return f"its worker failed: {_one_line(result._return_value)}"
-    return typing.cast(Outcome, result.return_value).error
+    return str(result.return_value)
 
 
 def _one_line(error: Any) -> str:
@@ -233,13 +238,3 @@ def _check_launcher(overrides: Sequence[str]) -> None:
             raise
         asked = _launcher_of(overrides)
         raise ConfigError(f"{asked}: is not installed; the extra 'cluster' brings joblib, ray and submitit") from error
-
-
-def _table(states: dict[str, str], errors: dict[str, str]) -> Table:
-    table = Table(box=SIMPLE_HEAD, show_edge=False)
-    table.add_column("job", overflow="fold")
-    table.add_column("state", no_wrap=True)
-    table.add_column("why", overflow="fold")
-    for name, state in states.items():
-        table.add_row(escape(name), state, escape(errors.get(name, "")))
-    return table

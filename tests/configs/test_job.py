@@ -42,8 +42,7 @@ def task_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], 
 
 
 def test_the_script_gets_the_jobs_overrides(task_of: Callable[[str], TaskFunction], tmp_path: Path) -> None:
-    outcome = task_of("finishes")(OmegaConf.create())
-    assert (outcome.name, outcome.error) == ("job", "")
+    assert task_of("finishes")(OmegaConf.create()) == ""
     assert (tmp_path / "job" / "output.txt").read_text() == "script.py seed=5 run_dir='runs/a b'\n"
 
 
@@ -59,7 +58,7 @@ def test_the_script_gets_the_jobs_overrides(task_of: Callable[[str], TaskFunctio
 def test_how_a_job_ended_is_told_in_a_line(
     task_of: Callable[[str], TaskFunction], name: str, error: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert task_of(name)(OmegaConf.create()).error == error
+    assert task_of(name)(OmegaConf.create()) == error
     assert capsys.readouterr().out.startswith(f"job: {error} (")
 
 
@@ -99,7 +98,7 @@ def test_ctrl_c_lets_the_job_end_by_itself(tmp_path: Path) -> None:
     )
     worker = (
         "import pathlib, sys; from goalbridge.configs.job import TaskFunction; "
-        "TaskFunction('script.py', sys.argv[1])._run([], pathlib.Path(sys.argv[1], 'output.txt'))"
+        "TaskFunction('script.py', sys.argv[1]).run([], pathlib.Path(sys.argv[1], 'output.txt'))"
     )
     heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # who runs the tests may have it ignored
     with subprocess.Popen(

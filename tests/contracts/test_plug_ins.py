@@ -17,6 +17,7 @@ THEIRS = Path(__file__).with_name("theirs")
 ENTRY_POINTS = """
     [goalbridge.worlds]
     corridor = their_world:CorridorWorld
+    broken = their_broken:World
     [goalbridge.estimators]
     average = their_estimator:Average
     [goalbridge.objectives]
@@ -43,6 +44,7 @@ def run(tmp_path: Path, script_environment: dict[str, str]) -> Run:
     about.mkdir(parents=True)
     for path in THEIRS.glob("their_*.py"):
         shutil.copy(path, package)
+    (package / "their_broken.py").write_text("raise OSError('no such library')")  # hurts only who asks for it
     (about / "entry_points.txt").write_text(dedent(ENTRY_POINTS))
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
     places = [str(package), *filter(None, [script_environment.get("PYTHONPATH")])]
@@ -80,6 +82,8 @@ def test_what_others_add_is_trained_evaluated_watched_and_swept(run: Run, tmp_pa
     assert "turns" in played.stdout
     assert list((tmp_path / "run" / "rollouts").glob("*.gif"))
 
+    other = run("-m", "goalbridge.evaluate", "run_dir=run", "levels=[GoTo]", code=2).stderr
+    assert "no such setting for agents of corridor, only of babyai" in other
     told = run("-m", "goalbridge.evaluate", "run_dir=run", "instruction=left half", "rollouts=0")
     assert "judged" in told.stdout
 
@@ -94,6 +98,10 @@ def test_what_others_add_is_trained_evaluated_watched_and_swept(run: Run, tmp_pa
     [
         ("encoder.kind=leters", "did you mean letters?"),
         ("env=coridor", "corridor"),
+        (
+            "env=broken",
+            "env.world=broken: the plug-in their_broken:World cannot be imported (OSError: no such library)",
+        ),
         ("env.lenght=4", "did you mean env.length?"),
         ("policy.name=averige", "did you mean average?"),
         ("train.objective=words_twise", "did you mean words_twice?"),
@@ -101,6 +109,10 @@ def test_what_others_add_is_trained_evaluated_watched_and_swept(run: Run, tmp_pa
 )
 def test_their_names_are_named_where_one_is_mistyped(run: Run, given: str, says: str) -> None:
     assert says in run("-m", "goalbridge.train", *SETTINGS, given, "run_dir=run", code=2).stderr
+
+
+def test_their_settings_are_in_the_help(run: Run) -> None:
+    assert "env.length=" in run("-m", "goalbridge.train", "env=corridor", "--help").stdout
 
 
 def test_their_world_keeps_the_contract(run: Run) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import huggingface_hub
 import numpy as np
 import pytest
 import torch
@@ -222,22 +223,20 @@ def test_another_model_than_the_agent_was_trained_with_is_refused(fake: FakeMode
         SentenceEncoder("m", fingerprint="sha256:old").encode(["a"])
 
 
-@pytest.mark.parametrize("name", ["/no/such/folder", "./none", "a/b/c"])
-def test_a_folder_that_is_not_there(name: str) -> None:
-    with pytest.raises(TextModelError, match="there is no such folder; give one, or all-MiniLM-L6-v2") as caught:
-        SentenceEncoder(name)
-    assert "\n" not in str(caught.value)
-
-
-def test_a_model_that_is_neither_on_disk_nor_to_be_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
-    import huggingface_hub
-
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        *((name, "there is no such folder; give one, or all-MiniLM-L6-v2") for name in ("/no/such", "./none", "a/b/c")),
+        ("owner/name", r"is not on disk and could not be fetched \(ConnectionError\)"),
+    ],
+)
+def test_a_model_that_cannot_be_had(monkeypatch: pytest.MonkeyPatch, name: str, says: str) -> None:
     def offline(*_: Any, **__: Any) -> None:
         raise ConnectionError("no network\nat all")
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", offline)
-    with pytest.raises(TextModelError, match=r"is not on disk and could not be fetched \(ConnectionError\)") as caught:
-        SentenceEncoder("owner/name")
+    with pytest.raises(TextModelError, match=says) as caught:
+        SentenceEncoder(name)
     assert "\n" not in str(caught.value)
 
 

@@ -200,7 +200,7 @@ LINES: list[tuple[list[dict[str, Any]], str]] = [
     (changed(1, observations=[[0.0]] * 3), "line 2: observations: expected 13, one more than actions, got 3"),
     (
         changed(1, observations=[[float("nan")]] * 13),
-        "line 2: observations: step 0: expected finite numbers, got [nan]",
+        "line 2: expected JSON, got what cannot be read (expected finite numbers, got NaN)",
     ),
     (changed(1, actions=[]), "line 2: actions"),
     (changed(1, captions={"40": "far"}), "line 2: captions: step 40: expected a step from 0 to 12"),
