@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -146,6 +146,24 @@ def _folder_of(name_or_folder: str | Path) -> Path:
         ) from error
 
 
+def _require_room(settings: Mapping[str, Any], tensors: Mapping[str, Tensor], folder: Path) -> None:
+    """CheckpointError for networks that are larger than what is saved, before any is made."""
+    numbers = sum(tensor.numel() for tensor in tensors.values())
+    depth, width = int(settings.get("depth", 1)), int(settings.get("width", 1))
+    needed = {
+        "depth": (depth, len(tensors)),
+        "text_depth": (int(settings.get("text_depth", 1)), len(tensors)),
+        "width": (width**2 * (depth - 1) if depth > 1 else width, numbers),
+        "embedding_dim": (int(settings.get("embedding_dim", 1)), numbers),
+    }
+    for name, (size, most) in needed.items():
+        if size > most:
+            raise CheckpointError(
+                f"{folder}: agent.json: expected networks of the sizes in agent.safetensors, got "
+                f"agent.{name}={settings[name]}; restore it or train anew"
+            )
+
+
 def _build(description: dict[str, Any], tensors: dict[str, Tensor], folder: Path) -> Agent:
     if description["format"] not in (1, FORMAT):
         raise CheckpointError(
@@ -156,6 +174,10 @@ def _build(description: dict[str, Any], tensors: dict[str, Tensor], folder: Path
         description |= {"text": {"word_order": False, **description["text"]}, "has_goal_posterior": True}
     world: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in description["world"].items()}
     settings = present_in("agent", description["agent"]) | {"frequencies": tuple(description["agent"]["frequencies"])}
+    _require_room(settings, tensors, folder)
+    actions, dim = tensors["candidate_actions"], world["action_dim"]
+    if tuple(actions.shape[1:]) != (dim,):
+        raise CheckpointError(f"{folder}: expected candidate actions [A, {dim}], got {list(actions.shape)}; train anew")
     text = text_encoders.get(description["text"]["kind"], f"{folder}: agent.json: text encoder")
     agent = Agent(
         WorldSpec(**world),

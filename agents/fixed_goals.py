@@ -108,6 +108,10 @@ class FixedGoals(GoalSource):
             raise ConfigError(f"observation: {error}") from None
         if tuple(rows.shape) != needed:
             raise ConfigError(f"observation: expected shape {needed}, one row an instruction, got {tuple(rows.shape)}")
+        bad = ~np.isfinite(rows).all(axis=1)  # [B]
+        if bad.any():
+            row = int(bad.argmax())
+            raise ConfigError(f"observation: row {row}: expected finite numbers, got {rows[row].tolist()}"[:300])
         return FixedSeen(torch.as_tensor(rows.astype(np.float32), device=self.agent.device), instructions, keys)
 
     def note(self, seen: FixedSeen) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from goalbridge.configs.checks import ConfigError
+from goalbridge.configs.durable import make_folder
 from goalbridge.configs.load import build
 from goalbridge.configs.renamed import present
 from goalbridge.configs.schema import RunConfig
@@ -97,8 +98,8 @@ def claimed(folder: Path) -> Iterator[None]:
     The lock is the kernel's, on folder/.lock: it goes with its process, however that ends, even where the file stays.
     On NFS it holds between machines unless mounted with local_lock; a file system without locks is warned of.
     """
-    made = not folder.exists()
-    folder.mkdir(parents=True, exist_ok=True)
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    make_folder(folder)
     path = folder / ".lock"
     lock = _lock(path)
     try:
@@ -106,9 +107,9 @@ def claimed(folder: Path) -> Iterator[None]:
     finally:
         path.unlink(missing_ok=True)  # still locked: who opened it meanwhile finds that it is no longer the folder's
         os.close(lock)
-        if made:
-            with suppress(OSError):  # unless nothing was written
-                folder.rmdir()
+        with suppress(OSError):  # unless something was written
+            for path in made:
+                path.rmdir()
 
 
 def _lock(path: Path) -> int:

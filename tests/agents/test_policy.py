@@ -87,6 +87,11 @@ BAD: list[tuple[str, tuple[Any, ...], str]] = [
     ("maze", (STATES[:2], TEXTS), r"observation: expected shape \(5, 2\), one row an instruction, got \(2, 2\)"),
     ("maze", (STATES[0], ONE), r"observation: expected shape \(1, 2\), .*got \(2,\)"),
     ("maze", (STATES[:, :1], TEXTS), r"observation: expected shape \(5, 2\)"),
+    (
+        "maze",
+        ([[1.0, 2.0], [np.nan, 2.0]], TEXTS[:2]),
+        r"observation: row 1: expected finite .*\[nan, 2\.0\]",
+    ),
     ("maze", (STATES, "row 3"), "instructions: expected a list, one for each state, got the text 'row 3'"),
     ("maze", (STATES, TEXTS, [1, 2]), "episodes: expected a key for each of 5 instructions, got 2"),
     ("maze", (STATES, TEXTS, [[], 1, 2, 3, 4]), r"episodes: expected keys that can be hashed, got \[\]; try numbers"),

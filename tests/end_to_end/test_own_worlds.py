@@ -125,19 +125,19 @@ REFUSED = {
     "env.id=my_worlds:Lak-v0": "env.id=my_worlds:Lak-v0: my_worlds registers no Lak-v0; did you mean Lake-v0?",
     "env.id=": "env.id='': must be a Gymnasium id",
     "env.captions=": "env.captions='': my_worlds:Lake-v0 is a world of your own, which needs",
-    "env.captions=bad:text": "env.captions=bad:text: expected a list of texts, empty where nothing can be said, got 'row 1'",
-    "env.captions=bad:numbers": "env.captions=bad:numbers: expected a list of texts, empty where nothing can be said, got [1, 2]",
+    "env.captions=bad:text": "expected a list of at most 10000 texts, empty where nothing can be said, got 'row 1'",
+    "env.captions=bad:numbers": "expected a list of at most 10000 texts, empty where nothing can be said, got [1, 2]",
     "env.captions=bad:raises": "env.captions=bad:raises: raised KeyError: 'x' for the goal 0",
     "env.captions=bad:silent": "env.captions=bad:silent: says nothing of any of ",
     "env.captions=bad:always": "got only ones that hold wherever an episode begins",
     "env.success=bad:nothing": "env.success=bad:nothing: bad has no function nothing",
     "env.captions=broken:text": "env.captions=broken:text: importing broken raised ZeroDivisionError",
-    "env.id=bad:Tuple-v0": "env.id=bad:Tuple-v0: observation space: expected Box, Discrete, MultiBinary, or a Dict",
-    "env.id=bad:Text-v0": "env.id=bad:Text-v0: observation space: expected Box, Discrete, MultiBinary, or a Dict",
+    "env.id=bad:Tuple-v0": "env.id=bad:Tuple-v0: observation space: expected Box, Discrete, MultiBinary, MultiDiscrete, or a Dict",
+    "env.id=bad:Text-v0": "env.id=bad:Text-v0: observation space: expected Box, Discrete, MultiBinary, MultiDiscrete, or a Dict",
     "env.id=bad:Dict-v0": "observation space: expected a Dict with 'observation', got one of ['a']",
     "env.id=bad:Actions-v0": "action space: expected Discrete from 0 on or a bounded Box, got MultiDiscrete([2 2])",
     "env.id=bad:Unbounded-v0": "expected Discrete from 0 on or a bounded Box, got Box(-inf, inf, (1,), float32)",
-    "env.id=bad:Never-v0": "env.id=bad:Never-v0: cannot be made (OSError: no such thing)",
+    "env.id=bad:Never-v0": "env.id=bad:Never-v0: raised OSError: no such thing as it was made",
     "data=expert": "data.kind=expert: must be one of random, minari",
 }
 KNOWN_LATE = ("env.captions=bad:silent", "env.captions=bad:always")  # once there are data
@@ -218,3 +218,67 @@ def test_a_whole_training_beats_chance_and_is_no_worse_than_direct(script: Any, 
     assert ours >= max(direct, random) - 0.02
     # Random play stumbles on most captions sooner or later, but later.
     assert found["logsumexp"]["steps"]["high"] < found["random"]["steps"]["low"]
+
+
+FAILING = """
+import gymnasium
+from gymnasium import spaces
+
+class World(gymnasium.Env):
+    observation_space, action_space = spaces.Box(0, 1, (2,)), spaces.Discrete(2)
+    steps = 0
+
+    def __init__(self, error):
+        self.error = error
+
+    def reset(self, seed=None, options=None):
+        super().reset(seed=seed)
+        return self.np_random.random(2, dtype="float32"), {}
+
+    def step(self, action):
+        World.steps += 1
+        if World.steps > 150:
+            raise self.error
+        return self.np_random.random(2, dtype="float32"), 0.0, False, False, {}
+
+errors = {"Lost": ConnectionError("simulator lost"), "Memory": MemoryError(), "Key": KeyError("door")}
+for name, error in errors.items():
+    gymnasium.register(f"{name}-v0", World, kwargs={"error": error})
+
+def text(goal):
+    return ["left" if goal[0] < 0.5 else "right"]
+
+def sometimes(goal):
+    assert goal[0] < 0.9, "too far"
+    return text(goal)
+
+def many(goal):
+    return ["left"] * 10**6
+"""
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        (("env.id=failing:Lost-v0",), "env.id=failing:Lost-v0: raised ConnectionError: simulator lost in step "),
+        (("env.id=failing:Memory-v0",), "env.id=failing:Memory-v0: raised MemoryError: in step "),
+        (("env.id=failing:Key-v0",), "env.id=failing:Key-v0: raised KeyError: 'door' in step "),
+        (
+            ("env.captions=failing:sometimes",),
+            "env.captions=failing:sometimes: raised AssertionError: too far for the goal",
+        ),
+        (
+            ("env.captions=failing:many",),
+            "expected a list of at most 10000 texts, empty where nothing can be said, got a list",
+        ),
+    ],
+)
+def test_users_code_that_fails_in_mid_run_is_named(
+    script: Any, tiny: tuple[str, ...], users_folder: Path, settings: tuple[str, ...], says: str
+) -> None:
+    (users_folder / "failing.py").write_text(FAILING)
+    own = ("env=own", "env.id=failing:Lost-v0", "env.captions=failing:text", *tiny, *SMALL, "run_dir=run")
+    error = script("train", *own, *settings).error
+    assert says in error
+    assert not list(Path().glob("run/**/*.partial"))
+    sys.modules.pop("failing")

@@ -18,6 +18,8 @@ SPACES = (
     (spaces.Box(0, 255, (4,), np.uint8), "box", 4, ()),  # too small for a picture
     (spaces.Discrete(5), "number", 5, ()),
     (spaces.MultiBinary(4), "box", 4, ()),
+    (spaces.MultiDiscrete([3, 5]), "box", 2, ()),
+    (spaces.Box(-9, 9, (2,), np.int64), "box", 2, ()),
 )
 
 
@@ -52,6 +54,36 @@ def test_bounds_come_from_the_space_or_else_the_data() -> None:
     assert read_space(still, "observation").bounds(np.full((3, 1), 4.0)) == ((3.5,), (4.5,))  # never no width
 
 
+@pytest.mark.filterwarnings("error")
+def test_limits_that_claim_many_times_what_the_data_take_up_are_not_believed() -> None:
+    """A 6 x 6 grid as Box(-1e6, 1e6): scaled by that, all its cells would be alike to a network."""
+    rows = np.stack(np.meshgrid(np.arange(6.0), np.arange(6.0)), -1).reshape(-1, 2).astype(np.float32)
+    for low, high, dtype in ((-1e6, 1e6, np.float64), (-(2**62), 2**62, np.int64)):
+        reading = read_space(spaces.Box(low, high, (2,), dtype), "env.id=x: observation")
+        with pytest.warns(UserWarning, match="x: observation: number 0 may be from .* lie between 0 and 5; scaled by"):
+            assert reading.bounds(rows) == ((0.0, 0.0), (5.0, 5.0))
+    assert read_space(spaces.Box(0, 5, (2,)), "x").bounds(rows) == ((0.0, 0.0), (5.0, 5.0))
+    assert read_space(spaces.Box(-20, 20, (2,)), "x").bounds(rows) == ((-20.0, -20.0), (20.0, 20.0))
+
+
+def test_observations_that_are_not_finite_or_of_another_size_are_refused() -> None:
+    reading = read_space(spaces.Box(-1, 1, (2,)), "env.id=x: observation")
+    for value, got in (([0, np.nan], "finite numbers, got"), ([0.0, 1.0, 2.0], "Box"), (["a", 1], "Box")):
+        with pytest.raises(ConfigError, match=rf"env\.id=x: observation: expected .*{got}"):
+            reading.row(value)
+
+
+def test_whole_numbers_of_a_box_are_all_played_and_no_others() -> None:
+    actions = Actions(spaces.Box(np.array([-1, 0]), np.array([1, 3]), dtype=np.int64), "x")
+    drawn = actions.draw(400, np.random.default_rng(0))
+    both = {(a, b) for a in (-1, 0, 1) for b in (0, 1, 2, 3)}
+    assert set(map(tuple, drawn.tolist())) == both
+    assert set(map(tuple, actions.candidates(32).tolist())) <= both
+    given = actions.to_env(np.array([0.6, 2.6], np.float32))
+    assert given.dtype == np.int64
+    assert given.tolist() == [1, 3]
+
+
 def test_whole_actions_and_grids_of_a_box() -> None:
     four = Actions(spaces.Discrete(4), "x")
     assert np.array_equal(four.candidates(32), np.eye(4))
@@ -81,7 +113,10 @@ def test_other_actions_are_refused(space: spaces.Space[object]) -> None:
         Actions(space, "env.id=x")
 
 
-@pytest.mark.parametrize("space", [spaces.MultiDiscrete([2, 2]), spaces.Discrete(3, start=1), spaces.Box(0, 1, (0,))])
+@pytest.mark.parametrize(
+    "space",
+    [spaces.Text(5), spaces.Discrete(3, start=1), spaces.Box(0, 1, (0,)), spaces.Box(0, 255, (3, 9, 9), np.uint8)],
+)
 def test_other_observations_are_refused(space: spaces.Space[object]) -> None:
     with pytest.raises(ConfigError, match=r"env.id=x: observation space: expected .*, got"):
         read_space(space, "env.id=x: observation")

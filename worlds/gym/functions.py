@@ -6,15 +6,50 @@ import difflib
 import importlib
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence, Sized
+from contextlib import contextmanager
 from types import ModuleType
-from typing import Any
+from typing import Any, Final
 
 import gymnasium
 
 from goalbridge.configs.checks import ConfigError, require
 from goalbridge.worlds._base import said
 from goalbridge.worlds.gym.settings import GymSettings
+
+
+@contextmanager
+def users_code(setting: str, doing: str) -> Iterator[None]:
+    """Whatever a user's code raises becomes a ConfigError: the setting that brings it, the error, and what was done.
+
+    HYDRA_FULL_ERROR=1 shows the traceback.
+    """
+    try:
+        yield
+    except (Exception, SystemExit) as error:
+        raise ConfigError(f"{setting}: raised {said(error)} {doing}; HYDRA_FULL_ERROR=1 shows where") from error
+
+
+class NamedFaults(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """A user's environment; what it raises names it, the episode since it was made, and the step."""
+
+    def __init__(self, env: gymnasium.Env[Any, Any], setting: str) -> None:
+        super().__init__(env)
+        self._setting, self._episode, self._step = setting, 0, 0
+
+    def reset(self, **options: Any) -> tuple[Any, dict[str, Any]]:
+        self._episode, self._step = self._episode + 1, 0
+        with users_code(self._setting, f"in reset, episode {self._episode} (seed {options.get('seed')})"):
+            return self.env.reset(**options)
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        self._step += 1
+        with users_code(self._setting, f"in step {self._step} of episode {self._episode}"):
+            return self.env.step(action)
+
+    def render(self) -> Any:
+        with users_code(self._setting, f"in render, after step {self._step} of episode {self._episode}"):
+            return self.env.render()
 
 
 def import_module(setting: str, name: str) -> ModuleType:
@@ -61,10 +96,11 @@ def make_env(config: GymSettings, steps: int, render_mode: str | None = None) ->
         where = f"{module} registers no {name}" if colon else "is not registered; module:Id imports the module first"
         raise ConfigError(f"{shown}: {where}{hint}")
     settings = {} if render_mode is None else {"render_mode": render_mode}
-    try:
-        return gymnasium.make(name, max_episode_steps=steps, disable_env_checker=True, **settings)
-    except Exception as error:
-        raise ConfigError(f"{shown}: cannot be made ({said(error)})") from error
+    with users_code(shown, "as it was made"):
+        return NamedFaults(gymnasium.make(name, max_episode_steps=steps, disable_env_checker=True, **settings), shown)
+
+
+MOST_TEXTS: Final = 10_000  # that are true of one goal
 
 
 class Words:
@@ -78,13 +114,13 @@ class Words:
 
     def captions(self, goal: Any) -> list[str]:
         """All texts that are true of a goal, each once; ConfigError for what is no list of texts."""
-        try:
+        with users_code(self._setting, f"for the goal {_short(goal)}"):
             found = self._captions(goal)
-        except Exception as error:
-            raise ConfigError(f"{self._setting}: raised {said(error)} for the goal {_short(goal)}") from error
-        if not isinstance(found, list | tuple) or not all(isinstance(text, str) and text.strip() for text in found):
+        listed = isinstance(found, list | tuple) and len(found) <= MOST_TEXTS
+        if not listed or not all(isinstance(text, str) and text.strip() for text in found):
             raise ConfigError(
-                f"{self._setting}: expected a list of texts, empty where nothing can be said, got {_short(found)} for "
+                f"{self._setting}: expected a list of at most {MOST_TEXTS} texts, empty where nothing can be said, got "
+                f"{_short(found)} for "
                 f"the goal {_short(goal)}"
             )
         return list(dict.fromkeys(found))
@@ -93,10 +129,8 @@ class Words:
         """Those of the instructions that a goal satisfies."""
         if self._success is None:
             return set(instructions) & set(self.captions(goal))
-        try:
+        with users_code(self._success_setting, f"for the goal {_short(goal)}"):
             return {text for text in instructions if self._success(goal, text)}
-        except Exception as error:
-            raise ConfigError(f"{self._success_setting}: raised {said(error)} for the goal {_short(goal)}") from error
 
     def can_judge(self, instruction: str, known: tuple[str, ...]) -> bool:
         """Whether `satisfied` knows what an instruction means; known: all captions that there are."""
@@ -108,5 +142,7 @@ class Words:
 
 
 def _short(value: Any) -> str:
+    if isinstance(value, Sized) and not isinstance(value, str) and len(value) > 1000:
+        return f"a {type(value).__name__} of {len(value)}"
     text = " ".join(repr(value).split())
     return text if len(text) <= 60 else text[:60] + "..."
