@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import math
 import sys
 import textwrap
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import Final
 
 from rich.console import Console
@@ -18,21 +20,32 @@ from goalbridge.evaluation.watch import MOST_FRAMES, Recording, frames, gif, png
 from goalbridge.worlds import Task
 
 SHOWN_LENGTH: Final = 100  # letters of an instruction
+HELP: Final = "say where to go, a line each; arrows edit and bring back lines; help shows this; quit ends"
 _LIKELIEST: Final = 3
 
 
 def typed_lines() -> Iterator[str]:
-    """The lines of standard input until its end; a person at a terminal is shown a prompt for each."""
+    """The lines of standard input until its end; a person at a terminal gets a prompt, history, `help` and `quit`."""
     if sys.stdin is None:
         raise ConfigError("instruction=-: expected lines on standard input, got none: it is closed; try < lines.txt")
     if isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(errors="replace")
-    prompt = "instruction> " if sys.stdin.isatty() else ""
+    prompt = ""
+    if sys.stdin.isatty():
+        prompt = "instruction> "
+        with suppress(ImportError):
+            importlib.import_module("readline")  # from here on, input() edits lines and remembers them
+        print(HELP)
     while True:
         try:
             line = input(prompt)
         except EOFError:
             return
+        if prompt and line.strip().lower() in ("quit", "exit"):
+            return
+        if prompt and line.strip().lower() in ("help", "?"):
+            print(HELP)
+            continue
         yield line
 
 

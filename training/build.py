@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -57,21 +58,23 @@ class RunBuilder:
         """What tells this run's world from others, for checkpoints to be compared with."""
         return {"env": self.config.env.env_id, "layout": self.world.fingerprint}
 
-    def prepare(self) -> tuple[BatchSource, Learner]:
+    def prepare(self, say: Callable[[str], None] = lambda _: None) -> tuple[BatchSource, Learner]:
         """What to learn from, and a learner that stands where the last checkpoint left it.
 
-        Nothing is written until everything that may be missing, or not in order, has been looked at.
+        Nothing is written until everything that may be missing, or not in order, has been looked at. say: is told what
+        is being done, which may take a minute.
         """
         self.world: World
+        say("opening the world, reading its captions")
         with self.processes.first_before_the_others():
             known = self._look_at_everything()
             if not self.resuming and self.processes.is_first:
                 self._write_record()
+            say(f"data: {self.config.data.kind}")
             source = self._source()
+        say("captions and networks")
         learner = self._learner(source, *(known or self._text()))
         if self.resuming:
-            if self.processes.is_first and (self.folder / FOLDER).is_dir():
-                require_unchanged(self.folder / FOLDER)
             if (self.folder / CHECKPOINT).exists():
                 source.restore(load_checkpoint(self.folder, learner, self.identity), self.folder)
             if self.processes.is_first:
@@ -85,7 +88,7 @@ class RunBuilder:
             self.world = world_of(self.config.env).open_training(self.config, trajectories)
             self._check_objective()
             kept = self.folder / "layout.txt"
-            if self.resuming and kept.is_file() and kept.read_text() != self.world.layout_text:
+            if self.resuming and kept.is_file() and kept.read_text(errors="replace") != self.world.layout_text:
                 layout = getattr(self.config.env, "layout", "")
                 raise ConfigError(f"env.layout={layout}: has changed since {kept} was kept; use another run_dir")
             known = None if self.world.late_captions else self._text()
@@ -116,6 +119,8 @@ class RunBuilder:
         if self.config.data.kind == "online":
             return OnlineSource(self.world, self.config, self._encoder.split())
         folder = self.folder / FOLDER
+        if self.resuming and folder.is_dir() and self.processes.is_first:
+            require_unchanged(folder)
         if not folder.is_dir() and self.config.data.kind in STORED:
             settle(folder)
         elif not folder.is_dir():

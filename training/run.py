@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from rich.console import Console
 from torch import Tensor
 
 from goalbridge.agents import Learner
@@ -57,7 +59,8 @@ class Training:
             # Once more: it may have been begun or finished before it was claimed.
             builder = RunBuilder(self.config, self.device, self._open_run(), self.processes)
             try:
-                source, learner = builder.prepare()
+                with Console(stderr=True).status("") as status:
+                    source, learner = builder.prepare(status.update)
                 shown = Dashboard(builder.world, self.config, self.folder, learner.step) if first else nullcontext()
                 with self._interruptible(), shown as dashboard:
                     self._learn(learner, source, builder.identity, dashboard)
@@ -89,6 +92,10 @@ class Training:
                 signal.signal(number, handler)
 
     def _interrupt(self, _signal: int, _frame: FrameType | None) -> None:
+        if not self.stop and self.processes.is_first:
+            os.write(
+                2, b"\nstopping after this step, with a checkpoint\n"
+            )  # print() may be in use where this interrupts
         self.stop = True
 
     def _learn(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from goalbridge.configs.checks import ConfigError
 from goalbridge.evaluation.follow import typed_lines
 from goalbridge.tests.end_to_end.runs import python
 
@@ -64,3 +65,14 @@ def test_only_a_person_is_prompted(
     monkeypatch.setattr(sys, "stdin", kind("row 3\n\nrow 4"))
     assert list(typed_lines()) == ["row 3", "", "row 4"]
     assert capsys.readouterr().out.count("instruction> ") == prompts
+
+
+def test_a_person_is_helped_and_may_quit(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "stdin", Terminal("help\nrow 3\nQuit\nrow 4"))
+    assert list(typed_lines()) == ["row 3"]
+    assert capsys.readouterr().out.count("say where to go") == 2
+    monkeypatch.setattr(sys, "stdin", io.StringIO("help\nquit"))
+    assert list(typed_lines()) == ["help", "quit"]  # of a file, every line is an instruction
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(ConfigError, match="instruction=-: expected lines on standard input, got none"):
+        next(typed_lines())
