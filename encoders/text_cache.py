@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import errno
 import json
+import weakref
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -16,7 +20,8 @@ from safetensors.numpy import save
 from goalbridge.configs.durable import remove_leftovers, write_atomically
 from goalbridge.configs.texts import parse_json
 
-MOST_KEPT: Final = 100_000  # texts; those not asked for longest are forgotten first
+MOST_KEPT: Final = 20_000  # texts; those not asked for longest are forgotten first
+_REWRITTEN: Final = 20  # how often each embedding may be written, on average
 _UNWRITABLE: Final = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT)
 
 Vectors = dict[str, NDArray[np.float32]]
@@ -27,7 +32,9 @@ class TextCache:
 
     path: the file; None, or one in a folder that cannot be written to, keeps the cache in memory. A file of another
     model, or one that cannot be read, is started anew: a cache can always be made again. shipped: a file of the same
-    form that is only read. most: how many texts are kept, or as many as are met at once where those are more.
+    form that is only read. most: how many texts are kept, or as many as are met at once where those are more. The file
+    is written where a twentieth of it would be new, and at the end of the process, so that a further text costs the
+    same however many there are.
     """
 
     def __init__(
@@ -37,7 +44,8 @@ class TextCache:
         if path is not None:
             remove_leftovers(path)
         self.vectors, self.shipped = self._read(path), self._read(shipped)
-        self._most = max(most, len(self.vectors))
+        self._most, self._unsaved = max(most, len(self.vectors)), 0
+        atexit.register(_flush_at_exit, weakref.ref(self))
 
     def find(self, texts: Iterable[str]) -> Vectors:
         """The embeddings of those of the texts that are known."""
@@ -50,13 +58,20 @@ class TextCache:
         return found
 
     def add(self, vectors: Mapping[str, NDArray[np.float32]]) -> None:
-        """Keeps further embeddings, and writes the file."""
+        """Keeps further embeddings, and writes the file where they are many beside what it holds."""
         self._most = max(self._most, len(vectors))
         self.vectors.update(vectors)
-        for text in list(self.vectors)[: max(0, len(self.vectors) - self._most)]:
+        for text in list(islice(self.vectors, max(0, len(self.vectors) - self._most))):
             del self.vectors[text]
-        if self.path is None:
+        self._unsaved += len(vectors)
+        if self._unsaved * _REWRITTEN >= len(self.vectors):
+            self.flush()
+
+    def flush(self) -> None:
+        """Writes what is not in the file yet."""
+        if self.path is None or not self._unsaved:
             return
+        self._unsaved = 0
         try:
             _write(self.path, self.fingerprint, self.vectors)
         except OSError as error:
@@ -85,6 +100,13 @@ class TextCache:
         if not form or not all(isinstance(text, str) for text in texts) or len(set(texts)) != len(vectors):
             return {}
         return dict(zip(texts, vectors, strict=True)) if np.isfinite(vectors).all() else {}
+
+
+def _flush_at_exit(known: weakref.ref[TextCache]) -> None:
+    cache = known()
+    if cache is not None and cache.path is not None and cache.path.parent.is_dir():  # a removed folder stays removed
+        with suppress(OSError):
+            cache.flush()
 
 
 def _write(path: Path, fingerprint: str, vectors: Vectors) -> None:
