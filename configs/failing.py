@@ -30,7 +30,7 @@ HINTS: Final = {
 def said_of(error: OSError) -> str:
     """What the operating system refused, on which file, and what to do, in a line."""
     what = error.strerror or str(error) or type(error).__name__
-    where = f"{error.filename}: " if error.filename else ""
+    where = f"{os.fsdecode(error.filename)}: " if error.filename else ""
     # Numpy tells of a disk that is full, or of a limit, in words alone.
     hint = HINTS.get(error.errno or errno.ENOSPC, "try again; HYDRA_FULL_ERROR=1 shows where")
     return f"{where}{what[:1].lower()}{what[1:]}; {hint}"

@@ -12,7 +12,6 @@ JSON lines, a .jsonl file or a folder of them, one trajectory a line:
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -22,7 +21,7 @@ from numpy.typing import NDArray
 
 from goalbridge.configs.texts import encoding_of, parse_json
 from goalbridge.data.episodes import Episode
-from goalbridge.data.trajectories import DatasetError, unexpected
+from goalbridge.data.trajectories import UNREADABLE, DatasetError, unexpected
 
 _NEEDED: Final = ("observations", "actions", "lengths", "captions", "caption_rows")
 _OPTIONAL: Final = ("goals",)
@@ -126,7 +125,7 @@ def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
             loaded = np.load(path, allow_pickle=False)
             found = loaded if isinstance(loaded, np.lib.npyio.NpzFile) else {}  # a .npy file is a single array
             arrays = {name: found[name] for name in names if name in found}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         raise DatasetError(f"dataset={path}: cannot be read ({' '.join(str(error).split())}); try {FORMS}") from error
     if not arrays:
         raise unexpected(f"dataset={path}", f"arrays named {', '.join(_NEEDED)}", "none of them", FORMS)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import tokenize
+import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import InitVar, dataclass
 from functools import cached_property
@@ -19,6 +22,11 @@ from goalbridge.configs.texts import read_json_object
 
 FIELDS = ("observations", "goals", "actions", "lengths", "groups", "places")
 _OPTIONAL = ("goals", "groups", "places")
+UNREADABLE = (
+    *(OSError, ValueError, EOFError, SyntaxError, RuntimeError, MemoryError),
+    *(tokenize.TokenError, zipfile.BadZipFile, zlib.error),
+)
+"""What numpy raises for damaged .npy and .npz files."""
 FOLDER = "trajectories"  # in a run's folder
 CHECKED = "checked.json"  # written beside arrays whose numbers have been looked at: they need not be again
 NEIGHBOURS = 1 / 6  # of a layout's trajectories, how many count as starting near one of them
@@ -227,7 +235,7 @@ class TrajectoryBuffer:
                 continue
             try:
                 arrays[name] = np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
-            except (OSError, ValueError, EOFError) as error:
+            except UNREADABLE as error:
                 raise DatasetError(
                     f"{folder / name}.npy: cannot be read ({error}); delete {folder} to collect anew"
                 ) from error

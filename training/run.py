@@ -17,7 +17,7 @@ from rich.console import Console
 from torch import Tensor
 
 from goalbridge.agents import Learner
-from goalbridge.agents.checkpoint import CHECKPOINT, save_checkpoint, trained_steps
+from goalbridge.agents.checkpoint import CHECKPOINT, GONE, save_checkpoint, trained_steps
 from goalbridge.agents.device import require_compiler, resolve_device
 from goalbridge.agents.learner import DivergedError
 from goalbridge.agents.parallel import ALONE, PeerError, Processes, joined
@@ -31,6 +31,7 @@ from goalbridge.data.captions import BATCHES, stream
 from goalbridge.data.trajectories import FOLDER
 from goalbridge.training.build import RunBuilder
 from goalbridge.training.dashboard import Dashboard
+from goalbridge.training.memory import require_memory
 from goalbridge.training.sources import BatchSource
 from goalbridge.worlds import world_of
 
@@ -46,6 +47,7 @@ class Training:
     def __init__(self, config: RunConfig, processes: Processes = ALONE) -> None:
         self.config, self.folder, self.processes = config, Path(config.run_dir), processes
         processes.require_divisible(config.train.batch_size, config.train.negatives_per_layout)
+        require_memory(config)
         torch.set_flush_denormal(True)  # exp() of far goals gives denormals, which are ten times slower
         self.device = processes.device(resolve_device(config.device))
         require_compiler(config.train.compile)
@@ -67,6 +69,8 @@ class Training:
             except PeerError as error:
                 raise PeerError(f"{error}; {self._goes_on()}") from error
             except OSError as error:
+                if not self.folder.is_dir():
+                    raise CheckpointError(f"{self.folder}: expected the run's folder, {GONE}") from error
                 raise CheckpointError(f"{self.folder}: {said_of(error)}; {self._goes_on()}") from error
 
     def _goes_on(self) -> str:

@@ -192,7 +192,7 @@ DAMAGES: list[tuple[str, Callable[[Path], Any], str]] = [
     (CHECKPOINT, lambda path: path.write_bytes(path.read_bytes()[:3000]), "is damaged or no safetensors file"),
     (CHECKPOINT, nan, "holds NaN or infinity"),
     (CHECKPOINT, elsewhere, "was made with env goalbridge/SlitMaze-v0, not goalbridge/ForkMaze-v0"),
-    (ACTIONS, lambda path: path.write_bytes(b""), "actions.npy: cannot be read"),
+    (ACTIONS, lambda path: path.write_bytes(b""), "actions.npy: expected what was written there"),
 ]
 OTHERS = [
     ("resume=false", ": already holds a run; add resume=true to go on, or choose another run_dir"),
@@ -340,15 +340,26 @@ def test_a_file_system_without_locks_is_warned_of(
         pass
 
 
-def test_a_disk_that_fills_while_checkpointing_keeps_the_old_one(
-    script: Any, tiny: tuple[str, ...], finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+REFUSALS = {
+    errno.ENOSPC: "no space left on device; make room on that disk",
+    errno.EDQUOT: "disk quota exceeded; make room within your quota",
+    errno.EIO: "input/output error; look after that disk, which could not be read or written",
+    errno.EROFS: "read-only file system; choose a folder that can be written",
+    errno.EMFILE: "too many open files; raise the limit of open files (ulimit -n)",
+    errno.EFBIG: "file too large; raise the limit of a file's size (ulimit -f)",
+}
+
+
+@pytest.mark.parametrize("number", REFUSALS)
+def test_what_the_system_refuses_while_checkpointing_keeps_the_old_one(
+    script: Any, tiny: tuple[str, ...], finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     folder, real = tmp_path / "run", os.fsync
 
     def full(descriptor: int) -> None:
         written = os.readlink(f"/proc/self/fd/{descriptor}") if os.path.isdir("/proc/self/fd") else ""
         if ".checkpoint" in written and (folder / CHECKPOINT).exists():
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            raise OSError(number, os.strerror(number))
         real(descriptor)
 
     with monkeypatch.context() as patch:
@@ -356,13 +367,36 @@ def test_a_disk_that_fills_while_checkpointing_keeps_the_old_one(
         refused = script("train", *tiny, f"run_dir={folder}")
     assert refused.code == 2
     assert refused.err.splitlines()[-1] == (
-        f"error: {folder}: no space left on device; make room on that disk; "
+        f"error: {folder}: {REFUSALS[number]}; "
         f"what {folder} holds is whole, and the same command with resume=true goes on"
     )
     assert step_of(folder) == 4
     assert not [path for path in folder.rglob("*") if ".partial" in path.name]
     assert script("train", *tiny, f"run_dir={folder}", "resume=true").code == 0
     same_state(finished, folder)
+
+
+def test_a_folder_that_is_removed_in_mid_run_is_not_made_again(
+    script: Any, tiny: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "run"
+    monkeypatch.setattr(Learner, "update", after_step(6, lambda _: shutil.rmtree(folder)))
+    refused = script("train", *tiny, f"run_dir={folder}")
+    assert refused.code == 2
+    assert f"{folder}: expected the run's folder, which somebody has removed" in refused.err.splitlines()[-1]
+    assert not list(folder.glob("*.safetensors"))
+
+
+@pytest.mark.parametrize(
+    "setting", ["agent.width=1000000000", "agent.depth=100000000", "data.trajectories=1000000000000"]
+)
+def test_sizes_that_cannot_fit_are_refused_with_the_bytes(
+    script: Any, tiny: tuple[str, ...], tmp_path: Path, setting: str
+) -> None:
+    error = script("train", *tiny, setting, f"run_dir={tmp_path / 'run'}").error
+    assert setting in error
+    assert "GiB, got at least" in error
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.fixture
