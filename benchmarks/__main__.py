@@ -5,10 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 
 from goalbridge.agents.storage import write_json
-from goalbridge.benchmarks import bridge, datasets, environments, evaluation, grid, grid_evaluation, show, training
+from goalbridge.benchmarks import (
+    bridge,
+    datasets,
+    environments,
+    evaluation,
+    grid,
+    grid_evaluation,
+    memory,
+    show,
+    training,
+)
 from goalbridge.configs.run_folder import record
 
-MODULES = (bridge, environments, grid, training, evaluation, grid_evaluation, datasets)
+MODULES = (bridge, environments, grid, training, evaluation, grid_evaluation, memory, datasets)
 
 
 def main() -> None:

@@ -162,8 +162,8 @@ class NoDashboard:
     def __exit__(self, *_arguments: Any) -> None:
         pass
 
-    def scalars(self, *_arguments: Any) -> None:
-        """Would log."""
+    def show(self, *_arguments: Any) -> None:
+        """Would draw a bar and log."""
 
     def evaluate(self, *_arguments: Any) -> dict[str, float]:
         """Would evaluate."""
@@ -249,7 +249,7 @@ def steps_of(scenario: str, root: Path, resume: bool) -> Callable[[], None]:
         )
     if scenario == "files":
         house = f"dataset={root.parent / 'house.jsonl'}"
-        return script("train", "env=files", house, "encoder=sentence", *TINY[3:], run, *again)
+        return script("train", "data=files", house, *TINY[2:], run, *again)
     if scenario == "evaluate":
         copied = shutil.copytree(root.parent / "trained", root / "run", dirs_exist_ok=True)
         return script("evaluate", f"run_dir={copied}", "episodes=4", "rollouts=1", "estimators=[logsumexp]")
@@ -281,6 +281,8 @@ def main(scenario: str, base: Path, loses: str) -> None:
     import goalbridge.training.export  # noqa: F401 (as all of these)
     from goalbridge.training import run as training
 
+    if scenario == "files":
+        import sentence_transformers  # noqa: F401
     torch.set_num_threads(1)
     vars(training)["Dashboard"] = NoDashboard  # its logs are not among what must last
     base.mkdir(parents=True, exist_ok=True)
