@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -84,9 +85,13 @@ class Agent(Model):
 
         goals: [M, G] bridge goals instead of those stored. candidates: actions instead of those stored. None of both
         where goals are read off observations. average_noise, mask_blocked: see `PolicyConfig`. seed: of drawn goals.
+        It computes in float32, with a copy of the weights where this agent holds others.
         Raises ConfigError for an estimator that this agent cannot use.
         """
-        return Policy(self, name or self.policy_config.name, goals, candidates, average_noise, mask_blocked, seed)
+        agent = self
+        if any(parameter.dtype != torch.float32 for parameter in self.parameters()):
+            agent = deepcopy(self, {id(self.text): self.text}).float()
+        return Policy(agent, name or self.policy_config.name, goals, candidates, average_noise, mask_blocked, seed)
 
     def description(self) -> dict[str, Any]:
         """What `from_pretrained` needs beside the weights; JSON-able."""

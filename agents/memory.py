@@ -74,12 +74,13 @@ class VectorMemory:
         goals, dims = (len(self._goals) if self.eliminates else 0), len(self._still)
         device = self._goals.device
         self._tried = torch.zeros(0, goals, dtype=torch.bool, device=device)  # [E, M]
-        self._states = torch.zeros(0, dims if self.eliminates else 0, device=device)  # [E, S]
-        self._steps = torch.zeros(0, device=device)  # [E], the longest so far
-        self._observation = torch.zeros(0, dims if self.masks else 0, device=device)  # [E, S]
+        self._states = torch.zeros(0, dims if self.eliminates else 0, dtype=torch.float32, device=device)  # [E, S]
+        self._steps = torch.zeros(0, dtype=torch.float32, device=device)  # [E], the longest so far
+        self._observation = torch.zeros(0, dims if self.masks else 0, dtype=torch.float32, device=device)  # [E, S]
         self._chosen = torch.zeros(0, dtype=torch.long, device=device)  # [E]
         self._masked = torch.zeros(0, len(self._alike), dtype=torch.long, device=device)  # [E, A], steps that are left
-        self._recent = torch.zeros(0, WINDOW, dims if self.settles else 0, device=device)  # [E, W, S], the present last
+        width = dims if self.settles else 0
+        self._recent = torch.zeros(0, WINDOW, width, dtype=torch.float32, device=device)  # [E, W, S], the present last
         self._goal = torch.zeros(0, dtype=torch.long, device=device)  # [E], the goal settled on; -1 for none
         self._left = torch.zeros(0, dtype=torch.long, device=device)  # [E], steps that are left for it
         self._grow(1)

@@ -54,7 +54,7 @@ class Critic(nn.Module):
             }[kind]
         require(math.isfinite(initial_log_scale), "initial_log_scale", initial_log_scale, "expected a finite number")
         self.kind = kind
-        self.log_scale = nn.Parameter(torch.tensor(float(initial_log_scale)))
+        self.log_scale = nn.Parameter(torch.tensor(float(initial_log_scale), dtype=torch.float32))
 
     @property
     def scale(self) -> Tensor:

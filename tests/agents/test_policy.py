@@ -81,6 +81,25 @@ def test_other_candidates_and_other_goals_are_weighed(make_agent: MakeAgent) -> 
     assert (agent.policy(goals=stored[:3]).scores(STATES, TEXTS) - scores).abs().max() > 1e-2
 
 
+@pytest.mark.parametrize("name", ["logsumexp", "planned", "direct"])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_policies_compute_in_float32_whatever_holds_the_weights(
+    make_agent: MakeAgent, name: str, dtype: torch.dtype
+) -> None:
+    agent, before = make_agent(), torch.get_default_dtype()
+    expected = agent.policy(name).scores(STATES, TEXTS)
+    rtol, atol = (0.1, 0.3) if dtype == torch.bfloat16 else (1e-5, 1e-5)
+    try:
+        if dtype == torch.float64:
+            torch.set_default_dtype(dtype)
+        found = agent.to(dtype).policy(name)
+        torch.testing.assert_close(found.scores(STATES, TEXTS), expected, rtol=rtol, atol=atol)
+        assert found.act(STATES, TEXTS).shape == (B, 2)
+    finally:
+        torch.set_default_dtype(before)
+    assert next(agent.parameters()).dtype == dtype  # it is left as it was
+
+
 # What does not fit is told in one line.
 
 BAD: list[tuple[str, tuple[Any, ...], str]] = [
