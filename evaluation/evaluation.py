@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
 from itertools import chain, zip_longest
@@ -138,6 +139,8 @@ class Evaluation:
 
     def compare(self) -> None:
         """Compares the estimators, prints the tables, writes evaluation.json, episodes.npz, plots and GIFs."""
+        if not os.access(self.folder, os.W_OK):
+            raise ConfigError(f"run_dir={self.folder}: expected a folder that can be written; try a copy of it")
         console = Console()
         with console.status("") as status:
             results = self.play(status.update)

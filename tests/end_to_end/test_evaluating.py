@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -256,3 +257,12 @@ def test_a_run_dir_that_is_a_file(script: Any, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     assert "cannot be read" in script("evaluate", f"run_dir={tmp_path / 'file'}").error
     assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_anybody_plays(
+    script: Any, finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """os.access is asked, for tests may run as root, whom no folder refuses."""
+    monkeypatch.setattr(os, "access", lambda path, mode: not (Path(path) == finished and mode == os.W_OK))
+    monkeypatch.setattr("goalbridge.evaluation.evaluation.play", None)
+    assert "expected a folder that can be written; try a copy of it" in script("evaluate", f"run_dir={finished}").error
