@@ -127,7 +127,7 @@ def category_plot(report: Mapping[str, Any], metric: str) -> NDArray[np.uint8]:
         axes.errorbar(
             np.arange(len(categories)) + offsets[turn],
             mean,
-            # A percentile interval of a bootstrap may, by a rounding error, miss its mean.
+            # Rounding may take an end past its mean.
             yerr=np.maximum([mean - low, high - mean], 0),
             color=_GREYS.get(name, _COLOURS[turn % len(_COLOURS)]),
             marker="_" if name in _GREYS else _MARKERS[turn % len(_MARKERS)],
@@ -145,7 +145,7 @@ def category_plot(report: Mapping[str, Any], metric: str) -> NDArray[np.uint8]:
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
     axes.set_ylabel(HEADINGS.get(metric, metric).replace("\n", " "))
-    axes.set_title(f"{report['env']}, {report['episodes']} paired episodes, 95 % intervals", fontsize=10)
+    axes.set_title(f"{report['env']}, paired episodes by category, 95 % intervals", fontsize=10)
     figure.legend(loc="outside right upper", frameon=False)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
